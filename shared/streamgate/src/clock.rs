@@ -1,0 +1,81 @@
+//! Wall-clock time as the Redis server sees it.
+//!
+//! Deadlines and entry ids are compared across machines, so there is one reference: the server's
+//! clock. Each process learns its own offset from `TIME` (see [`crate::connection`]); this module
+//! only holds and applies it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of wall-clock time in milliseconds since the Unix epoch.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> u64;
+}
+
+/// This machine's clock, uncorrected.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
+    }
+}
+
+/// The server's clock: this machine's clock plus a measured offset.
+#[derive(Debug, Default)]
+pub struct ServerClock {
+    /// Server minus local, in milliseconds; refreshed by the connection's heartbeat.
+    measured_ms: AtomicI64,
+    /// A fixed error added on purpose, so that tests can show what clock skew does.
+    skew_ms: i64,
+}
+
+impl ServerClock {
+    /// A clock that is wrong by `skew_ms` on purpose: the knob for clock-skew tests.
+    pub fn with_skew(skew_ms: i64) -> Self {
+        Self { measured_ms: AtomicI64::new(0), skew_ms }
+    }
+
+    /// Records a fresh measurement: the server said `server_ms` when the local clock showed
+    /// `local_ms` (the middle of the round trip).
+    pub fn record(&self, server_ms: u64, local_ms: u64) {
+        self.measured_ms.store(server_ms as i64 - local_ms as i64, Ordering::Relaxed);
+    }
+
+    /// Server minus local in milliseconds, as last measured.
+    pub fn offset_ms(&self) -> i64 {
+        self.measured_ms.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for ServerClock {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms().saturating_add_signed(self.offset_ms() + self.skew_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_clock_follows_its_last_measurement() {
+        let clock = ServerClock::default();
+
+        clock.record(10_000, 4_000);
+
+        let ahead = clock.now_ms() - SystemClock.now_ms();
+        assert!((5_990..=6_010).contains(&ahead), "{ahead}");
+    }
+
+    #[test]
+    fn a_planted_skew_is_added_on_top() {
+        let clock = ServerClock::with_skew(-60_000);
+
+        let behind = SystemClock.now_ms() - clock.now_ms();
+
+        assert!((59_990..=60_010).contains(&behind), "{behind}");
+    }
+}

@@ -1,0 +1,221 @@
+//! Reading configuration: flag, then environment, then default; checked as a whole before a
+//! port is bound.
+//!
+//! A binary declares its settings with clap (`#[arg(long, env, default_value = …)]`) and calls
+//! [`read`]; whatever is wrong comes back as one message that names the variable, the value and
+//! the rule. [`EXIT_INVALID`] is the exit code for it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+
+/// `EX_USAGE` of sysexits.h: the configuration is wrong and a restart will not help.
+pub const EXIT_INVALID: i32 = 64;
+
+/// Why the configuration was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid configuration: {0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// `variable`=`value` breaks `rule`, a phrase such as "must be at least 1".
+    pub fn rule(variable: &str, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
+        Self(format!("{variable}={value} {rule}"))
+    }
+}
+
+/// Settings that can check themselves as a whole.
+pub trait Settings: Parser {
+    /// Rules that one value alone cannot check.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    fn validate(&self) -> Result<(), ConfigError>;
+}
+
+/// Reads and checks the settings of this process. `--help` and `--version` print and exit 0;
+/// anything invalid prints one message and exits with [`EXIT_INVALID`].
+pub fn read<S: Settings>() -> S {
+    match from_args(std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(Refusal::Help(text)) => {
+            let _ = text.print();
+            std::process::exit(0);
+        }
+        Err(Refusal::Invalid(error)) => {
+            eprintln!("{error}");
+            std::process::exit(EXIT_INVALID);
+        }
+    }
+}
+
+/// What [`from_args`] answers when there are no settings to run with.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The caller asked for help or the version: print it, exit 0.
+    Help(clap::Error),
+    /// Something is wrong.
+    Invalid(ConfigError),
+}
+
+/// Reads and checks settings from explicit arguments and the environment.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn from_args<S: Settings>(
+    args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> Result<S, Refusal> {
+    let settings = S::try_parse_from(args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error),
+        _ => Refusal::Invalid(explain::<S>(&error)),
+    })?;
+    settings.validate().map_err(Refusal::Invalid)?;
+    Ok(settings)
+}
+
+/// clap names the flag; people who deploy with variables look for the variable.
+fn explain<S: CommandFactory>(error: &clap::Error) -> ConfigError {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (Some(flag), Some(value)) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue))
+    else {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        return ConfigError(format!("{} (see --help)", first.trim_start_matches("error: ")));
+    };
+    let command = S::command();
+    let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
+    let argument = command.get_arguments().find(|a| a.get_long() == Some(long));
+    let variable = argument
+        .and_then(|a| a.get_env())
+        .map_or_else(|| flag.clone(), |name| name.to_string_lossy().into_owned());
+    let secret = argument.is_some_and(clap::Arg::is_hide_env_values_set);
+    let value = if secret { "***".to_owned() } else { value };
+    let rule = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
+        (_, Some(ContextValue::Strings(allowed))) => format!("must be one of {}", allowed.join(", ")),
+        (Some(source), _) => source.to_string(),
+        _ => "is not valid (see --help)".to_owned(),
+    };
+    ConfigError::rule(&variable, value, rule)
+}
+
+/// A time span as people write it: `30s`, `500ms`, `1m 30s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || "must be a duration with its unit, such as 500ms, 30s or 5m".to_owned();
+        let span: jiff::SignedDuration = text.parse().map_err(|_| refused())?;
+        Duration::try_from(span).map(Self).map_err(|_| refused())
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", jiff::SignedDuration::try_from(self.0).unwrap_or(jiff::SignedDuration::MAX))
+    }
+}
+
+/// A range of time spans: `100ms..500ms`, or one value for both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanRange {
+    /// The shortest.
+    pub from: Duration,
+    /// The longest; not below `from`.
+    pub to: Duration,
+}
+
+impl FromStr for SpanRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (from, to) = text.split_once("..").unwrap_or((text, text));
+        let rule = |_| "must be a range of durations such as 100ms..500ms, or one duration".to_owned();
+        let from = from.trim().parse::<Span>().map_err(rule)?.0;
+        let to = to.trim().parse::<Span>().map_err(rule)?.0;
+        if from > to {
+            return Err("must start with the shorter duration".to_owned());
+        }
+        Ok(Self { from, to })
+    }
+}
+
+impl fmt::Display for SpanRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", Span(self.from), Span(self.to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Example {
+        #[arg(long, env = "EXAMPLE_TIMEOUT", default_value = "30s")]
+        timeout: Span,
+        #[arg(long, env = "EXAMPLE_URL", hide_env_values = true, default_value = "1")]
+        url: u8,
+    }
+
+    impl Settings for Example {
+        fn validate(&self) -> Result<(), ConfigError> {
+            if self.timeout.0.is_zero() {
+                return Err(ConfigError::rule("EXAMPLE_TIMEOUT", self.timeout, "must be longer than 0"));
+            }
+            Ok(())
+        }
+    }
+
+    fn message(args: &[&str]) -> String {
+        match from_args::<Example>(args.iter().map(|a| (*a).to_owned())) {
+            Err(Refusal::Invalid(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_message_names_variable_value_and_rule() {
+        assert_eq!(
+            message(&["x", "--timeout", "soon"]),
+            "invalid configuration: EXAMPLE_TIMEOUT=soon must be a duration with its unit, such as 500ms, 30s or 5m"
+        );
+        assert_eq!(
+            message(&["x", "--timeout", "0s"]),
+            "invalid configuration: EXAMPLE_TIMEOUT=0s must be longer than 0"
+        );
+    }
+
+    #[test]
+    fn a_secret_value_is_not_repeated() {
+        let text = message(&["x", "--url", "redis://:hunter2@host"]);
+
+        assert!(text.contains("EXAMPLE_URL=***") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn spans_read_and_print_the_same() {
+        for text in ["500ms", "30s", "1m 30s", "2h"] {
+            assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
+        }
+        for text in ["", "5", "-1s", "1 fortnight"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_one_or_two_spans_in_order() {
+        let range: SpanRange = "100ms..500ms".parse().expect("valid");
+        assert_eq!((range.from, range.to), (Duration::from_millis(100), Duration::from_millis(500)));
+        assert_eq!("1s".parse::<SpanRange>().expect("valid").to, Duration::from_secs(1));
+        assert!("500ms..100ms".parse::<SpanRange>().is_err());
+    }
+}

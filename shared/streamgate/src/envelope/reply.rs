@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::request::{content_type_of, id_of};
+use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
+use crate::fields::Fields;
+
+/// The answer to a [`Request`](super::Request), as it travels back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The request this answers.
+    pub id: CorrelationId,
+    /// An HTTP status, 200 to 599.
+    pub status: u16,
+    /// Media type of `body`.
+    pub content_type: String,
+    /// The payload, passed through unread by the gateway.
+    pub body: Bytes,
+    /// Which worker answered.
+    pub worker: String,
+    /// Which delivery of the entry this was, counted from 1.
+    pub attempt: u32,
+    /// Time spent in the handler.
+    pub work: Duration,
+}
+
+impl Reply {
+    /// An error reply with a problem body.
+    pub fn problem(id: CorrelationId, status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            id,
+            status,
+            content_type: PROBLEM_JSON.to_owned(),
+            body: Problem::new(status, detail).for_request(id).to_body(),
+            worker: String::new(),
+            attempt: 1,
+            work: Duration::ZERO,
+        }
+    }
+
+    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`.
+    pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
+        put("id", self.id.encode(&mut [0; 36]).as_bytes());
+        put("status", self.status.to_string().as_bytes());
+        put("content_type", self.content_type.as_bytes());
+        put("body", &self.body);
+        put("worker", self.worker.as_bytes());
+        put("attempt", self.attempt.to_string().as_bytes());
+        put("work_us", self.work.as_micros().to_string().as_bytes());
+    }
+
+    /// Reads a reply from the fields of an entry; unknown fields are ignored, `content_type`,
+    /// `worker`, `attempt` and `work_us` may be absent.
+    ///
+    /// # Errors
+    /// `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is no final HTTP
+    /// status, or `content_type` could not stand in a header.
+    pub fn decode(fields: &Fields) -> Result<Self, EnvelopeError> {
+        let number = |name| fields.text(name).and_then(|text| text.parse::<u64>().ok());
+        let status = fields.get("status").ok_or(EnvelopeError::Missing("status"))?;
+        Ok(Self {
+            id: id_of(fields)?,
+            status: std::str::from_utf8(status)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .filter(|status| (200..=599).contains(status))
+                .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
+            content_type: content_type_of(fields)?,
+            body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),
+            worker: fields.text("worker").unwrap_or_default().to_owned(),
+            attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            work: Duration::from_micros(number("work_us").unwrap_or(0)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_survives_the_wire() {
+        let reply = Reply {
+            id: CorrelationId::mint(),
+            status: 200,
+            content_type: "application/json".into(),
+            body: Bytes::from_static(b"{}"),
+            worker: "w-1".into(),
+            attempt: 2,
+            work: Duration::from_micros(1_234),
+        };
+
+        let mut fields = Fields::default();
+        reply.encode(|name, value| fields.push(name.to_owned(), value.to_vec()));
+
+        assert_eq!(Reply::decode(&fields), Ok(reply));
+    }
+
+    #[test]
+    fn a_status_that_http_could_not_send_is_refused() {
+        for status in ["", "100", "999", "OK", "-1"] {
+            let fields = Fields::from_iter([
+                ("id", CorrelationId::mint().to_string()),
+                ("status", status.to_owned()),
+                ("body", String::new()),
+            ]);
+            assert!(
+                matches!(Reply::decode(&fields), Err(EnvelopeError::Invalid { field: "status", .. })),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_content_type_that_would_break_a_header_is_refused() {
+        let fields = Fields::from_iter([
+            ("id", CorrelationId::mint().to_string()),
+            ("status", "200".to_owned()),
+            ("content_type", "text/plain\r\nx-evil: 1".to_owned()),
+            ("body", String::new()),
+        ]);
+
+        assert!(matches!(Reply::decode(&fields), Err(EnvelopeError::Invalid { field: "content_type", .. })));
+    }
+}

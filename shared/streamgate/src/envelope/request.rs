@@ -1,0 +1,140 @@
+use bytes::Bytes;
+
+use super::{CorrelationId, Deadline, EnvelopeError, TraceContext};
+use crate::fields::Fields;
+
+/// A request on the stream: what to do, who waits for it and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Joins the reply to this request.
+    pub id: CorrelationId,
+    /// The stream the reply goes to.
+    pub reply_to: String,
+    /// Until when somebody waits.
+    pub deadline: Deadline,
+    /// The trace this work belongs to, if the requester named one.
+    pub trace: Option<TraceContext>,
+    /// Media type of `body`.
+    pub content_type: String,
+    /// The payload, passed through unread by the gateway.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`.
+    pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
+        put("id", self.id.encode(&mut [0; 36]).as_bytes());
+        put("reply_to", self.reply_to.as_bytes());
+        put("deadline", self.deadline.unix_ms().to_string().as_bytes());
+        if let Some(trace) = &self.trace {
+            put("traceparent", trace.to_string().as_bytes());
+        }
+        put("content_type", self.content_type.as_bytes());
+        put("body", &self.body);
+    }
+
+    /// Reads a request from the fields of an entry.
+    ///
+    /// A missing or malformed `deadline` becomes `fallback` (entry time plus the request timeout);
+    /// a malformed `traceparent` is dropped; unknown fields are ignored.
+    ///
+    /// # Errors
+    /// `id`, `reply_to` or `body` is missing, or `id` is no UUID, or a text field is not UTF-8.
+    pub fn decode(fields: &Fields, fallback: Deadline) -> Result<Self, EnvelopeError> {
+        Ok(Self {
+            id: id_of(fields)?,
+            reply_to: text(fields, "reply_to")?.to_owned(),
+            deadline: fields.text("deadline").and_then(|ms| ms.parse().ok()).map_or(fallback, Deadline::at),
+            trace: fields.text("traceparent").and_then(TraceContext::parse),
+            content_type: content_type_of(fields)?,
+            body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),
+        })
+    }
+}
+
+/// The `id` field, shared by requests and replies.
+pub(super) fn id_of(fields: &Fields) -> Result<CorrelationId, EnvelopeError> {
+    let bytes = fields.get("id").ok_or(EnvelopeError::Missing("id"))?;
+    CorrelationId::from_bytes(bytes)
+        .ok_or(EnvelopeError::Invalid { field: "id", rule: "a UUID, 36 characters with hyphens" })
+}
+
+/// The `content_type` field, JSON where absent: it becomes an HTTP header, so it must be one
+/// line of visible ASCII.
+pub(super) fn content_type_of(fields: &Fields) -> Result<String, EnvelopeError> {
+    let Some(value) = fields.get("content_type") else {
+        return Ok("application/json".to_owned());
+    };
+    let visible = !value.is_empty() && value.len() <= 255 && value.iter().all(|b| (0x20..0x7f).contains(b));
+    match std::str::from_utf8(value) {
+        Ok(text) if visible => Ok(text.to_owned()),
+        _ => Err(EnvelopeError::Invalid { field: "content_type", rule: "1 to 255 visible ASCII characters" }),
+    }
+}
+
+fn text<'a>(fields: &'a Fields, field: &'static str) -> Result<&'a str, EnvelopeError> {
+    let bytes = fields.get(field).ok_or(EnvelopeError::Missing(field))?;
+    std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Invalid { field, rule: "UTF-8 text" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            id: CorrelationId::mint(),
+            reply_to: "weather-responses".into(),
+            deadline: Deadline::at(1_763_683_200_000),
+            trace: Some(TraceContext::mint()),
+            content_type: "application/json".into(),
+            body: Bytes::from_static(b"{\"city\":\"Oslo\"}"),
+        }
+    }
+
+    fn encode(request: &Request) -> Fields {
+        let mut fields = Fields::default();
+        request.encode(|name, value| fields.push(name.to_owned(), value.to_vec()));
+        fields
+    }
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let request = request();
+
+        let decoded = Request::decode(&encode(&request), Deadline::at(0));
+
+        assert_eq!(decoded, Ok(request));
+    }
+
+    #[test]
+    fn a_malformed_deadline_falls_back_to_entry_time_plus_timeout() {
+        let fields: Fields = encode(&request())
+            .iter()
+            .map(|(name, value)| {
+                let value = if name == "deadline" { Bytes::from("soon") } else { value.clone() };
+                (name.clone(), value)
+            })
+            .collect();
+
+        let decoded = Request::decode(&fields, Deadline::at(42)).expect("still a request");
+
+        assert_eq!(decoded.deadline, Deadline::at(42));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let id = CorrelationId::mint().to_string();
+        let cases: [(Fields, &str); 4] = [
+            (Fields::default(), "field `id` is missing"),
+            (Fields::from_iter([("id", "7")]), "field `id` is invalid: a UUID, 36 characters with hyphens"),
+            (Fields::from_iter([("id", id.clone())]), "field `reply_to` is missing"),
+            (Fields::from_iter([("id", id), ("reply_to", "r".into())]), "field `body` is missing"),
+        ];
+
+        for (fields, message) in cases {
+            let error = Request::decode(&fields, Deadline::at(0)).expect_err(message);
+            assert_eq!(error.to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::borrow::Cow;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::envelope::{CorrelationId, PROBLEM_JSON, Problem, Request};
+
+/// One delivery of a request, as a [`Handler`] gets it.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The request.
+    pub request: Request,
+    /// Which delivery this is, counted from 1: above 1 the work may have been done before.
+    pub attempt: u32,
+    /// How long the handler may take: what is left until the deadline, or the handler timeout
+    /// if that is shorter.
+    pub time_left: Duration,
+}
+
+/// What a [`Handler`] answers: it becomes the caller's HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// An HTTP status, 200 to 599.
+    pub status: u16,
+    /// Media type of `body`.
+    pub content_type: Cow<'static, str>,
+    /// The payload.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A 200 with a JSON body.
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        Self { status: 200, content_type: Cow::Borrowed("application/json"), body: body.into() }
+    }
+
+    /// An error with a problem body (RFC 9457).
+    pub fn problem(id: CorrelationId, status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            content_type: Cow::Borrowed(PROBLEM_JSON),
+            body: Problem::new(status, detail).for_request(id).to_body(),
+        }
+    }
+}
+
+/// The work itself. Everything around it (reading, deadlines, leases, replies, acknowledgement)
+/// is the [`Responder`](super::Responder)'s.
+///
+/// A handler is run at least once for an admitted request and may be run again after a crash, so
+/// it should be idempotent for a correlation id. It is cancelled (its future is dropped) when its
+/// lease is lost or its time is up. A panic dead-letters the entry.
+pub trait Handler: Send + Sync + 'static {
+    /// Does the work for one request.
+    fn handle(&self, work: Work) -> impl Future<Output = Response> + Send;
+}

@@ -1,0 +1,125 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// A bound on how much is under way at once.
+///
+/// Unlike a semaphore it answers "how many are free" for a reader that takes several at a time.
+#[derive(Debug, Clone)]
+pub struct ConcurrencyLimit(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limit: usize,
+    taken: AtomicUsize,
+    freed: Notify,
+}
+
+impl ConcurrencyLimit {
+    /// At most `limit` slots at once; at least 1.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Inner { limit: limit.max(1), taken: AtomicUsize::new(0), freed: Notify::new() }))
+    }
+
+    /// The bound.
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// How many slots are taken.
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Acquire)
+    }
+
+    /// How many slots are free.
+    pub fn free(&self) -> usize {
+        self.limit().saturating_sub(self.taken())
+    }
+
+    /// Takes a slot if one is free.
+    pub fn try_take(&self) -> Option<Slot> {
+        self.0
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < self.0.limit).then_some(taken + 1)
+            })
+            .ok()
+            .map(|_| Slot(Arc::clone(&self.0)))
+    }
+
+    /// Takes a slot whether or not one is free: for work that is already here and must not be
+    /// turned away. [`ConcurrencyLimit::free`] stays 0 until enough are released.
+    pub fn take_over(&self) -> Slot {
+        self.0.taken.fetch_add(1, Ordering::AcqRel);
+        Slot(Arc::clone(&self.0))
+    }
+
+    /// Waits until at least one slot is free and answers how many are.
+    pub async fn wait_for_free(&self) -> usize {
+        loop {
+            let freed = self.0.freed.notified();
+            match self.free() {
+                0 => freed.await,
+                free => return free,
+            }
+        }
+    }
+
+    /// Waits until no slot is taken.
+    pub async fn wait_until_idle(&self) {
+        loop {
+            let freed = self.0.freed.notified();
+            if self.taken() == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+/// One unit of what is under way; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Slot(Arc<Inner>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_slot_wakes_who_waits_for_one() {
+        let limit = ConcurrencyLimit::new(1);
+        let slot = limit.try_take().expect("free");
+        assert!(limit.try_take().is_none());
+
+        let waiting = tokio::spawn({
+            let limit = limit.clone();
+            async move { limit.wait_for_free().await }
+        });
+        tokio::task::yield_now().await;
+        drop(slot);
+
+        assert_eq!(waiting.await.expect("joins"), 1);
+    }
+
+    #[tokio::test]
+    async fn work_taken_over_the_limit_counts_until_it_ends() {
+        let limit = ConcurrencyLimit::new(1);
+        let first = limit.take_over();
+        let second = limit.take_over();
+
+        drop(first);
+        assert_eq!((limit.taken(), limit.free()), (1, 0));
+
+        drop(second);
+        limit.wait_until_idle().await;
+        assert_eq!(limit.free(), 1);
+    }
+}

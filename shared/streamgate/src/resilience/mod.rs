@@ -1,0 +1,12 @@
+//! Small parts for staying upright while a dependency does not: each is one idea, none knows
+//! Redis or HTTP.
+
+mod backoff;
+mod circuit_breaker;
+mod concurrency_limit;
+mod retry_budget;
+
+pub use backoff::Backoff;
+pub use circuit_breaker::{BreakerSettings, BreakerState, CircuitBreaker, CircuitOpen, Pass};
+pub use concurrency_limit::{ConcurrencyLimit, Slot};
+pub use retry_budget::RetryBudget;

@@ -1,0 +1,109 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The name of a stream: a Redis key that comes from configuration, never from a caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey(Arc<str>);
+
+/// The longest name accepted, in bytes.
+const LONGEST: usize = 256;
+
+impl StreamKey {
+    /// The name as Redis knows it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where entries go that nobody can process: `{name}:dlq`, so that Redis Cluster keeps it in
+    /// the stream's own slot; `<name>:dlq` where the name already carries a hash tag.
+    pub fn dead_letters(&self) -> Self {
+        let name =
+            if self.has_hash_tag() { format!("{}:dlq", self.0) } else { format!("{{{}}}:dlq", self.0) };
+        Self(name.into())
+    }
+
+    /// The lane of one replica: `<name>.<replica>`.
+    ///
+    /// # Errors
+    /// The result is no valid name.
+    pub fn lane(&self, replica: &str) -> Result<Self, InvalidStreamKey> {
+        format!("{}.{replica}", self.0).parse()
+    }
+
+    /// True if `name` is this stream or one of its lanes.
+    pub fn is_or_has_lane(&self, name: &str) -> bool {
+        name.strip_prefix(self.as_str())
+            .is_some_and(|rest| rest.is_empty() || (rest.len() > 1 && rest.starts_with('.')))
+            && name.parse::<Self>().is_ok()
+    }
+
+    /// A hash tag is what stands between the first `{` and the next `}`, if anything does
+    /// (Redis Cluster specification, "Hash tags").
+    fn has_hash_tag(&self) -> bool {
+        self.0
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .is_some_and(|(tag, _)| !tag.is_empty())
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that cannot name a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {LONGEST} visible ASCII characters without spaces")]
+pub struct InvalidStreamKey;
+
+impl FromStr for StreamKey {
+    type Err = InvalidStreamKey;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let visible = name.bytes().all(|b| b.is_ascii_graphic());
+        if name.is_empty() || name.len() > LONGEST || !visible {
+            return Err(InvalidStreamKey);
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> StreamKey {
+        name.parse().expect("valid")
+    }
+
+    #[test]
+    fn dead_letters_share_the_streams_slot() {
+        assert_eq!(key("weather-requests").dead_letters().as_str(), "{weather-requests}:dlq");
+        assert_eq!(key("{weather}-requests").dead_letters().as_str(), "{weather}-requests:dlq");
+        assert_eq!(key("odd{}name").dead_letters().as_str(), "{odd{}name}:dlq");
+    }
+
+    #[test]
+    fn a_reply_may_go_to_the_stream_or_its_lanes_only() {
+        let replies = key("weather-responses");
+
+        for good in ["weather-responses", "weather-responses.pod-1", "weather-responses.a.b"] {
+            assert!(replies.is_or_has_lane(good), "{good}");
+        }
+        for bad in
+            ["weather-requests", "weather-responsesX", "weather-responses.", "", "weather-responses.a b"]
+        {
+            assert!(!replies.is_or_has_lane(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_with_spaces_controls_or_nothing_are_refused() {
+        for bad in ["", "a b", "a\nb", "ü"] {
+            assert!(bad.parse::<StreamKey>().is_err(), "{bad:?}");
+        }
+    }
+}

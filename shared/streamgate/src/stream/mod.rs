@@ -1,0 +1,3 @@
+//! The stream toolkit (skeleton).
+mod key;
+pub use key::{InvalidStreamKey, StreamKey};

@@ -1,0 +1,11 @@
+//! What a process says about itself: logs, metrics and readiness.
+
+mod logs;
+pub mod metrics;
+mod readiness;
+
+#[cfg(feature = "admin")]
+pub mod admin;
+
+pub use logs::{LogFormat, init_logs};
+pub use readiness::{Latch, Readiness};

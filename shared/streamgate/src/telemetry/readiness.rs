@@ -1,0 +1,62 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Whether a process should receive traffic: every part holds a latch, and all must be set.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>);
+
+impl Readiness {
+    /// Adds a part that is not ready yet.
+    pub fn latch(&self, part: &'static str) -> Latch {
+        let set = Arc::new(AtomicBool::new(false));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((part, Arc::clone(&set)));
+        Latch(set)
+    }
+
+    /// The parts that are not ready; none means ready.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().filter(|(_, set)| !set.load(Ordering::Acquire)).map(|(part, _)| *part).collect()
+    }
+
+    /// True if no part is missing.
+    pub fn is_ready(&self) -> bool {
+        self.missing().is_empty()
+    }
+}
+
+/// One part's say in [`Readiness`]; dropping it (the part ended) makes the process not ready.
+#[derive(Debug)]
+pub struct Latch(Arc<AtomicBool>);
+
+impl Latch {
+    /// This part is ready, or not.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+}
+
+impl Drop for Latch {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_every_part_is_and_a_part_that_ended_is_not() {
+        let readiness = Readiness::default();
+        let (redis, listener) = (readiness.latch("redis"), readiness.latch("listener"));
+        assert_eq!(readiness.missing(), ["redis", "listener"]);
+
+        redis.set(true);
+        listener.set(true);
+        assert!(readiness.is_ready());
+
+        drop(redis);
+        assert_eq!(readiness.missing(), ["redis"]);
+    }
+}
