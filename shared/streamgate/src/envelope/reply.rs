@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,11 +16,11 @@ pub struct Reply {
     /// An HTTP status, 200 to 599.
     pub status: u16,
     /// Media type of `body`.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// The payload, passed through unread by the gateway.
     pub body: Bytes,
     /// Which worker answered.
-    pub worker: String,
+    pub worker: Arc<str>,
     /// Which delivery of the entry this was, counted from 1.
     pub attempt: u32,
     /// Time spent in the handler.
@@ -31,9 +33,9 @@ impl Reply {
         Self {
             id,
             status,
-            content_type: PROBLEM_JSON.to_owned(),
+            content_type: Cow::Borrowed(PROBLEM_JSON),
             body: Problem::new(status, detail).for_request(id).to_body(),
-            worker: String::new(),
+            worker: "".into(),
             attempt: 1,
             work: Duration::ZERO,
         }
@@ -68,7 +70,7 @@ impl Reply {
                 .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
             content_type: content_type_of(fields)?,
             body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),
-            worker: fields.text("worker").unwrap_or_default().to_owned(),
+            worker: fields.text("worker").unwrap_or_default().into(),
             attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             work: Duration::from_micros(number("work_us").unwrap_or(0)),
         })

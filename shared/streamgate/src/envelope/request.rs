@@ -1,3 +1,6 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{CorrelationId, Deadline, EnvelopeError, TraceContext};
@@ -9,13 +12,13 @@ pub struct Request {
     /// Joins the reply to this request.
     pub id: CorrelationId,
     /// The stream the reply goes to.
-    pub reply_to: String,
+    pub reply_to: Arc<str>,
     /// Until when somebody waits.
     pub deadline: Deadline,
     /// The trace this work belongs to, if the requester named one.
     pub trace: Option<TraceContext>,
     /// Media type of `body`.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// The payload, passed through unread by the gateway.
     pub body: Bytes,
 }
@@ -43,7 +46,7 @@ impl Request {
     pub fn decode(fields: &Fields, fallback: Deadline) -> Result<Self, EnvelopeError> {
         Ok(Self {
             id: id_of(fields)?,
-            reply_to: text(fields, "reply_to")?.to_owned(),
+            reply_to: text(fields, "reply_to")?.into(),
             deadline: fields.text("deadline").and_then(|ms| ms.parse().ok()).map_or(fallback, Deadline::at),
             trace: fields.text("traceparent").and_then(TraceContext::parse),
             content_type: content_type_of(fields)?,
@@ -51,6 +54,9 @@ impl Request {
         })
     }
 }
+
+/// The media type of an entry that names none, and of nearly all that do.
+const JSON: &str = "application/json";
 
 /// The `id` field, shared by requests and replies.
 pub(super) fn id_of(fields: &Fields) -> Result<CorrelationId, EnvelopeError> {
@@ -61,13 +67,14 @@ pub(super) fn id_of(fields: &Fields) -> Result<CorrelationId, EnvelopeError> {
 
 /// The `content_type` field, JSON where absent: it becomes an HTTP header, so it must be one
 /// line of visible ASCII.
-pub(super) fn content_type_of(fields: &Fields) -> Result<String, EnvelopeError> {
+pub(super) fn content_type_of(fields: &Fields) -> Result<Cow<'static, str>, EnvelopeError> {
     let Some(value) = fields.get("content_type") else {
-        return Ok("application/json".to_owned());
+        return Ok(Cow::Borrowed(JSON));
     };
     let visible = !value.is_empty() && value.len() <= 255 && value.iter().all(|b| (0x20..0x7f).contains(b));
     match std::str::from_utf8(value) {
-        Ok(text) if visible => Ok(text.to_owned()),
+        Ok(JSON) => Ok(Cow::Borrowed(JSON)),
+        Ok(text) if visible => Ok(Cow::Owned(text.to_owned())),
         _ => Err(EnvelopeError::Invalid { field: "content_type", rule: "1 to 255 visible ASCII characters" }),
     }
 }

@@ -1,5 +1,20 @@
-//! Request/reply on top of the stream toolkit (skeleton).
+//! Request and reply over two streams.
+//!
+//! The asking side: a [`Requester`] stamps a deadline, takes a place in [`PendingReplies`] and
+//! appends the request; its reply listener reads the lane and completes whoever waits.
+//! The answering side: a [`Responder`] takes deliveries, runs a [`Handler`] for each and settles
+//! them: reply first, acknowledge after.
+
+mod execution;
 mod handler;
+mod lane;
+mod listener;
+mod pending;
 mod requester;
+mod responder;
+mod settle;
+
 pub use handler::{Handler, Response, Work};
+pub use pending::{Arrival, Completion, PendingGuard, PendingReplies, Received};
 pub use requester::{Answer, Call, RequestError, RequestErrorKind, Requester, RequesterSettings, Timing};
+pub use responder::{Responder, ResponderSettings};

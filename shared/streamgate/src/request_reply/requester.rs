@@ -1,11 +1,20 @@
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::{Cmd, Value};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::Redis;
-use crate::envelope::{CorrelationId, Reply, TraceContext};
-use crate::stream::StreamKey;
+use super::lane;
+use super::listener::ReplyListener;
+use super::pending::{DEADLINE_STEP, PendingReplies};
+use crate::clock::Clock;
+use crate::connection::{BatchWriter, Error, Outbound, Redis};
+use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
+use crate::resilience::BreakerState;
+use crate::stream::{InvalidStreamKey, StreamKey, TailReader, append_command};
 use crate::telemetry::Latch;
 use crate::telemetry::metrics::RequesterMetrics;
 
@@ -33,7 +42,8 @@ pub struct Answer {
     pub timing: Timing,
 }
 
-/// Where the time of one request went.
+/// Where the time of one request went. Entry ids count in milliseconds, so `queue` and `reply`
+/// are exact to about one.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// From admission to the start of the work.
@@ -60,7 +70,8 @@ pub enum RequestErrorKind {
     /// As many callers wait as may; nothing was sent.
     #[error("too many requests are waiting")]
     Overloaded,
-    /// Redis cannot be reached or refuses to store the request.
+    /// Redis cannot be reached or refuses to store the request. If it was reached before, the
+    /// request may be stored all the same.
     #[error("the queue is unavailable")]
     Unavailable,
     /// Nobody answered in time; the work may have been done all the same.
@@ -82,26 +93,65 @@ pub struct RequesterSettings {
     pub replica: Option<String>,
     /// How many callers may wait at once.
     pub max_in_flight: usize,
-    /// The longest deadline a call may have; lanes keep replies for twice as long.
+    /// The longest timeout a call may have.
     pub longest_timeout: Duration,
 }
 
 /// Sends requests and waits for their replies. Clones share everything.
 #[derive(Clone)]
-pub struct Requester {}
+pub struct Requester(Arc<Inner>);
+
+struct Inner {
+    redis: Redis,
+    settings: RequesterSettings,
+    lane: Arc<str>,
+    pending: PendingReplies,
+    writer: BatchWriter<Submission>,
+    metrics: RequesterMetrics,
+    stop: CancellationToken,
+}
+
+/// How long the reply listener blocks before it checks its node and its stream.
+const LISTENER_BLOCK: Duration = Duration::from_secs(2);
+
+/// How long a request is offered to a Redis that does not answer, within its deadline. The circuit
+/// breaker usually opens first.
+const SUBMISSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// When to try again while the circuit is open: its heartbeat probes at least this often.
+const OUTAGE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Requester {
-    /// Starts the writer, the reply listener and the deadline sweeper; they end when `stop` is
-    /// cancelled. `listening` is set while the reply lane is being read.
+    /// Starts the writer, the reply listener, the lane's upkeep and the deadline sweeper; they end
+    /// when `stop` is cancelled. `listening` is set while the reply lane is being read.
+    ///
+    /// # Errors
+    /// Reply stream and replica do not make a valid stream name.
     pub fn start(
         redis: Redis,
         settings: RequesterSettings,
         metrics: RequesterMetrics,
         listening: Latch,
         stop: CancellationToken,
-    ) -> Self {
-        let _ = (redis, settings, metrics, listening, stop);
-        unimplemented!()
+    ) -> Result<Self, InvalidStreamKey> {
+        let lane = match &settings.replica {
+            Some(replica) => settings.reply_stream.lane(replica)?,
+            None => settings.reply_stream.clone(),
+        };
+        let pending = PendingReplies::default();
+        let listener = ReplyListener {
+            tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
+            pending: pending.clone(),
+            metrics: metrics.clone(),
+            own_lane: settings.replica.is_some(),
+            listening,
+        };
+        tokio::spawn(listener.run(stop.clone()));
+        tokio::spawn(lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, stop.clone()));
+        tokio::spawn(sweep(pending.clone(), metrics.clone(), stop.clone()));
+        let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight);
+        let lane = lane.as_str().into();
+        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, stop })))
     }
 
     /// Sends one request and waits for its reply, at most `call.timeout`.
@@ -109,12 +159,119 @@ impl Requester {
     /// # Errors
     /// See [`RequestErrorKind`].
     pub async fn request(&self, call: Call) -> Result<Answer, RequestError> {
-        let _ = call;
-        unimplemented!()
+        let inner = &*self.0;
+        let started = Instant::now();
+        self.admit()?;
+        let timeout = call.timeout.min(inner.settings.longest_timeout);
+        let waiting = inner.pending.register(call.id, started + timeout);
+        let submission = Submission {
+            stream: inner.settings.request_stream.clone(),
+            give_up_at: started + timeout.min(SUBMISSION_PATIENCE),
+            pending: inner.pending.clone(),
+            request: Request {
+                id: call.id,
+                reply_to: Arc::clone(&inner.lane),
+                deadline: Deadline::after(timeout, &**inner.redis.clock()),
+                trace: call.trace,
+                content_type: Cow::Borrowed(call.content_type),
+                body: call.body,
+            },
+        };
+        if inner.writer.try_send(submission).is_err() {
+            return Err(refusal(RequestErrorKind::Overloaded));
+        }
+        match waiting.wait().await {
+            Ok(received) => {
+                let timing = self.timing(started, received.stored_ms, received.reply.work);
+                Ok(Answer { reply: received.reply, timing })
+            }
+            Err(kind) => Err(refusal(kind)),
+        }
     }
 
     /// How many callers wait.
     pub fn pending(&self) -> usize {
-        unimplemented!()
+        self.0.pending.len()
+    }
+
+    /// Refuses what cannot succeed, before it costs anything.
+    fn admit(&self) -> Result<(), RequestError> {
+        let inner = &*self.0;
+        if inner.stop.is_cancelled() {
+            return Err(refusal(RequestErrorKind::Draining));
+        }
+        if inner.redis.circuit().state() != BreakerState::Closed {
+            return Err(refusal(RequestErrorKind::Unavailable));
+        }
+        if inner.pending.len() >= inner.settings.max_in_flight {
+            return Err(refusal(RequestErrorKind::Overloaded));
+        }
+        Ok(())
+    }
+
+    fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
+        let total = started.elapsed();
+        let since_stored = self.0.redis.clock().now_ms().saturating_sub(stored_ms);
+        let reply = Duration::from_millis(since_stored).min(total.saturating_sub(work));
+        let queue = total.saturating_sub(work).saturating_sub(reply);
+        let metrics = &self.0.metrics;
+        metrics.duration.record(total.as_secs_f64());
+        metrics.queue.record(queue.as_secs_f64());
+        metrics.work.record(work.as_secs_f64());
+        metrics.reply.record(reply.as_secs_f64());
+        Timing { queue, work, reply }
+    }
+}
+
+fn refusal(kind: RequestErrorKind) -> RequestError {
+    let retry_after = match kind {
+        RequestErrorKind::DeadlinePassed => None,
+        _ => Some(OUTAGE_RETRY_AFTER),
+    };
+    RequestError { kind, retry_after }
+}
+
+/// Ends the waiting of callers whose deadline has passed, and keeps the gauge.
+async fn sweep(pending: PendingReplies, metrics: RequesterMetrics, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(DEADLINE_STEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            now = ticks.tick() => metrics.timeouts.increment(pending.expire(now) as u64),
+        }
+        metrics.pending.set(pending.len() as f64);
+    }
+}
+
+/// A request on its way to the stream. Its reply completes the caller; so does a failure to store.
+struct Submission {
+    stream: StreamKey,
+    request: Request,
+    give_up_at: Instant,
+    pending: PendingReplies,
+}
+
+/// Room for names, ids and numbers of a request beside its body.
+const FIXED_SIZE: usize = 256;
+
+impl Outbound for Submission {
+    fn command(&self) -> Cmd {
+        let mut cmd = append_command(self.stream.as_str(), 6, FIXED_SIZE + self.request.body.len());
+        self.request.encode(|name, value| {
+            cmd.arg(name).arg(value);
+        });
+        cmd
+    }
+
+    fn give_up_at(&self) -> Instant {
+        self.give_up_at
+    }
+
+    fn settle(self, result: Result<Value, Error>) {
+        if let Err(error) = result {
+            tracing::debug!(id = %self.request.id, %error, "request not stored");
+            self.pending.complete(self.request.id, Err(RequestErrorKind::Unavailable));
+        }
     }
 }

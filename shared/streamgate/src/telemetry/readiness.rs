@@ -3,7 +3,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether a process should receive traffic: every part holds a latch, and all must be set.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>);
+pub struct Readiness(Arc<Mutex<Vec<Part>>>);
+
+type Part = (&'static str, Arc<AtomicBool>);
 
 impl Readiness {
     /// Adds a part that is not ready yet.

@@ -1,0 +1,111 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
+
+use super::error::{Error, checked};
+use super::{Outage, Redis};
+
+/// A socket of its own for commands that block: one per reader, never one per request, because
+/// Redis pays for every client blocked on a key.
+///
+/// Its response timeout is the blocking time plus the usual one. A failure drops the socket;
+/// the next call connects anew.
+pub struct BlockingConnection {
+    redis: Redis,
+    block: Duration,
+    connection: Option<MultiplexedConnection>,
+    client_id: Arc<AtomicI64>,
+    outage: Outage,
+}
+
+/// No client of Redis has this id.
+const NOT_CONNECTED: i64 = 0;
+
+impl BlockingConnection {
+    /// Not connected yet; `part` names this reader in logs.
+    pub fn new(redis: Redis, block: Duration, part: &'static str) -> Self {
+        Self {
+            redis,
+            block,
+            connection: None,
+            client_id: Arc::new(AtomicI64::new(NOT_CONNECTED)),
+            outage: Outage::new(part),
+        }
+    }
+
+    /// How long a command on it may block, in the unit of `BLOCK`.
+    pub fn block_ms(&self) -> u64 {
+        self.block.as_millis() as u64
+    }
+
+    /// Wakes whoever is blocked on this connection, from elsewhere.
+    pub fn waker(&self) -> Waker {
+        Waker { redis: self.redis.clone(), client_id: Arc::clone(&self.client_id) }
+    }
+
+    /// Sends one command, which may block.
+    ///
+    /// # Errors
+    /// The connection's or the server's; what the command did is then unknown, and the socket is
+    /// replaced. Pause as [`BlockingConnection::failed`] says before the next call.
+    pub async fn run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
+        let result = self.try_run(cmd).await;
+        match &result {
+            Ok(_) => self.outage.healed(),
+            Err(_) => self.disconnect(),
+        }
+        result
+    }
+
+    /// How long to pause after `error`; logged once per outage.
+    pub fn failed(&mut self, error: &Error) -> Duration {
+        self.outage.failed(error)
+    }
+
+    /// Drops the socket.
+    pub fn disconnect(&mut self) {
+        self.client_id.store(NOT_CONNECTED, Ordering::Release);
+        self.connection = None;
+    }
+
+    async fn try_run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                let mut connection = self.redis.dedicated(self.block).await?;
+                let id = connection.send_packed_command(redis::cmd("CLIENT").arg("ID")).await?;
+                if let Value::Int(id) = id {
+                    self.client_id.store(id, Ordering::Release);
+                }
+                none.insert(connection)
+            }
+        };
+        checked(connection.send_packed_command(cmd).await?)
+    }
+}
+
+/// Ends the blocking command of a [`BlockingConnection`] as if its time were up.
+///
+/// Dropping the socket instead could strand entries that were just delivered to it.
+#[derive(Clone)]
+pub struct Waker {
+    redis: Redis,
+    client_id: Arc<AtomicI64>,
+}
+
+impl Waker {
+    /// Wakes the reader; a reader that is not blocked is left alone. Best effort: the reader's
+    /// own blocking time bounds the wait if this fails.
+    pub async fn wake(&self) {
+        let id = self.client_id.load(Ordering::Acquire);
+        if id == NOT_CONNECTED {
+            return;
+        }
+        if let Err(error) = self.redis.command(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await {
+            tracing::debug!(%error, "could not wake a blocked reader; it wakes by itself");
+        }
+    }
+}

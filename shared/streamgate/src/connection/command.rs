@@ -1,0 +1,263 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::error::{Error, ErrorKind, checked};
+use super::{RedisUrl, heartbeat};
+use crate::clock::ServerClock;
+use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
+use crate::telemetry::Latch;
+use crate::telemetry::metrics::ConnectionMetrics;
+
+/// A pool for rare, exclusive work: health, statistics, dead-letter administration.
+pub type AdminPool = deadpool_redis::Pool;
+
+/// Where Redis is and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// The server.
+    pub url: RedisUrl,
+    /// The longest wait for the response to a command.
+    pub response_timeout: Duration,
+    /// The longest wait for a connection, handshake included.
+    pub connect_timeout: Duration,
+    /// Added to the server's clock on purpose: for tests of clock skew.
+    pub clock_skew_ms: i64,
+}
+
+/// Everything a process shares about its Redis server. Clones share everything.
+#[derive(Clone)]
+pub struct Redis(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    settings: RedisSettings,
+    circuit: CircuitBreaker,
+    clock: Arc<ServerClock>,
+    metrics: ConnectionMetrics,
+    pool: AdminPool,
+    round_trip: Mutex<Option<Duration>>,
+    current: Mutex<Option<Current>>,
+    connecting: tokio::sync::Mutex<Connecting>,
+    _heartbeat: DropGuard,
+}
+
+/// The connection in use. The number tells a user of a broken one whether somebody else has
+/// replaced it already.
+#[derive(Clone)]
+struct Current {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+struct Connecting {
+    next_number: u64,
+    backoff: Backoff,
+    refused: Option<(Instant, Error)>,
+}
+
+impl Redis {
+    /// Prepares the handle and starts its heartbeat, which connects in the background and goes on
+    /// until the last clone is dropped. `reachable` is set while the server answers.
+    ///
+    /// # Errors
+    /// The URL cannot be used.
+    pub fn open(
+        settings: RedisSettings,
+        metrics: ConnectionMetrics,
+        reachable: Latch,
+    ) -> Result<Self, Error> {
+        let info = tuned(settings.url.info());
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            client: Client::open(info.clone())?,
+            circuit: CircuitBreaker::new(BreakerSettings::default()),
+            clock: Arc::new(ServerClock::with_skew(settings.clock_skew_ms)),
+            pool: admin_pool(info, &settings)?,
+            metrics,
+            settings,
+            round_trip: Mutex::new(None),
+            current: Mutex::new(None),
+            connecting: tokio::sync::Mutex::new(Connecting {
+                next_number: 0,
+                backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
+                refused: None,
+            }),
+            _heartbeat: stop.clone().drop_guard(),
+        };
+        let redis = Self(Arc::new(shared));
+        heartbeat::spawn(&redis, reachable, stop);
+        Ok(redis)
+    }
+
+    /// Sends a pipeline and returns one value per command, in order; a command that failed has
+    /// [`Value::ServerError`] in its place (see [`checked`]).
+    ///
+    /// # Errors
+    /// Nothing is known of any of the commands: no connection, or no response in time. The
+    /// connection is replaced before the next call.
+    pub async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
+        let mut current = self.connection().await?;
+        let result = current.connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
+        match result {
+            Ok(values) => {
+                match values.iter().find_map(about_the_node) {
+                    Some(_) => self.discard(current.number),
+                    None => self.0.circuit.succeeded(),
+                }
+                Ok(values)
+            }
+            Err(error) => {
+                self.discard(current.number);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn command(&self, cmd: &Cmd) -> Result<Value, Error> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd.clone());
+        match self.pipeline(&pipeline).await?.pop() {
+            Some(value) => checked(value),
+            None => Err(Error::new(ErrorKind::Refused, "no answer to a command")),
+        }
+    }
+
+    /// The circuit breaker that every command of this process reports to. The heartbeat is its
+    /// probe, so it closes again without risking anybody's request.
+    pub fn circuit(&self) -> &CircuitBreaker {
+        &self.0.circuit
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> &Arc<ServerClock> {
+        &self.0.clock
+    }
+
+    /// The round trip of the last heartbeat; `None` while the server does not answer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool for administrative work.
+    pub fn admin(&self) -> &AdminPool {
+        &self.0.pool
+    }
+
+    /// Opens a connection of its own for commands that block up to `block`.
+    pub(super) async fn dedicated(&self, block: Duration) -> Result<MultiplexedConnection, Error> {
+        let patience = block + self.0.settings.response_timeout;
+        Ok(self.0.client.get_multiplexed_async_connection_with_config(&self.config(patience)).await?)
+    }
+
+    pub(super) fn metrics(&self) -> &ConnectionMetrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn set_round_trip(&self, round_trip: Option<Duration>) {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner) = round_trip;
+    }
+
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + 'static {
+        let weak = Arc::downgrade(&self.0);
+        move || weak.upgrade().map(Self)
+    }
+
+    /// The connection in use, or a new one. While connecting fails, callers within the backoff
+    /// get the last error at once instead of queueing for another try.
+    async fn connection(&self) -> Result<Current, Error> {
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let mut connecting = self.0.connecting.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        if let Some((until, error)) = &connecting.refused
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        let config = self.config(self.0.settings.response_timeout);
+        match self.0.client.get_multiplexed_async_connection_with_config(&config).await {
+            Ok(connection) => {
+                let number = connecting.next_number;
+                connecting.next_number += 1;
+                connecting.backoff.reset();
+                connecting.refused = None;
+                if number > 0 {
+                    self.0.metrics.reconnects.increment(1);
+                }
+                let current = Current { number, connection };
+                *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current.clone());
+                Ok(current)
+            }
+            Err(error) => {
+                self.0.circuit.failed();
+                let error = Error::from(error);
+                let until = Instant::now() + connecting.backoff.next_delay();
+                connecting.refused = Some((until, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn current(&self) -> Option<Current> {
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops connection `number`, unless somebody has replaced it already: a half-open socket or
+    /// a demoted primary would stay bad for ever.
+    fn discard(&self, number: u64) {
+        self.0.circuit.failed();
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.number == number) {
+            *current = None;
+        }
+    }
+
+    fn config(&self, response_timeout: Duration) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.0.settings.connect_timeout))
+            .set_response_timeout(Some(response_timeout))
+    }
+}
+
+/// An answer that means "another node, another time" rather than "this command".
+fn about_the_node(value: &Value) -> Option<Error> {
+    match value {
+        Value::ServerError(error) => Some(Error::from(error)).filter(Error::is_about_the_connection),
+        _ => None,
+    }
+}
+
+/// Nagle's algorithm off; keepalive and TCP user timeout on, so that a peer that vanished without
+/// a word is noticed within about 15 seconds even by a socket that only waits.
+fn tuned(info: ConnectionInfo) -> ConnectionInfo {
+    let keepalive = redis::io::tcp::socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(5));
+    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(Duration::from_secs(15));
+    info.set_tcp_settings(tcp)
+}
+
+fn admin_pool(info: ConnectionInfo, settings: &RedisSettings) -> Result<AdminPool, Error> {
+    let manager = deadpool_redis::Manager::new(info)?;
+    let patience = Some(settings.connect_timeout + settings.response_timeout);
+    AdminPool::builder(manager)
+        .max_size(4)
+        .runtime(deadpool_redis::Runtime::Tokio1)
+        .timeouts(deadpool_redis::Timeouts { wait: patience, create: patience, recycle: patience })
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Refused, error.to_string()))
+}

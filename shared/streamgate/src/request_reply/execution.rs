@@ -1,0 +1,287 @@
+//! One delivery from the stream to its settlement: is it a request, is there time, run the
+//! handler, and watch lease, deadline and panic meanwhile.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{RwLock, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::handler::{Handler, Response, Work};
+use super::responder::ResponderSettings;
+use super::settle::{Outgoing, Settlement};
+use crate::clock::{Clock, ServerClock};
+use crate::envelope::{CorrelationId, Deadline, Reply, Request};
+use crate::resilience::{ConcurrencyLimit, Slot};
+use crate::stream::{Delivery, Disposition};
+use crate::telemetry::metrics::ResponderMetrics;
+
+/// What the tasks of one worker share.
+pub(super) struct Execution<H> {
+    pub(super) handler: H,
+    pub(super) settings: ResponderSettings,
+    pub(super) metrics: ResponderMetrics,
+    pub(super) clock: Arc<ServerClock>,
+    pub(super) limit: ConcurrencyLimit,
+    pub(super) settled: mpsc::UnboundedSender<Settlement>,
+    /// Held shared by ordinary work, alone by an entry that may be what kills workers.
+    pub(super) isolation: RwLock<()>,
+    /// Cancelled when a stopping worker has waited long enough.
+    pub(super) abandon: CancellationToken,
+    pub(super) usual_work: UsualWork,
+}
+
+/// An entry delivered this often for the first time runs alone in its worker.
+///
+/// A second delivery usually means that a worker was stopped hard: everything it held comes back
+/// at once and must not queue up behind itself. A third one means that the entry itself may be
+/// what kills: alone, it takes no innocent with it.
+const SUSPECT_FROM: u32 = 3;
+
+/// How the work on a delivery ended.
+enum Outcome {
+    Answered(Response),
+    Panicked,
+    TimedOut,
+    LeaseLost,
+    Abandoned,
+}
+
+impl<H: Handler> Execution<H> {
+    /// Works on a delivery in a task of its own.
+    pub(super) fn start(self: &Arc<Self>, delivery: Delivery) {
+        let slot = self.limit.take_over();
+        let execution = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Some(settlement) = execution.work(delivery, slot).await {
+                // Closed only when the settler was given up; the entry then stays pending.
+                let _ = execution.settled.send(settlement);
+            }
+        });
+    }
+
+    /// `None` when the lease was lost: the entry is another worker's to settle.
+    async fn work(&self, delivery: Delivery, slot: Slot) -> Option<Settlement> {
+        let fallback = delivery.entry.id.ms.saturating_add(self.settings.request_timeout.as_millis() as u64);
+        let request = match Request::decode(&delivery.entry.fields, Deadline::at(fallback)) {
+            Ok(request) => request,
+            Err(error) => return Some(self.undecodable(delivery, slot, &error.to_string())),
+        };
+        if !self.settings.reply_stream.is_or_has_lane(&request.reply_to) {
+            let reason = format!("reply_to is not {} or one of its lanes", self.settings.reply_stream);
+            return Some(dead_letter(delivery, slot, None, reason));
+        }
+        let origin =
+            Origin { id: request.id, lane: Arc::clone(&request.reply_to), deadline: request.deadline };
+        if delivery.attempt > self.settings.max_deliveries {
+            let reason = format!("given up after {} deliveries", delivery.attempt - 1);
+            let reply = self.problem(&origin, &delivery, 502, "the work was tried too often without success");
+            return Some(dead_letter(delivery, slot, Some(reply), reason));
+        }
+        if delivery.attempt >= SUSPECT_FROM {
+            let _alone = self.isolation.write().await;
+            self.execute(request, origin, delivery, slot).await
+        } else {
+            let _together = self.isolation.read().await;
+            self.execute(request, origin, delivery, slot).await
+        }
+    }
+
+    async fn execute(
+        &self,
+        request: Request,
+        origin: Origin,
+        delivery: Delivery,
+        slot: Slot,
+    ) -> Option<Settlement> {
+        if delivery.lease.is_lost() {
+            return None;
+        }
+        let left = request.deadline.remaining(&*self.clock);
+        if left.is_zero() {
+            return Some(self.expired(delivery, slot));
+        }
+        if left < self.usual_work.get() {
+            self.usual_work.doubt();
+            self.metrics.expired.increment(1);
+            let reply =
+                self.problem(&origin, &delivery, 503, "not started: too little time was left to do the work");
+            return Some(Settlement {
+                delivery,
+                _slot: slot,
+                reply: Some(reply),
+                disposition: Disposition::Acknowledge,
+            });
+        }
+        let queued_ms = self.clock.now_ms().saturating_sub(delivery.entry.id.ms);
+        self.metrics.queue.record(queued_ms as f64 / 1_000.0);
+        let started = Instant::now();
+        let time_left = left.min(self.settings.handler_timeout);
+        let work = Work { request, attempt: delivery.attempt, time_left };
+        let outcome = self.run(work, time_left, &delivery).await;
+        let spent = started.elapsed();
+        self.metrics.work.record(spent.as_secs_f64());
+        self.conclude(outcome, spent, &origin, delivery, slot)
+    }
+
+    async fn run(&self, work: Work, time_left: Duration, delivery: &Delivery) -> Outcome {
+        let handler = AssertUnwindSafe(self.handler.handle(work)).catch_unwind();
+        tokio::select! {
+            biased;
+            result = tokio::time::timeout(time_left, handler) => match result {
+                Ok(Ok(response)) => Outcome::Answered(response),
+                Ok(Err(_panic)) => Outcome::Panicked,
+                Err(_elapsed) => Outcome::TimedOut,
+            },
+            () = delivery.lease.lost() => Outcome::LeaseLost,
+            () = self.abandon.cancelled() => Outcome::Abandoned,
+        }
+    }
+
+    fn conclude(
+        &self,
+        outcome: Outcome,
+        spent: Duration,
+        origin: &Origin,
+        delivery: Delivery,
+        slot: Slot,
+    ) -> Option<Settlement> {
+        let (reply, disposition) = match outcome {
+            Outcome::Answered(response) => {
+                self.usual_work.learn(spent);
+                (Some(self.outgoing(origin, &delivery, response, spent)), Disposition::Acknowledge)
+            }
+            Outcome::Panicked => {
+                tracing::error!(id = %origin.id, entry = %delivery.entry.id, "the handler panicked");
+                let reply = self.problem(origin, &delivery, 502, "the work failed");
+                (Some(reply), Disposition::DeadLetter("the handler panicked".to_owned()))
+            }
+            Outcome::TimedOut if origin.deadline.has_passed(&*self.clock) => {
+                return Some(self.expired(delivery, slot));
+            }
+            Outcome::TimedOut => {
+                tracing::warn!(id = %origin.id, limit_ms = spent.as_millis() as u64, "the handler took too long");
+                let reply = self.problem(
+                    origin,
+                    &delivery,
+                    502,
+                    "the work took longer than a worker may spend on it",
+                );
+                (Some(reply), Disposition::Acknowledge)
+            }
+            Outcome::LeaseLost => {
+                tracing::warn!(id = %origin.id, entry = %delivery.entry.id, "lease lost to another worker; work cancelled");
+                return None;
+            }
+            Outcome::Abandoned => (None, Disposition::HandBack),
+        };
+        Some(Settlement { delivery, _slot: slot, reply, disposition })
+    }
+
+    /// Nobody waits any more: acknowledged without a word to anybody.
+    fn expired(&self, delivery: Delivery, slot: Slot) -> Settlement {
+        self.metrics.expired.increment(1);
+        Settlement { delivery, _slot: slot, reply: None, disposition: Disposition::Acknowledge }
+    }
+
+    /// If it at least says who asked, they are told.
+    fn undecodable(&self, delivery: Delivery, slot: Slot, error: &str) -> Settlement {
+        let fields = &delivery.entry.fields;
+        let id = fields.get("id").and_then(|id| CorrelationId::from_bytes(id));
+        let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
+        let reply = id.zip(lane).map(|(id, lane)| {
+            let deadline = Deadline::after(self.settings.request_timeout, &*self.clock);
+            let origin = Origin { id, lane: lane.into(), deadline };
+            self.problem(&origin, &delivery, 502, &format!("the request could not be read: {error}"))
+        });
+        dead_letter(delivery, slot, reply, format!("undecodable: {error}"))
+    }
+
+    fn problem(&self, origin: &Origin, delivery: &Delivery, status: u16, detail: &str) -> Outgoing {
+        self.outgoing(origin, delivery, Response::problem(origin.id, status, detail), Duration::ZERO)
+    }
+
+    fn outgoing(&self, origin: &Origin, delivery: &Delivery, response: Response, work: Duration) -> Outgoing {
+        Outgoing {
+            lane: Arc::clone(&origin.lane),
+            deadline: origin.deadline,
+            reply: Reply {
+                id: origin.id,
+                status: response.status,
+                content_type: response.content_type,
+                body: response.body,
+                worker: Arc::clone(&self.settings.worker),
+                attempt: delivery.attempt,
+                work,
+            },
+        }
+    }
+}
+
+/// Who asked: what a reply needs of its request.
+struct Origin {
+    id: CorrelationId,
+    lane: Arc<str>,
+    deadline: Deadline,
+}
+
+fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
+    Settlement { delivery, _slot: slot, reply, disposition: Disposition::DeadLetter(reason) }
+}
+
+/// How long the work usually takes: an exponentially weighted mean of the last dozen or so.
+#[derive(Default)]
+pub(super) struct UsualWork(AtomicU64);
+
+impl UsualWork {
+    /// One in this many of the difference is learnt from each sample.
+    const WEIGHT: u64 = 8;
+
+    fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn learn(&self, sample: Duration) {
+        let old = self.0.load(Ordering::Relaxed);
+        let sample = sample.as_micros() as u64;
+        let new = if old == 0 { sample } else { old - old / Self::WEIGHT + sample / Self::WEIGHT };
+        self.0.store(new, Ordering::Relaxed);
+    }
+
+    /// Work was refused for want of time, so nothing is learnt from it: trust the mean a little
+    /// less, or a slow spell would be remembered for ever.
+    fn doubt(&self) {
+        let old = self.0.load(Ordering::Relaxed);
+        self.0.store(old - old.div_ceil(Self::WEIGHT), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_work_follows_what_it_sees() {
+        let usual = UsualWork::default();
+
+        usual.learn(Duration::from_millis(100));
+        assert_eq!(usual.get(), Duration::from_millis(100));
+        (0..100).for_each(|_| usual.learn(Duration::from_millis(10)));
+
+        assert!(usual.get() < Duration::from_millis(11), "{:?}", usual.get());
+    }
+
+    #[test]
+    fn a_slow_spell_is_forgotten_even_if_nothing_runs_any_more() {
+        let usual = UsualWork::default();
+        usual.learn(Duration::from_secs(60));
+
+        (0..200).for_each(|_| usual.doubt());
+
+        assert_eq!(usual.get(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,64 @@
+//! The one reader of a reply lane: completes whoever waits.
+
+use tokio_util::sync::CancellationToken;
+
+use super::pending::{Completion, PendingReplies, Received};
+use crate::envelope::Reply;
+use crate::stream::{Entry, TailReader};
+use crate::telemetry::Latch;
+use crate::telemetry::metrics::RequesterMetrics;
+
+pub(super) struct ReplyListener {
+    pub(super) tail: TailReader,
+    pub(super) pending: PendingReplies,
+    pub(super) metrics: RequesterMetrics,
+    /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
+    pub(super) own_lane: bool,
+    pub(super) listening: Latch,
+}
+
+impl ReplyListener {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.tail.start(&stop).await;
+        self.listening.set(true);
+        loop {
+            let read = tokio::select! {
+                () = stop.cancelled() => return,
+                read = self.tail.read() => read,
+            };
+            match read {
+                Ok(entries) => {
+                    self.listening.set(true);
+                    for entry in entries {
+                        self.complete(&entry);
+                    }
+                }
+                Err(error) => {
+                    self.listening.set(false);
+                    let pause = self.tail.failed(&error);
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn complete(&self, entry: &Entry) {
+        let reply = match Reply::decode(&entry.fields) {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.metrics.undecodable.increment(1);
+                tracing::warn!(entry = %entry.id, %error, "an entry on the reply stream is no reply; ignored");
+                return;
+            }
+        };
+        let id = reply.id;
+        match self.pending.complete(id, Ok(Received { reply, stored_ms: entry.id.ms })) {
+            Completion::Delivered => {}
+            Completion::Unknown if !self.own_lane => self.metrics.foreign.increment(1),
+            Completion::Late | Completion::Unknown => self.metrics.late.increment(1),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Where every delivery ends: reply first, acknowledge after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::connection::{Error, ErrorKind, Outage, checked};
+use crate::envelope::{Deadline, Reply};
+use crate::resilience::Slot;
+use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_command};
+
+/// A delivery whose work is over, one way or another. It keeps its lease and its slot until Redis
+/// has confirmed its end.
+pub(super) struct Settlement {
+    pub(super) delivery: Delivery,
+    /// Counts against the worker's concurrency until then: a Redis that refuses replies slows the
+    /// reading down instead of filling the memory.
+    pub(super) _slot: Slot,
+    /// What the caller is told, and where; nothing for work nobody waits for.
+    pub(super) reply: Option<Outgoing>,
+    /// What becomes of the entry once the reply is stored.
+    pub(super) disposition: Disposition,
+}
+
+/// A reply on its way to a lane.
+pub(super) struct Outgoing {
+    pub(super) lane: Arc<str>,
+    pub(super) reply: Reply,
+    pub(super) deadline: Deadline,
+}
+
+/// The writer of one worker: it puts finished replies into one pipeline and acknowledges the
+/// confirmed ones at the head of the next, or at once when none waits.
+///
+/// XACK names only entries whose reply or dead letter Redis has confirmed, or that nobody waits
+/// for. In one pipeline with its reply it would pass even if the reply were refused (OOM).
+pub(super) struct Settler {
+    group: ConsumerGroup,
+    leases: Leases,
+    lane_ttl: Duration,
+    queue: mpsc::UnboundedReceiver<Settlement>,
+    storing: Vec<Settlement>,
+    confirmed: Vec<Settlement>,
+    burying: Vec<Settlement>,
+    handing_back: Vec<Settlement>,
+    outage: Outage,
+}
+
+/// Replies in one pipeline; see `connection::BatchWriter`.
+const LARGEST_BATCH: usize = 32;
+
+/// Room for names, ids and numbers of a reply beside its body.
+const FIXED_SIZE: usize = 256;
+
+impl Settler {
+    pub(super) fn new(
+        group: ConsumerGroup,
+        leases: Leases,
+        lane_ttl: Duration,
+        queue: mpsc::UnboundedReceiver<Settlement>,
+    ) -> Self {
+        Self {
+            group,
+            leases,
+            lane_ttl,
+            queue,
+            storing: Vec::new(),
+            confirmed: Vec::new(),
+            burying: Vec::new(),
+            handing_back: Vec::new(),
+            outage: Outage::new("settle"),
+        }
+    }
+
+    /// Settles until the queue is closed and everything in it is settled.
+    pub(super) async fn run(mut self) {
+        let mut incoming = Vec::with_capacity(LARGEST_BATCH);
+        loop {
+            if self.is_idle() {
+                if self.queue.recv_many(&mut incoming, LARGEST_BATCH).await == 0 {
+                    return;
+                }
+            } else {
+                while incoming.len() < LARGEST_BATCH
+                    && let Ok(settlement) = self.queue.try_recv()
+                {
+                    incoming.push(settlement);
+                }
+            }
+            for settlement in incoming.drain(..) {
+                self.sort(settlement);
+            }
+            match self.step().await {
+                Ok(()) => self.outage.healed(),
+                Err(error) => tokio::time::sleep(self.outage.failed(&error)).await,
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.storing.is_empty()
+            && self.confirmed.is_empty()
+            && self.burying.is_empty()
+            && self.handing_back.is_empty()
+    }
+
+    /// Reply first; then what the disposition says.
+    fn sort(&mut self, settlement: Settlement) {
+        let next = match (&settlement.reply, &settlement.disposition) {
+            (Some(_), _) => &mut self.storing,
+            (None, Disposition::Acknowledge) => &mut self.confirmed,
+            (None, Disposition::DeadLetter(_)) => &mut self.burying,
+            (None, Disposition::HandBack) => &mut self.handing_back,
+        };
+        next.push(settlement);
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        self.drop_lost().await?;
+        self.write().await?;
+        self.bury().await?;
+        self.hand_back().await
+    }
+
+    /// After a pause that was too long Redis decides what is still ours; the rest is another
+    /// worker's to settle.
+    async fn drop_lost(&mut self) -> Result<(), Error> {
+        let doubtful = |s: &Settlement| !s.delivery.lease.is_current();
+        if self.storing.iter().chain(&self.confirmed).any(doubtful) {
+            self.leases.renew().await?;
+            for list in [&mut self.storing, &mut self.confirmed] {
+                list.retain(|settlement| !settlement.delivery.lease.is_lost());
+            }
+        }
+        Ok(())
+    }
+
+    /// One pipeline: acknowledge what is confirmed, store what is finished, give every lane that
+    /// has none a time to live.
+    async fn write(&mut self) -> Result<(), Error> {
+        if self.confirmed.is_empty() && self.storing.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = Pipeline::with_capacity(self.storing.len() + 2);
+        if !self.confirmed.is_empty() {
+            pipeline.add_command(self.acknowledge());
+        }
+        let mut lanes: Vec<Arc<str>> = Vec::with_capacity(1);
+        for outgoing in self.storing.iter().filter_map(|s| s.reply.as_ref()) {
+            pipeline.add_command(store(outgoing));
+            if !lanes.contains(&outgoing.lane) {
+                lanes.push(Arc::clone(&outgoing.lane));
+            }
+        }
+        for lane in &lanes {
+            pipeline.cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX");
+        }
+        let mut answers = match self.group.redis().pipeline(&pipeline).await {
+            Ok(answers) => answers.into_iter().map(checked),
+            Err(error) => {
+                self.drop_expired();
+                return Err(error);
+            }
+        };
+        let acknowledged = if self.confirmed.is_empty() { None } else { answers.next() };
+        let stored = self.sort_stored(answers);
+        let refused = match acknowledged {
+            Some(Err(error)) if error.kind() != ErrorKind::NoGroup => Some(error),
+            Some(Err(_)) => {
+                // Nothing is pending in a group that is gone.
+                self.confirmed.clear();
+                self.confirmed.extend(stored.confirmed);
+                return self.group.heal().await;
+            }
+            Some(Ok(_)) | None => {
+                self.confirmed.clear();
+                None
+            }
+        };
+        self.confirmed.extend(stored.confirmed);
+        refused.or(stored.trouble).map_or(Ok(()), Err)
+    }
+
+    /// Moves each reply that was stored on to its next station; a refused one stays, or makes its
+    /// entry a dead letter if trying again cannot help.
+    fn sort_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
+        let mut result = Stored { confirmed: Vec::new(), trouble: None };
+        let metrics = self.group.metrics().clone();
+        let mut refused = Vec::new();
+        for (mut settlement, answer) in self.storing.drain(..).zip(answers) {
+            match answer {
+                Ok(_) => {
+                    metrics.replies.increment(1);
+                    settlement.reply = None;
+                }
+                Err(error) if error.is_transient() => {
+                    metrics.reply_retries.increment(1);
+                    result.trouble = Some(error);
+                    refused.push(settlement);
+                    continue;
+                }
+                Err(error) => {
+                    settlement.reply = None;
+                    if settlement.disposition == Disposition::Acknowledge {
+                        settlement.disposition = Disposition::DeadLetter(format!("reply refused: {error}"));
+                    }
+                }
+            }
+            match settlement.disposition {
+                Disposition::Acknowledge => result.confirmed.push(settlement),
+                Disposition::DeadLetter(_) => self.burying.push(settlement),
+                Disposition::HandBack => self.handing_back.push(settlement),
+            }
+        }
+        self.storing = refused;
+        if result.trouble.is_some() {
+            self.drop_expired();
+        }
+        result
+    }
+
+    /// A reply that could not be stored in time has nobody to reach any more.
+    fn drop_expired(&mut self) {
+        let clock = Arc::clone(self.group.redis().clock());
+        for settlement in std::mem::take(&mut self.storing) {
+            let passed =
+                settlement.reply.as_ref().is_none_or(|r| r.deadline.has_passed(&*clock as &dyn Clock));
+            if passed {
+                self.group.metrics().expired.increment(1);
+                self.sort(Settlement { reply: None, ..settlement });
+            } else {
+                self.storing.push(settlement);
+            }
+        }
+    }
+
+    async fn bury(&mut self) -> Result<(), Error> {
+        while let Some(settlement) = self.burying.last() {
+            let Disposition::DeadLetter(reason) = &settlement.disposition else {
+                self.burying.pop();
+                continue;
+            };
+            let (id, attempt) = (settlement.delivery.entry.id, settlement.delivery.attempt);
+            match self.group.dead_letters().bury(&self.group, &settlement.delivery, reason).await {
+                Ok(Some(dead_letter)) => {
+                    self.group.metrics().dead_letters.increment(1);
+                    tracing::warn!(entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
+                }
+                Ok(None) => tracing::info!(entry = %id, "entry is another consumer's now; left to it"),
+                Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,
+                Err(error) => return Err(error),
+            }
+            self.burying.pop();
+        }
+        Ok(())
+    }
+
+    async fn hand_back(&mut self) -> Result<(), Error> {
+        if !self.handing_back.is_empty() {
+            let ids: Vec<EntryId> = self.handing_back.iter().map(|s| s.delivery.entry.id).collect();
+            self.group.hand_back(&ids).await?;
+            self.handing_back.clear();
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&self) -> Cmd {
+        let mut cmd = redis::cmd("XACK");
+        cmd.arg(self.group.stream()).arg(self.group.name());
+        for settlement in &self.confirmed {
+            cmd.arg(settlement.delivery.entry.id.to_string());
+        }
+        cmd
+    }
+}
+
+struct Stored {
+    confirmed: Vec<Settlement>,
+    trouble: Option<Error>,
+}
+
+fn store(outgoing: &Outgoing) -> Cmd {
+    let mut cmd = append_command(&outgoing.lane, 7, FIXED_SIZE + outgoing.reply.body.len());
+    outgoing.reply.encode(|name, value| {
+        cmd.arg(name).arg(value);
+    });
+    cmd
+}

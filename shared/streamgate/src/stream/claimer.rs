@@ -1,0 +1,55 @@
+use tokio::time::Instant;
+
+use super::consumer::Found;
+use super::{ConsumerGroup, Delivery, EntryId, Leases};
+use crate::connection::{Error, ErrorKind, Script};
+
+/// Takes over entries that their consumer has let idle for longer than a lease: it died, hangs or
+/// handed them back.
+pub struct Claimer {
+    group: ConsumerGroup,
+    leases: Leases,
+    script: Script,
+    cursor: EntryId,
+}
+
+impl Claimer {
+    /// A claimer of `group` whose entries are held in `leases`.
+    pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
+        let script = Script::new(include_str!("scripts/claim_idle.lua"));
+        Self { group, leases, script, cursor: EntryId::MIN }
+    }
+
+    /// Claims up to `most` idle entries. Each call goes on where the last one stopped.
+    ///
+    /// # Errors
+    /// The connection's or the server's; a group that is gone is the reader's to heal.
+    pub async fn claim(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        let idle = self.group.settings().claim_min_idle.as_millis().to_string();
+        let (cursor, count) = (self.cursor.to_string(), most.to_string());
+        let args = [
+            self.group.name().as_bytes(),
+            self.group.consumer().as_bytes(),
+            idle.as_bytes(),
+            cursor.as_bytes(),
+            count.as_bytes(),
+        ];
+        let sent = Instant::now();
+        let found = match self.script.run(self.group.redis(), &[self.group.stream()], &args).await {
+            Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(Vec::new()),
+            result => Found::from_value(result?)?,
+        };
+        self.cursor = EntryId::from_value(&found.cursor).unwrap_or_default();
+        if !found.deleted.is_empty() {
+            self.group.metrics().deleted.increment(found.deleted.len() as u64);
+            tracing::error!(
+                entries = found.deleted.len(),
+                first = %found.deleted[0],
+                "pending entries had been deleted from the stream: their requests are lost"
+            );
+        }
+        let deliveries = found.deliver(&self.group, &self.leases, sent);
+        self.group.metrics().claims.increment(deliveries.len() as u64);
+        Ok(deliveries)
+    }
+}

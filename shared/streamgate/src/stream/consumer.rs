@@ -1,0 +1,165 @@
+use redis::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::entry::fields_from;
+use super::group::ids_from;
+use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases};
+use crate::connection::{BlockingConnection, Error, ErrorKind, Script, Waker};
+
+/// Reads entries of a stream as one of a group, over a connection of its own.
+///
+/// At its start, and after every read that failed or was abandoned, it reads its own pending
+/// entries first: the server may have delivered to a socket that nobody listened to.
+pub struct Consumer {
+    group: ConsumerGroup,
+    leases: Leases,
+    connection: BlockingConnection,
+    read_own: Script,
+    recovery: Option<Recovery>,
+}
+
+/// Where the reading of the own pending entries stands.
+struct Recovery {
+    from: EntryId,
+    /// At the start of the process the entries count as delivered again: it may have died of one.
+    mode: &'static str,
+}
+
+impl Consumer {
+    /// A consumer of `group` whose entries are held in `leases`.
+    pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
+        let connection = BlockingConnection::new(group.redis().clone(), group.settings().block, "consumer");
+        Self {
+            group,
+            leases,
+            connection,
+            read_own: Script::new(include_str!("scripts/read_own.lua")),
+            recovery: Some(Recovery { from: EntryId::MIN, mode: "redeliver" }),
+        }
+    }
+
+    /// Ends a blocked [`Consumer::read`] from elsewhere, without losing entries.
+    pub fn waker(&self) -> Waker {
+        self.connection.waker()
+    }
+
+    /// Reads up to `most` entries: this consumer's own pending ones first where that is due, else
+    /// new ones, waiting up to the group's blocking time. Empty when there were none.
+    ///
+    /// # Errors
+    /// The connection's or the server's, after the group was recreated if that was the matter.
+    /// Pause as [`Consumer::failed`] says before the next read.
+    pub async fn read(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        let result = match &self.recovery {
+            Some(_) => self.read_own(most).await,
+            None => self.read_new(most).await,
+        };
+        if let Err(error) = &result {
+            if self.recovery.is_none() {
+                self.recovery = Some(Recovery { from: EntryId::MIN, mode: "recover" });
+            }
+            if error.kind() == ErrorKind::NoGroup {
+                self.group.heal().await?;
+            }
+        }
+        result
+    }
+
+    /// How long to pause after `error`; logged once per outage.
+    pub fn failed(&mut self, error: &Error) -> std::time::Duration {
+        self.connection.failed(error)
+    }
+
+    /// Makes the group before the first read, trying until it is there or `stop`.
+    pub async fn join(&mut self, stop: &CancellationToken) {
+        loop {
+            let Err(error) = self.group.ensure().await else { return };
+            let pause = self.failed(&error);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn read_new(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        let mut cmd = redis::cmd("XREADGROUP");
+        cmd.arg("GROUP").arg(self.group.name()).arg(self.group.consumer());
+        cmd.arg("COUNT").arg(most).arg("BLOCK").arg(self.connection.block_ms());
+        cmd.arg("STREAMS").arg(self.group.stream()).arg(">");
+        let sent = Instant::now();
+        let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREADGROUP")?;
+        let mut deliveries = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let proven = self.leases.delivered_after(entry.id, sent);
+            if let Some(lease) = self.leases.take(entry.id, proven) {
+                deliveries.push(Delivery { entry, attempt: 1, lease });
+            }
+        }
+        Ok(deliveries)
+    }
+
+    async fn read_own(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        let Some(Recovery { from, mode }) = &self.recovery else { return Ok(Vec::new()) };
+        let (from, count) = (from.to_string(), most.to_string());
+        let args = [
+            self.group.name().as_bytes(),
+            self.group.consumer().as_bytes(),
+            from.as_bytes(),
+            count.as_bytes(),
+            mode.as_bytes(),
+        ];
+        let sent = Instant::now();
+        let value = self.read_own.run(self.group.redis(), &[self.group.stream()], &args).await?;
+        let found = Found::from_value(value)?;
+        self.group.metrics().deleted.increment(found.deleted.len() as u64);
+        match EntryId::from_value(&found.cursor) {
+            Some(last) => self.recovery = Some(Recovery { from: last.next(), mode }),
+            None => self.recovery = None,
+        }
+        Ok(found.deliver(&self.group, &self.leases, sent))
+    }
+}
+
+/// What the scripts that look for pending entries answer: a cursor, entries with their number of
+/// deliveries, and ids of entries that had been deleted from the stream.
+pub(super) struct Found {
+    pub(super) cursor: Value,
+    entries: Vec<(u32, Entry)>,
+    pub(super) deleted: Vec<EntryId>,
+}
+
+impl Found {
+    pub(super) fn from_value(value: Value) -> Result<Self, Error> {
+        let unexpected = || Error::unexpected("a claim", &Value::Nil);
+        let Value::Array(parts) = value else { return Err(unexpected()) };
+        let [cursor, entries, deleted] = <[Value; 3]>::try_from(parts).map_err(|_| unexpected())?;
+        let Value::Array(entries) = entries else { return Err(unexpected()) };
+        let entries = entries.into_iter().map(counted_entry).collect::<Option<_>>().ok_or_else(unexpected)?;
+        Ok(Self { cursor, entries, deleted: ids_from(deleted) })
+    }
+
+    /// Takes a lease for each entry that is not in flight here already.
+    pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<Delivery> {
+        let mut deliveries = Vec::with_capacity(self.entries.len());
+        for (attempt, entry) in self.entries {
+            if let Some(lease) = leases.take(entry.id, proven) {
+                if attempt > 1 {
+                    group.metrics().redeliveries.increment(1);
+                }
+                deliveries.push(Delivery { entry, attempt, lease });
+            }
+        }
+        deliveries
+    }
+}
+
+/// Reads `[id, deliveries, fields]`.
+fn counted_entry(value: Value) -> Option<(u32, Entry)> {
+    let Value::Array(parts) = value else { return None };
+    let [id, deliveries, fields] = <[Value; 3]>::try_from(parts).ok()?;
+    let Value::Int(deliveries) = deliveries else { return None };
+    let entry = Entry { id: EntryId::from_value(&id)?, fields: fields_from(fields)? };
+    Some((u32::try_from(deliveries.max(1)).unwrap_or(u32::MAX), entry))
+}

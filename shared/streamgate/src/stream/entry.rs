@@ -1,0 +1,153 @@
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use redis::Value;
+
+use crate::connection::Error;
+use crate::fields::Fields;
+
+/// An entry's id: milliseconds of the server's clock and a sequence number within them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct EntryId {
+    /// Unix milliseconds in the server's clock, when the server chose the id.
+    pub ms: u64,
+    /// Position within the millisecond.
+    pub seq: u64,
+}
+
+impl EntryId {
+    /// Before every entry.
+    pub const MIN: Self = Self { ms: 0, seq: 0 };
+
+    /// The id after this one.
+    pub fn next(self) -> Self {
+        match self.seq.checked_add(1) {
+            Some(seq) => Self { ms: self.ms, seq },
+            None => Self { ms: self.ms + 1, seq: 0 },
+        }
+    }
+
+    /// Reads an id from the bytes of a reply.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let dash = bytes.iter().position(|b| *b == b'-')?;
+        Some(Self { ms: digits(&bytes[..dash])?, seq: digits(&bytes[dash + 1..])? })
+    }
+
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::BulkString(bytes) => Self::from_bytes(bytes),
+            Value::SimpleString(text) => Self::from_bytes(text.as_bytes()),
+            _ => None,
+        }
+    }
+}
+
+fn digits(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::from_bytes(text.as_bytes()).ok_or("must be an entry id such as 1763683200000-0")
+    }
+}
+
+/// One entry of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its fields. An entry that was deleted while pending has none.
+    pub fields: Fields,
+}
+
+impl Entry {
+    /// Reads `[id, [name, value, …]]`.
+    pub(crate) fn from_value(value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else { return None };
+        let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
+        Some(Self { id: EntryId::from_value(&id)?, fields: fields_from(fields)? })
+    }
+
+    /// Reads a list of entries.
+    pub(crate) fn list(value: Value) -> Option<Vec<Self>> {
+        match value {
+            Value::Nil => Some(Vec::new()),
+            Value::Array(entries) => entries.into_iter().map(Self::from_value).collect(),
+            _ => None,
+        }
+    }
+
+    /// Reads the answer of XREAD and XREADGROUP for one stream: `[[key, entries]]`, or nothing.
+    pub(crate) fn of_one_stream(value: Value, command: &str) -> Result<Vec<Self>, Error> {
+        let entries = match value {
+            Value::Nil => return Ok(Vec::new()),
+            Value::Array(mut streams) if streams.len() == 1 => match streams.pop() {
+                Some(Value::Array(mut parts)) if parts.len() == 2 => parts.pop(),
+                _ => None,
+            },
+            Value::Map(mut streams) if streams.len() == 1 => streams.pop().map(|(_, entries)| entries),
+            _ => None,
+        };
+        entries.and_then(Self::list).ok_or_else(|| Error::unexpected(command, &Value::Nil))
+    }
+}
+
+/// Reads `[name, value, …]`; a nil in place of the list (a deleted entry) is no fields.
+pub(crate) fn fields_from(value: Value) -> Option<Fields> {
+    let items = match value {
+        Value::Nil => return Some(Fields::default()),
+        Value::Array(items) => items,
+        _ => return None,
+    };
+    let mut fields = Fields::with_capacity(items.len() / 2);
+    let mut items = items.into_iter();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        fields.push(bytes_from(name)?, bytes_from(value)?);
+    }
+    Some(fields)
+}
+
+pub(crate) fn bytes_from(value: Value) -> Option<Bytes> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes.into()),
+        Value::SimpleString(text) => Some(text.into_bytes().into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_order_by_time_then_sequence() {
+        let id = |text: &str| text.parse::<EntryId>().expect("valid");
+
+        assert!(id("9-9") < id("10-0") && id("10-0") < id("10-1"));
+        assert_eq!(id("7-3").to_string(), "7-3");
+        assert_eq!(id(&format!("7-{}", u64::MAX)).next(), id("8-0"));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for text in ["", "-", "1", "1-", "-1", "a-0", "1-+2", "99999999999999999999-0"] {
+            assert!(text.parse::<EntryId>().is_err(), "{text}");
+        }
+    }
+}

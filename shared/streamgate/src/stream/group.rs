@@ -1,0 +1,202 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::{DeadLetterQueue, EntryId, StreamKey};
+use crate::connection::{Error, ErrorKind, Redis, Script};
+use crate::telemetry::metrics::ResponderMetrics;
+
+/// Who reads which stream, and how long anybody may be silent.
+#[derive(Debug, Clone)]
+pub struct GroupSettings {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The group's name.
+    pub group: String,
+    /// This consumer's name, unique among all processes of the group.
+    pub consumer: String,
+    /// How long a reader blocks before it looks around.
+    pub block: Duration,
+    /// An entry that its consumer has let idle for this long may be claimed by another: the
+    /// length of a lease.
+    pub claim_min_idle: Duration,
+    /// How often leases are renewed; at most a third of `claim_min_idle`.
+    pub lease_renewal: Duration,
+    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this.
+    pub grace: Duration,
+    /// How many dead letters are kept.
+    pub dead_letters_kept: usize,
+}
+
+/// A consumer group of one stream, and this process's membership in it. Clones share everything.
+#[derive(Clone)]
+pub struct ConsumerGroup(Arc<Inner>);
+
+struct Inner {
+    redis: Redis,
+    settings: GroupSettings,
+    metrics: ResponderMetrics,
+    dead_letters: DeadLetterQueue,
+    hand_back: Script,
+    reap: Script,
+}
+
+/// An own-PEL read past the last possible id: it makes the consumer known and refreshes its
+/// idle time without delivering anything. (A read from 0 would count a delivery of the oldest
+/// entry; `18446744073709551615-18446744073709551615` is how the server spells `>`.)
+const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
+
+/// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
+const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
+
+/// A text that cannot name a group or a consumer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 128 visible ASCII characters without spaces")]
+pub struct InvalidName;
+
+impl ConsumerGroup {
+    /// A handle; nothing is sent yet.
+    pub fn new(redis: Redis, settings: GroupSettings, metrics: ResponderMetrics) -> Self {
+        let dead_letters =
+            DeadLetterQueue::new(redis.clone(), settings.stream.clone(), settings.dead_letters_kept);
+        Self(Arc::new(Inner {
+            redis,
+            settings,
+            metrics,
+            dead_letters,
+            hand_back: Script::new(include_str!("scripts/hand_back.lua")),
+            reap: Script::new(include_str!("scripts/reap.lua")),
+        }))
+    }
+
+    /// Checks a group's or a consumer's name.
+    ///
+    /// # Errors
+    /// [`InvalidName`].
+    pub fn check_name(name: &str) -> Result<(), InvalidName> {
+        let good = (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+        good.then_some(()).ok_or(InvalidName)
+    }
+
+    /// Makes stream and group if they are not there. A new group starts at the beginning of the
+    /// stream, so that nothing written before it is missed.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn ensure(&self) -> Result<(), Error> {
+        let mut cmd = redis::cmd("XGROUP");
+        cmd.arg("CREATE").arg(self.stream()).arg(self.name()).arg("0").arg("MKSTREAM");
+        match self.redis().command(&cmd).await {
+            Err(error) if error.to_string().contains("BUSYGROUP") => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Makes the group anew after it vanished under its readers (FLUSHALL, DEL, XGROUP DESTROY or
+    /// an empty restart), and says so: entries that had been read before are read again.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn heal(&self) -> Result<(), Error> {
+        self.ensure().await?;
+        self.metrics().group_recreations.increment(1);
+        tracing::warn!(
+            stream = self.stream(),
+            group = self.name(),
+            "the consumer group had vanished and was recreated at 0: entries still on the stream are read again"
+        );
+        Ok(())
+    }
+
+    /// Gives a sign of life: the group sees this consumer, idle for no time.
+    ///
+    /// # Errors
+    /// The connection's or the server's; the group is healed first if it was gone.
+    pub async fn heartbeat(&self) -> Result<(), Error> {
+        let mut cmd = redis::cmd("XREADGROUP");
+        cmd.arg("GROUP").arg(self.name()).arg(self.consumer());
+        cmd.arg("COUNT").arg(1).arg("STREAMS").arg(self.stream()).arg(PAST_THE_END);
+        match self.redis().command(&cmd).await {
+            Err(error) if error.kind() == ErrorKind::NoGroup => self.heal().await,
+            result => result.map(drop),
+        }
+    }
+
+    /// Gives entries back unworked: claimable at once, this delivery not counted. Returns how many
+    /// were still this consumer's.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn hand_back(&self, ids: &[EntryId]) -> Result<u64, Error> {
+        let idle = CLAIMABLE_AT_ONCE_MS.to_string();
+        let value = self.on_ids(&self.0.hand_back, &[idle.as_bytes()], ids).await?;
+        let handed = redis::from_redis_value(value).unwrap_or(0);
+        self.metrics().handed_back.increment(handed);
+        Ok(handed)
+    }
+
+    /// Deletes consumers that have been silent for ten times the grace period and hold nothing;
+    /// returns their names.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn reap(&self) -> Result<Vec<String>, Error> {
+        let idle = (self.settings().grace * 10).as_millis().to_string();
+        let args = [self.name().as_bytes(), idle.as_bytes()];
+        let value = self.0.reap.run(self.redis(), &[self.stream()], &args).await?;
+        Ok(redis::from_redis_value(value).unwrap_or_default())
+    }
+
+    /// Where this group's unprocessable entries go.
+    pub fn dead_letters(&self) -> &DeadLetterQueue {
+        &self.0.dead_letters
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &GroupSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.0.redis
+    }
+
+    pub(crate) fn metrics(&self) -> &ResponderMetrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        self.0.settings.stream.as_str()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.settings.group
+    }
+
+    pub(crate) fn consumer(&self) -> &str {
+        &self.0.settings.consumer
+    }
+
+    /// Runs a script whose arguments are group, consumer, `extra` and ids.
+    pub(crate) async fn on_ids(
+        &self,
+        script: &Script,
+        extra: &[&[u8]],
+        ids: &[EntryId],
+    ) -> Result<Value, Error> {
+        let ids: Vec<String> = ids.iter().map(EntryId::to_string).collect();
+        let mut args = vec![self.name().as_bytes(), self.consumer().as_bytes()];
+        args.extend_from_slice(extra);
+        args.extend(ids.iter().map(String::as_bytes));
+        script.run(self.redis(), &[self.stream()], &args).await
+    }
+}
+
+/// Reads a list of ids; what is no id is left out.
+pub(crate) fn ids_from(value: Value) -> Vec<EntryId> {
+    match value {
+        Value::Array(ids) => ids.iter().filter_map(EntryId::from_value).collect(),
+        _ => Vec::new(),
+    }
+}

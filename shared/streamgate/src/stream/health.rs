@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use redis::Value;
+
+use super::entry::Entry;
+use super::tail::field;
+use super::{EntryId, StreamKey};
+use crate::clock::Clock;
+use crate::connection::{Error, Redis};
+
+/// A stream and its groups at one moment.
+#[derive(Debug, Clone)]
+pub struct StreamHealth {
+    /// How many entries it holds.
+    pub length: u64,
+    /// The oldest entry, if any.
+    pub first: Option<EntrySummary>,
+    /// The newest entry, if any.
+    pub last: Option<EntrySummary>,
+    /// Bytes, by `MEMORY USAGE`.
+    pub bytes: u64,
+    /// Its groups.
+    pub groups: Vec<GroupHealth>,
+}
+
+/// An entry as an overview shows it.
+#[derive(Debug, Clone)]
+pub struct EntrySummary {
+    /// Its id.
+    pub id: EntryId,
+    /// Its fields, as they are.
+    pub fields: crate::fields::Fields,
+}
+
+/// One consumer group.
+#[derive(Debug, Clone)]
+pub struct GroupHealth {
+    /// Its name.
+    pub name: String,
+    /// Entries delivered and not acknowledged.
+    pub pending: u64,
+    /// Entries not delivered yet; `None` when the server cannot tell.
+    pub lag: Option<u64>,
+    /// The last entry delivered.
+    pub last_delivered: EntryId,
+    /// Age of the oldest entry that is not acknowledged, delivered or not; zero when all are.
+    pub oldest_age: Duration,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerHealth>,
+}
+
+/// One consumer of a group.
+#[derive(Debug, Clone)]
+pub struct ConsumerHealth {
+    /// Its name.
+    pub name: String,
+    /// Entries it holds.
+    pub pending: u64,
+    /// Time since its last sign of life.
+    pub idle: Duration,
+}
+
+impl GroupHealth {
+    /// How many consumers gave a sign of life within `grace`.
+    pub fn alive(&self, grace: Duration) -> usize {
+        self.consumers.iter().filter(|consumer| consumer.idle < grace).count()
+    }
+}
+
+impl StreamHealth {
+    /// Looks at `key`; `None` if there is no such stream.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn read(redis: &Redis, key: &StreamKey) -> Result<Option<Self>, Error> {
+        let mut connection = redis.admin().get().await?;
+        let info: Result<Value, _> =
+            redis::cmd("XINFO").arg("STREAM").arg(key.as_str()).query_async(&mut connection).await;
+        let info = match info {
+            Ok(info) => info,
+            Err(error) if error.to_string().contains("no such key") => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let bytes: Option<u64> =
+            redis::cmd("MEMORY").arg("USAGE").arg(key.as_str()).query_async(&mut connection).await?;
+        let groups: Vec<Value> =
+            redis::cmd("XINFO").arg("GROUPS").arg(key.as_str()).query_async(&mut connection).await?;
+        let now_ms = redis.clock().now_ms();
+        let mut read = Vec::with_capacity(groups.len());
+        for group in &groups {
+            read.push(group_health(&mut connection, key, group, now_ms).await?);
+        }
+        Ok(Some(Self {
+            length: number(&info, "length"),
+            first: summary(&info, "first-entry"),
+            last: summary(&info, "last-entry"),
+            bytes: bytes.unwrap_or(0),
+            groups: read,
+        }))
+    }
+}
+
+async fn group_health(
+    connection: &mut deadpool_redis::Connection,
+    key: &StreamKey,
+    group: &Value,
+    now_ms: u64,
+) -> Result<GroupHealth, Error> {
+    let name = text(group, "name");
+    let last_delivered = field(group, "last-delivered-id").and_then(EntryId::from_value).unwrap_or_default();
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(&name);
+    pipeline.cmd("XPENDING").arg(key.as_str()).arg(&name);
+    pipeline.cmd("XRANGE").arg(key.as_str()).arg(format!("({last_delivered}")).arg("+").arg("COUNT").arg(1);
+    let (consumers, pending, unread): (Vec<Value>, Value, Value) = pipeline.query_async(connection).await?;
+    let oldest_pending = match &pending {
+        Value::Array(parts) => parts.get(1).and_then(EntryId::from_value),
+        _ => None,
+    };
+    let oldest_unread = Entry::list(unread).and_then(|entries| entries.first().map(|entry| entry.id));
+    let oldest = [oldest_pending, oldest_unread].into_iter().flatten().min();
+    Ok(GroupHealth {
+        pending: number(group, "pending"),
+        lag: field(group, "lag").and_then(|lag| redis::from_redis_value_ref(lag).ok()),
+        last_delivered,
+        oldest_age: Duration::from_millis(oldest.map_or(0, |id| now_ms.saturating_sub(id.ms))),
+        consumers: consumers
+            .iter()
+            .map(|consumer| ConsumerHealth {
+                name: text(consumer, "name"),
+                pending: number(consumer, "pending"),
+                idle: Duration::from_millis(number(consumer, "idle")),
+            })
+            .collect(),
+        name,
+    })
+}
+
+fn number(info: &Value, name: &str) -> u64 {
+    field(info, name).and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or(0)
+}
+
+fn text(info: &Value, name: &str) -> String {
+    field(info, name).and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or_default()
+}
+
+fn summary(info: &Value, name: &str) -> Option<EntrySummary> {
+    let entry = Entry::from_value(field(info, name)?.clone())?;
+    Some(EntrySummary { id: entry.id, fields: entry.fields })
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{EntryId, StreamKey};
+use crate::connection::{BatchWriter, Error, ErrorKind, Outbound, Redis};
+use crate::fields::Fields;
+
+/// Appends entries to one stream, in natural batches.
+#[derive(Clone)]
+pub struct Producer {
+    key: StreamKey,
+    patience: Duration,
+    writer: BatchWriter<Append>,
+}
+
+impl Producer {
+    /// A producer for `key`. An append is sent again after trouble with the connection for up to
+    /// `patience`; an entry may then be stored twice, so give it an id of your own.
+    pub fn new(redis: Redis, key: StreamKey, patience: Duration) -> Self {
+        Self { key, patience, writer: BatchWriter::spawn(redis, "producer", 1_024) }
+    }
+
+    /// Appends one entry and returns the id the server gave it.
+    ///
+    /// # Errors
+    /// The server refused it, or could not be reached within the patience; it may then be stored
+    /// all the same.
+    pub async fn append(&self, fields: Fields) -> Result<EntryId, Error> {
+        let (done, stored) = oneshot::channel();
+        let append =
+            Append { key: self.key.clone(), fields, give_up_at: Instant::now() + self.patience, done };
+        let ended = || Error::new(ErrorKind::Unreachable, "the producer has ended");
+        self.writer.send(append).await.map_err(|_| ended())?;
+        stored.await.map_err(|_| ended())?
+    }
+}
+
+/// The start of an XADD with a server-chosen id: add names and values to it. `size` is what they
+/// will take, in bytes.
+pub fn append_command(key: &str, fields: usize, size: usize) -> Cmd {
+    let mut cmd = Cmd::with_capacity(3 + 2 * fields, 6 + key.len() + size);
+    cmd.arg("XADD").arg(key).arg("*");
+    cmd
+}
+
+struct Append {
+    key: StreamKey,
+    fields: Fields,
+    give_up_at: Instant,
+    done: oneshot::Sender<Result<EntryId, Error>>,
+}
+
+impl Outbound for Append {
+    fn command(&self) -> Cmd {
+        let mut cmd = append_command(self.key.as_str(), self.fields.len(), self.fields.size());
+        for (name, value) in self.fields.iter() {
+            cmd.arg(&name[..]).arg(&value[..]);
+        }
+        cmd
+    }
+
+    fn give_up_at(&self) -> Instant {
+        self.give_up_at
+    }
+
+    fn settle(self, result: Result<Value, Error>) {
+        let id = result
+            .and_then(|value| EntryId::from_value(&value).ok_or_else(|| Error::unexpected("XADD", &value)));
+        // Whoever appended may have stopped waiting.
+        let _ = self.done.send(id);
+    }
+}

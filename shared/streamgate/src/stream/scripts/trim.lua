@@ -1,0 +1,35 @@
+-- Cuts finished entries off the old end of a stream. The frontier (the oldest entry that some
+-- group has not read or not acknowledged) and the cut are one step: entries between two steps
+-- would be lost.
+-- KEYS[1] stream; ARGV: the retention's cut as an id; entries below it are not wanted any more
+-- Returns {entries removed, frontier or false}; without a group nothing is removed.
+local function less(a, b)
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  -- Lua numbers hold integers exactly up to 2^53 only: compare digits.
+  local function digits_less(x, y)
+    if #x ~= #y then return #x < #y end
+    return x < y
+  end
+  if a_ms ~= b_ms then return digits_less(a_ms, b_ms) end
+  return digits_less(a_seq, b_seq)
+end
+
+local frontier = false
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local group = {}
+  for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
+  local oldest
+  if group.pending > 0 then
+    oldest = redis.call('XPENDING', KEYS[1], group.name)[2]
+  else
+    -- Everything up to here is read and acknowledged; this entry itself stays until later ones
+    -- are finished, which costs one entry and needs no arithmetic on ids.
+    oldest = group['last-delivered-id']
+  end
+  if not frontier or less(oldest, frontier) then frontier = oldest end
+end
+if not frontier then return {0, false} end
+local cut = ARGV[1]
+if less(frontier, cut) then cut = frontier end
+return {redis.call('XTRIM', KEYS[1], 'MINID', cut), frontier}

@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use redis::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{Entry, EntryId, StreamKey};
+use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker};
+
+/// Reads every entry of a stream from now on, for one reader, without a group.
+///
+/// The end of the stream is resolved to a concrete id once: `$` on each read would lose what is
+/// written between two reads. XREAD says nothing when the stream is deleted or the node is demoted,
+/// so a read that stayed empty checks both; a stream that starts over is read from its beginning.
+pub struct TailReader {
+    key: StreamKey,
+    connection: BlockingConnection,
+    cursor: Option<EntryId>,
+    /// True after a failed or empty read: look before the next one.
+    unsure: bool,
+}
+
+/// Entries in one read: replies are small and come in bursts.
+const LARGEST_READ: usize = 512;
+
+impl TailReader {
+    /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.
+    pub fn new(redis: Redis, key: StreamKey, block: Duration, part: &'static str) -> Self {
+        let connection = BlockingConnection::new(redis, block, part);
+        Self { key, connection, cursor: None, unsure: true }
+    }
+
+    /// Ends a blocked [`TailReader::read`] from elsewhere.
+    pub fn waker(&self) -> Waker {
+        self.connection.waker()
+    }
+
+    /// Resolves the end of the stream, trying until it succeeds or `stop`: what is written after
+    /// this returns will be read.
+    pub async fn start(&mut self, stop: &CancellationToken) {
+        while let Err(error) = self.look().await {
+            let pause = self.connection.failed(&error);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// The next entries, waiting up to the blocking time; empty when there were none.
+    ///
+    /// # Errors
+    /// The connection's or the server's. No entry is skipped: the next read goes on where the last
+    /// successful one ended. Pause as [`TailReader::failed`] says first.
+    pub async fn read(&mut self) -> Result<Vec<Entry>, Error> {
+        if self.unsure {
+            self.look().await?;
+        }
+        let cursor = self.cursor.unwrap_or_default();
+        let mut cmd = redis::cmd("XREAD");
+        cmd.arg("COUNT").arg(LARGEST_READ).arg("BLOCK").arg(self.connection.block_ms());
+        cmd.arg("STREAMS").arg(self.key.as_str()).arg(cursor.to_string());
+        self.unsure = true;
+        let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREAD")?;
+        if let Some(last) = entries.last() {
+            self.cursor = Some(last.id);
+            self.unsure = false;
+        }
+        Ok(entries)
+    }
+
+    /// How long to pause after `error`; logged once per outage.
+    pub fn failed(&mut self, error: &Error) -> Duration {
+        self.connection.failed(error)
+    }
+
+    /// Checks that this node is the primary and that the stream has not started over.
+    async fn look(&mut self) -> Result<(), Error> {
+        let role = self.connection.run(&redis::cmd("ROLE")).await?;
+        if !is_primary(&role) {
+            self.connection.disconnect();
+            return Err(Error::new(ErrorKind::NotPrimary, "ROLE is not master"));
+        }
+        let end = self.last_id().await?;
+        match self.cursor {
+            None => self.cursor = Some(end),
+            Some(cursor) if end < cursor => {
+                tracing::warn!(stream = %self.key, %cursor, %end, "the stream started over; reading it from its beginning");
+                self.cursor = Some(EntryId::MIN);
+            }
+            Some(_) => {}
+        }
+        self.unsure = false;
+        Ok(())
+    }
+
+    /// The id of the last entry ever added; [`EntryId::MIN`] for a stream that is not there.
+    async fn last_id(&mut self) -> Result<EntryId, Error> {
+        let mut cmd = redis::cmd("XINFO");
+        cmd.arg("STREAM").arg(self.key.as_str());
+        match self.connection.run(&cmd).await {
+            Ok(info) => {
+                Ok(field(&info, "last-generated-id").and_then(EntryId::from_value).unwrap_or_default())
+            }
+            Err(error) if error.to_string().contains("no such key") => Ok(EntryId::MIN),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_primary(role: &Value) -> bool {
+    let Value::Array(parts) = role else { return false };
+    matches!(parts.first(), Some(Value::BulkString(name)) if name == b"master")
+}
+
+/// A named field of a flat `[name, value, …]` answer or a map.
+pub(super) fn field<'a>(info: &'a Value, name: &str) -> Option<&'a Value> {
+    info.as_map_iter()?
+        .find(|(key, _)| matches!(key, Value::BulkString(key) if key == name.as_bytes()))
+        .map(|(_, v)| v)
+}

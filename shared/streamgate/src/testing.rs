@@ -1,0 +1,171 @@
+//! A real Redis server for tests, started on a socket of its own and stopped on drop.
+//!
+//! The server binary is looked for in this order: `STREAMGATE_TEST_REDIS_SERVER`, `redis-server`
+//! and `valkey-server` on the `PATH`. `make test` sets the variable, installing a server if the
+//! machine has none.
+//!
+//! Everything here panics when it fails: that is what a test wants.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use redis::{Cmd, FromRedisValue};
+use tempfile::TempDir;
+
+/// Names the server binary to test against.
+pub const SERVER_VARIABLE: &str = "STREAMGATE_TEST_REDIS_SERVER";
+
+/// How long any condition of a test may take before the test fails: far more than it needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running Redis or Valkey server with a folder of its own.
+pub struct RedisServer {
+    folder: TempDir,
+    options: Vec<String>,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server without persistence.
+    pub fn start() -> Self {
+        Self::start_with(&["--save", ""])
+    }
+
+    /// Starts a server whose append-only file survives [`RedisServer::kill`] and
+    /// [`RedisServer::restart`].
+    pub fn start_durable() -> Self {
+        Self::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    /// Starts a server with further options, as on its command line.
+    pub fn start_with(options: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("streamgate-").tempdir().expect("a temporary folder");
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut server = Self { folder, options, process: None };
+        server.restart();
+        server
+    }
+
+    /// The URL to connect to.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Runs a command on a connection of its own.
+    pub fn run<T: FromRedisValue>(&self, cmd: &Cmd) -> T {
+        self.try_run(cmd).expect("the command succeeds")
+    }
+
+    /// Runs a command given as words.
+    pub fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut cmd = redis::cmd(words[0]);
+        for word in &words[1..] {
+            cmd.arg(*word);
+        }
+        self.run(&cmd)
+    }
+
+    /// Runs a command that may fail.
+    ///
+    /// # Errors
+    /// The client library's.
+    pub fn try_run<T: FromRedisValue>(&self, cmd: &Cmd) -> redis::RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        cmd.query(&mut client.get_connection_with_timeout(PATIENCE)?)
+    }
+
+    /// Ends it as kill -9 does.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Starts it again on the same socket and folder, ending it first if it runs.
+    pub fn restart(&mut self) {
+        self.kill();
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
+        let process = Command::new(server_binary())
+            .args(["--port", "0", "--unixsocket", &self.socket().display().to_string()])
+            .args(["--dir", &self.folder.path().display().to_string()])
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the Redis server starts");
+        self.process = Some(process);
+        eventually("the Redis server answers", || {
+            self.try_run::<String>(&redis::cmd("PING")).is_ok_and(|pong| pong == "PONG")
+        });
+    }
+
+    /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("the server runs");
+        kill(Pid::from_raw(process.id() as i32), signal).expect("the signal is sent");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// It does not hold within [`PATIENCE`].
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `condition` holds, without blocking the runtime.
+///
+/// # Panics
+/// It does not hold within [`PATIENCE`].
+pub async fn eventually_async<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn server_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os(SERVER_VARIABLE) {
+        return path.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = |name: &str| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| is_file(p));
+    on_path("redis-server").or_else(|| on_path("valkey-server")).unwrap_or_else(|| {
+        panic!("no Redis server: run `make test`, which installs one, or set {SERVER_VARIABLE} to a redis-server or valkey-server")
+    })
+}
+
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file())
+}

@@ -1,0 +1,211 @@
+//! What the tests share: requesters and responders on a server, and handlers to watch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use streamgate::connection::{Redis, RedisSettings};
+use streamgate::envelope::CorrelationId;
+use streamgate::request_reply::{
+    Answer, Call, Handler, RequestError, Requester, RequesterSettings, Responder, ResponderSettings,
+    Response, Work,
+};
+use streamgate::stream::GroupSettings;
+use streamgate::telemetry::Readiness;
+use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
+use streamgate::testing::{RedisServer, eventually_async};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const REQUESTS: &str = "requests";
+pub(crate) const REPLIES: &str = "replies";
+pub(crate) const GROUP: &str = "workers";
+
+/// A lease short enough for a test and long enough for a busy machine to renew.
+pub(crate) const LEASE: Duration = Duration::from_millis(600);
+
+pub(crate) fn redis(server: &RedisServer) -> Redis {
+    let settings = RedisSettings {
+        url: server.url().parse().expect("a URL"),
+        response_timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+        clock_skew_ms: 0,
+    };
+    Redis::open(settings, ConnectionMetrics::declare(), Readiness::default().latch("redis")).expect("opens")
+}
+
+pub(crate) fn group_settings(worker: &str) -> GroupSettings {
+    GroupSettings {
+        stream: REQUESTS.parse().expect("a name"),
+        group: GROUP.to_owned(),
+        consumer: worker.to_owned(),
+        block: Duration::from_secs(2),
+        claim_min_idle: LEASE,
+        lease_renewal: LEASE / 3,
+        grace: Duration::from_secs(3),
+        dead_letters_kept: 1_000,
+    }
+}
+
+pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
+    ResponderSettings {
+        group: group_settings(worker),
+        worker: worker.into(),
+        reply_stream: REPLIES.parse().expect("a name"),
+        concurrency: 64,
+        handler_timeout: Duration::from_secs(30),
+        max_deliveries: 5,
+        request_timeout: Duration::from_secs(30),
+    }
+}
+
+/// A requester that is ready to receive replies; everything ends with it.
+pub(crate) struct Asker {
+    pub(crate) requester: Requester,
+    pub(crate) redis: Redis,
+    stop: CancellationToken,
+}
+
+impl Asker {
+    pub(crate) async fn start(server: &RedisServer, replica: Option<&str>) -> Self {
+        let redis = redis(server);
+        let settings = RequesterSettings {
+            request_stream: REQUESTS.parse().expect("a name"),
+            reply_stream: REPLIES.parse().expect("a name"),
+            replica: replica.map(str::to_owned),
+            max_in_flight: 10_000,
+            longest_timeout: Duration::from_secs(60),
+        };
+        let readiness = Readiness::default();
+        let stop = CancellationToken::new();
+        let requester = Requester::start(
+            redis.clone(),
+            settings,
+            RequesterMetrics::declare(),
+            readiness.latch("listener"),
+            stop.clone(),
+        )
+        .expect("valid lane");
+        eventually_async("the requester listens", || async { readiness.is_ready() }).await;
+        Self { requester, redis, stop }
+    }
+
+    pub(crate) async fn ask(&self, body: impl Into<Bytes>) -> Result<Answer, RequestError> {
+        self.ask_within(body, Duration::from_secs(30)).await
+    }
+
+    pub(crate) async fn ask_within(
+        &self,
+        body: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> Result<Answer, RequestError> {
+        let call = Call {
+            id: CorrelationId::mint(),
+            trace: None,
+            content_type: "text/plain",
+            body: body.into(),
+            timeout,
+        };
+        self.requester.request(call).await
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A responder in this process; dropping it without [`Worker::stop`] abandons what it holds, as a
+/// crash would, except that its tasks go on until the runtime ends.
+pub(crate) struct Worker {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) async fn start(server: &RedisServer, name: &str, handler: impl Handler) -> Self {
+        Self::start_with(server, responder_settings(name), handler).await
+    }
+
+    pub(crate) async fn start_with(
+        server: &RedisServer,
+        settings: ResponderSettings,
+        handler: impl Handler,
+    ) -> Self {
+        let readiness = Readiness::default();
+        let reading = readiness.latch("reader");
+        let stop = CancellationToken::new();
+        let responder = Responder::new(redis(server), settings, ResponderMetrics::declare(), handler);
+        let running = tokio::spawn(responder.run(reading, stop.clone(), Duration::from_secs(10)));
+        eventually_async("the worker reads", || async { readiness.is_ready() }).await;
+        Self { stop, running }
+    }
+
+    /// Drains and ends it.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.expect("the worker drains");
+    }
+}
+
+/// Answers with the request's own body.
+#[derive(Clone, Default)]
+pub(crate) struct Echo;
+
+impl Handler for Echo {
+    async fn handle(&self, work: Work) -> Response {
+        Response { status: 200, content_type: "text/plain".into(), body: work.request.body }
+    }
+}
+
+/// Holds every request at a gate that the test opens, and counts how many came.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) entered: Arc<AtomicUsize>,
+    pub(crate) left: Arc<AtomicUsize>,
+    open: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { entered: Arc::default(), left: Arc::default(), open: Arc::new(Semaphore::new(0)) }
+    }
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.open.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn entered(&self) -> usize {
+        self.entered.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn wait_for(&self, entered: usize) {
+        eventually_async("requests reach the handler", || async { self.entered() >= entered }).await;
+    }
+}
+
+impl Handler for Gate {
+    async fn handle(&self, work: Work) -> Response {
+        self.entered.fetch_add(1, Ordering::SeqCst);
+        let _permit = self.open.acquire().await;
+        self.left.fetch_add(1, Ordering::SeqCst);
+        Echo.handle(work).await
+    }
+}
+
+/// How many entries the group has delivered and not seen acknowledged.
+pub(crate) fn pending(server: &RedisServer) -> u64 {
+    let (count, ..): (u64, redis::Value, redis::Value, redis::Value) =
+        server.command(&["XPENDING", REQUESTS, GROUP]);
+    count
+}
+
+/// Waits until every request was read and acknowledged.
+pub(crate) async fn settled(server: &RedisServer) {
+    eventually_async("everything is acknowledged", || async { pending(server) == 0 }).await;
+}

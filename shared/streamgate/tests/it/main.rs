@@ -1,0 +1,8 @@
+//! The engine against real Redis servers.
+
+mod harness;
+mod leases;
+mod outages;
+mod round_trip;
+mod trimming;
+mod walls;

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use streamgate::request_reply::RequestErrorKind;
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, settled};
+
+#[tokio::test]
+async fn a_request_comes_back_with_its_own_body() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    let answer = asker.ask("hello").await.expect("an answer");
+
+    assert_eq!(&answer.reply.body[..], b"hello");
+    assert_eq!((answer.reply.status, &*answer.reply.worker, answer.reply.attempt), (200, "w1", 1));
+    settled(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_callers_each_get_their_own_answer() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, Some("a")).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    let answers = (0..1_000).map(|n| {
+        let asker = &asker;
+        async move { (n, asker.ask(n.to_string()).await) }
+    });
+
+    for (n, answer) in futures_util::future::join_all(answers).await {
+        assert_eq!(answer.expect("an answer").reply.body, n.to_string());
+    }
+    assert_eq!(asker.requester.pending(), 0);
+    settled(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
+    let server = RedisServer::start();
+    let askers = [
+        Asker::start(&server, None).await,
+        Asker::start(&server, None).await,
+        Asker::start(&server, Some("a")).await,
+    ];
+    let _workers = [
+        Worker::start(&server, "w1", Echo).await,
+        Worker::start(&server, "w2", Echo).await,
+        Worker::start(&server, "w3", Echo).await,
+    ];
+
+    let answers = (0..600).map(|n| {
+        let asker = &askers[n % askers.len()];
+        async move { (n, asker.ask(n.to_string()).await) }
+    });
+
+    for (n, answer) in futures_util::future::join_all(answers).await {
+        assert_eq!(answer.expect("an answer").reply.body, n.to_string());
+    }
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_times_out_leaves_the_pending_map_empty() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+
+    let error = asker.ask_within("nobody works", Duration::from_millis(100)).await.expect_err("no worker");
+
+    assert_eq!(error.kind, RequestErrorKind::DeadlinePassed);
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_leaves_the_pending_map_empty() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+
+    let call = asker.ask("never mind");
+    let hung_up = tokio::time::timeout(Duration::from_millis(50), call).await;
+
+    assert!(hung_up.is_err());
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_is_acknowledged_without_being_done() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _ = asker.ask_within("too late", Duration::from_millis(50)).await;
+    let gate = Gate::default();
+    gate.open();
+
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    settled(&server).await;
+
+    assert_eq!(gate.entered(), 0);
+    assert_eq!(server.command::<u64>(&["XLEN", REPLIES]), 0);
+}
+
+#[tokio::test]
+async fn a_stopping_worker_finishes_what_it_holds() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let gate = Gate::default();
+    let worker = Worker::start(&server, "w1", gate.clone()).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("finish me"), async {
+        gate.wait_for(1).await;
+        let stopping = tokio::spawn(worker.stop());
+        gate.open();
+        stopping.await.expect("stops");
+    });
+
+    assert_eq!(answer.expect("an answer").reply.status, 200);
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn every_lane_a_worker_writes_to_has_a_time_to_live() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, Some("a")).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    let lane = format!("{REPLIES}.a");
+    let lives = || server.command::<i64>(&["TTL", &lane]) > 0;
+
+    asker.ask("first").await.expect("an answer");
+    eventually_async("the lane has a time to live", || async { lives() }).await;
+    // As if it had expired: the next reply recreates it, without a time to live of its own.
+    let _: u64 = server.command(&["DEL", &lane]);
+    asker.ask("second").await.expect("an answer");
+
+    eventually_async("the lane that came back has one too", || async { lives() }).await;
+}
+
+#[tokio::test]
+async fn garbage_on_the_stream_stops_nobody_and_lands_in_the_dead_letters_with_a_reason() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+    let garbage: [(&[&str], &str); 4] = [
+        (&["nonsense", "\u{1}"], "undecodable: field `id` is missing"),
+        (&["id", "7", "reply_to", REPLIES, "body", "x"], "undecodable: field `id` is invalid"),
+        (
+            &["id", id, "reply_to", "somebody-elses-key", "body", "x"],
+            "reply_to is not replies or one of its lanes",
+        ),
+        (&["id", id, "reply_to", REPLIES], "undecodable: field `body` is missing"),
+    ];
+    for (fields, _) in garbage {
+        let _: String = server.command(&[&["XADD", REQUESTS, "*"], fields].concat());
+    }
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    assert_eq!(asker.ask("still here").await.expect("an answer").reply.status, 200);
+    settled(&server).await;
+    let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
+    for (_, reason) in garbage {
+        assert!(letters.iter().any(|(_, fields)| fields[1].starts_with(reason)), "{reason} in {letters:?}");
+    }
+    assert_eq!(letters.len(), garbage.len());
+    let keys: Vec<String> = server.command(&["KEYS", "somebody*"]);
+    assert!(keys.is_empty(), "no text from an entry becomes a key");
+}
