@@ -1,0 +1,141 @@
+//! What a caller asks for, and how it is read from bytes nobody has looked at yet.
+
+mod shape;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The longest city or location, in Unicode scalar values, after trimming.
+pub const MAX_CHARS: usize = 100;
+
+/// A request for the weather of one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"city": "New York", "location": "Downtown"}))]
+pub struct WeatherRequest {
+    /// The city: 1 to 100 characters after trimming, all of them printable.
+    #[garde(custom(not_empty), custom(not_too_long), custom(printable))]
+    #[schema(min_length = 1, max_length = 100)]
+    pub city: String,
+    /// A part of the city, or the region or country it lies in: up to 100 printable characters
+    /// after trimming. Absent, null and blank mean the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(not_too_long), custom(printable)))]
+    #[schema(max_length = 100)]
+    pub location: Option<String>,
+}
+
+impl WeatherRequest {
+    /// Reads a request from the bytes of a body: decodes it, trims it, checks every rule.
+    ///
+    /// # Errors
+    /// See [`ParseError`]: the bytes are no JSON, are JSON of another shape, or hold values that
+    /// break rules (all of those together).
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        let request = shape::decode(bytes)?.normalized();
+        request.check().map_err(ParseError::Invalid)?;
+        Ok(request)
+    }
+
+    /// The request without white space around its values. A location that is blank becomes
+    /// `None`: a form field left empty says nothing. A city that is blank stays, empty, for
+    /// [`WeatherRequest::check`] to refuse.
+    #[must_use]
+    pub fn normalized(mut self) -> Self {
+        trim(&mut self.city);
+        if let Some(location) = &mut self.location {
+            trim(location);
+        }
+        self.location = self.location.filter(|location| !location.is_empty());
+        self
+    }
+
+    /// Checks every rule, on values as they are (see [`WeatherRequest::normalized`]).
+    ///
+    /// # Errors
+    /// All broken rules, in the order of the fields.
+    pub fn check(&self) -> Result<(), Vec<FieldViolation>> {
+        let Err(report) = self.validate() else { return Ok(()) };
+        Err(report
+            .iter()
+            // `inner` extends the path with the key of the element, which nobody asked about.
+            .map(|(path, error)| FieldViolation {
+                field: if path.to_string().starts_with("city") { "city" } else { "location" },
+                detail: error.message().to_owned(),
+            })
+            .collect())
+    }
+}
+
+/// Why bytes are not a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON in UTF-8, or followed by something else: HTTP 400.
+    #[error("the body is not JSON: {0}")]
+    Malformed(String),
+    /// JSON, but not an object with a `city`, perhaps a `location`, and nothing else: HTTP 422.
+    /// Decoding stops at the first such error.
+    #[error("{}{detail}", field.as_ref().map(|name| format!("`{name}` ")).unwrap_or_default())]
+    WrongShape {
+        /// The field in question, where it is one field; bounded in length.
+        field: Option<String>,
+        /// What is wrong, as a phrase that continues the field's name (or "the body").
+        detail: String,
+    },
+    /// Values that break rules, all together: HTTP 422.
+    #[error("{}", sentence(.0))]
+    Invalid(Vec<FieldViolation>),
+}
+
+/// One value that breaks one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's name in JSON.
+    pub field: &'static str,
+    /// The rule, as a phrase that continues the field's name.
+    pub detail: String,
+}
+
+fn sentence(violations: &[FieldViolation]) -> String {
+    let parts: Vec<_> = violations.iter().map(|v| format!("`{}` {}", v.field, v.detail)).collect();
+    parts.join("; ")
+}
+
+/// Trims in place: the usual text has nothing to trim and costs nothing.
+fn trim(text: &mut String) {
+    text.truncate(text.trim_end().len());
+    let blank = text.len() - text.trim_start().len();
+    text.drain(..blank);
+}
+
+fn not_empty(text: &str, (): &()) -> garde::Result {
+    if text.is_empty() { Err(garde::Error::new("must not be empty")) } else { Ok(()) }
+}
+
+fn not_too_long(text: &str, (): &()) -> garde::Result {
+    // No text has more characters than bytes.
+    if text.len() <= MAX_CHARS || text.chars().count() <= MAX_CHARS {
+        return Ok(());
+    }
+    Err(garde::Error::new(format!("must be at most {MAX_CHARS} characters")))
+}
+
+fn printable(text: &str, (): &()) -> garde::Result {
+    if text.chars().any(is_invisible) {
+        return Err(garde::Error::new("must not contain control, line-breaking or invisible characters"));
+    }
+    Ok(())
+}
+
+/// Characters with no place in a name that make logs, headers and terminals lie: controls (Cc),
+/// line and paragraph separators, bidirectional embeddings, overrides and isolates (Unicode UAX
+/// #9), zero-width space, word joiner and byte order mark. The zero-width joiners stay: names in
+/// Persian and Indic scripts need them.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}' | '\u{2028}'..='\u{202E}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests;
