@@ -6,6 +6,8 @@ use ::weather::{DailyForecast, FORECAST_DAYS, Forecast, Source, WeatherRequest};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::{OpenMeteo, Simulated};
+
 /// Knows the weather, or whom to ask.
 pub trait WeatherProvider: Send + Sync + 'static {
     /// The weather of the place `request` names, within `time_left`.
@@ -91,4 +93,26 @@ pub enum ProviderError {
     /// The time for this request is up.
     #[error("the time for this request is up")]
     TimedOut,
+}
+
+/// The configured provider.
+#[derive(Debug)]
+pub enum Provider {
+    /// Computes the weather.
+    Simulated(Simulated),
+    /// Asks Open-Meteo.
+    OpenMeteo(Box<OpenMeteo>),
+}
+
+impl WeatherProvider for Provider {
+    async fn forecast(
+        &self,
+        request: &WeatherRequest,
+        time_left: Duration,
+    ) -> Result<Weather, ProviderError> {
+        match self {
+            Self::Simulated(simulated) => simulated.forecast(request, time_left).await,
+            Self::OpenMeteo(open_meteo) => open_meteo.forecast(request, time_left).await,
+        }
+    }
 }
