@@ -56,8 +56,18 @@ async fn a_silent_service_takes_no_more_than_the_time_left() {
     let result = provider.forecast(&request, Duration::from_millis(100)).await;
 
     assert_eq!(result, Err(ProviderError::TimedOut));
-    assert_eq!(provider.forecast(&request, Duration::ZERO).await, Err(ProviderError::TimedOut));
-    assert_eq!(stub.geocoding.count(), 1);
+}
+
+#[tokio::test]
+async fn a_request_without_time_is_not_sent() {
+    let stub = Stub::healthy().await;
+    let provider = provider(settings(&stub));
+    let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
+
+    let result = provider.forecast(&request, Duration::ZERO).await;
+
+    assert_eq!(result, Err(ProviderError::TimedOut));
+    assert_eq!(stub.geocoding.count(), 0);
 }
 
 #[tokio::test]
