@@ -63,7 +63,7 @@ impl OpenMeteo {
         let ask = || async {
             let query = [("name", city), ("count", "10"), ("language", "en"), ("format", "json")];
             let answer: GeocodingAnswer = self.geocoding.get(&query, deadline).await?;
-            answer.into_candidates()
+            Ok(answer.0)
         };
         self.places.get_or_ask(city.to_lowercase(), deadline, ask).await
     }
@@ -81,7 +81,7 @@ impl OpenMeteo {
                 ("timezone", "auto"),
             ];
             let answer: ForecastAnswer = self.forecasts.get(&query, deadline).await?;
-            answer.into_weather()
+            Ok(answer.0)
         };
         self.weather.get_or_ask(spot, deadline, ask).await
     }

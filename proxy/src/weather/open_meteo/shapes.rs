@@ -1,6 +1,8 @@
 //! What Open-Meteo writes, and what is made of it. Nothing in it is trusted: numbers have ranges,
-//! arrays have lengths.
+//! arrays have lengths, and both are checked while decoding, so that an impossible answer counts
+//! as one with the circuit breaker and in the metrics.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::weather::condition::summary;
@@ -11,16 +13,29 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use serde::Deserialize;
 
-use super::super::{ProviderError, Weather};
+use super::super::Weather;
+
+/// The places found, best known first; perhaps none.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RawGeocoding")]
+pub(super) struct GeocodingAnswer(pub(super) Arc<[Candidate]>);
+
+/// The weather at a spot.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RawForecast")]
+pub(super) struct ForecastAnswer(pub(super) Weather);
 
 /// `{"results":[…]}`; without `results` nothing was found.
 #[derive(Debug, Deserialize)]
-pub(super) struct GeocodingAnswer {
+struct RawGeocoding {
     #[serde(default)]
     results: Vec<Candidate>,
     #[serde(default)]
     error: bool,
 }
+
+/// What an answer cannot mean.
+type Nonsense = Cow<'static, str>;
 
 /// A place that has the name.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -44,17 +59,18 @@ pub(super) struct Spot {
     longitude: i32,
 }
 
-impl GeocodingAnswer {
-    /// The places found, best known first; perhaps none.
-    pub(super) fn into_candidates(self) -> Result<Arc<[Candidate]>, ProviderError> {
-        if self.error {
-            return Err(nonsense("an error with the status of a success"));
+impl TryFrom<RawGeocoding> for GeocodingAnswer {
+    type Error = Nonsense;
+
+    fn try_from(raw: RawGeocoding) -> Result<Self, Nonsense> {
+        if raw.error {
+            return Err("an error with the status of a success".into());
         }
         let on_earth = |c: &Candidate| c.latitude.abs() <= 90.0 && c.longitude.abs() <= 180.0;
-        if !self.results.iter().all(on_earth) {
-            return Err(nonsense("a place off the globe"));
+        if !raw.results.iter().all(on_earth) {
+            return Err("a place off the globe".into());
         }
-        Ok(self.results.into())
+        Ok(Self(raw.results.into()))
     }
 }
 
@@ -89,7 +105,7 @@ impl Spot {
 
 /// `current` as an object, `daily` as parallel arrays.
 #[derive(Debug, Deserialize)]
-pub(super) struct ForecastAnswer {
+struct RawForecast {
     #[serde(default)]
     utc_offset_seconds: i32,
     current: Current,
@@ -114,13 +130,16 @@ struct Daily {
     temperature_2m_min: Vec<f64>,
 }
 
-impl ForecastAnswer {
-    pub(super) fn into_weather(self) -> Result<Weather, ProviderError> {
-        let Self { utc_offset_seconds, current, daily } = self;
-        let offset = Offset::from_seconds(utc_offset_seconds).map_err(|_| nonsense("an offset of days"))?;
+impl TryFrom<RawForecast> for ForecastAnswer {
+    type Error = Nonsense;
+
+    fn try_from(raw: RawForecast) -> Result<Self, Nonsense> {
+        let RawForecast { utc_offset_seconds, current, daily } = raw;
+        let offset =
+            Offset::from_seconds(utc_offset_seconds).map_err(|_| Nonsense::from("an offset of days"))?;
         let time = current.time.map_or_else(|| Ok(Timestamp::now()), |time| offset.to_timestamp(time));
-        let time = time.map_err(|_| nonsense("a time out of all calendars"))?;
-        Ok(Weather {
+        let time = time.map_err(|_| Nonsense::from("a time out of all calendars"))?;
+        Ok(Self(Weather {
             time,
             temperature: to_tenths(temperature(current.temperature_2m)?),
             condition: words(current.weather_code).into(),
@@ -128,43 +147,39 @@ impl ForecastAnswer {
             wind_speed: to_tenths(within(current.wind_speed_10m, 0.0, 500.0, "wind speed")?),
             daily: daily.into_days()?,
             source: Source::OpenMeteo,
-        })
+        }))
     }
 }
 
 impl Daily {
-    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], ProviderError> {
+    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], Nonsense> {
         let Self { time, weather_code, temperature_2m_max: max, temperature_2m_min: min } = self;
         let lengths = [time.len(), weather_code.len(), max.len(), min.len()];
         if lengths != [FORECAST_DAYS; 4] {
-            return Err(nonsense(format!("days {lengths:?} instead of {FORECAST_DAYS} each")));
+            return Err(format!("days {lengths:?} instead of {FORECAST_DAYS} each").into());
         }
         let day = |n: usize| {
             let (low, high) = (temperature(min[n])?, temperature(max[n])?);
             Ok(DailyForecast::new(time[n], low, high, words(weather_code[n])))
         };
-        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, ProviderError>>()?;
-        days.try_into().map_err(|_| nonsense("days that cannot be counted"))
+        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, Nonsense>>()?;
+        days.try_into().map_err(|_| Nonsense::from("days that cannot be counted"))
     }
 }
 
 /// °C; the records on Earth are -89.2 and 56.7 (WMO World Weather and Climate Extremes Archive).
-fn temperature(value: f64) -> Result<f64, ProviderError> {
+fn temperature(value: f64) -> Result<f64, Nonsense> {
     within(value, -100.0, 70.0, "temperature")
 }
 
-fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, ProviderError> {
-    if (low..=high).contains(&value) { Ok(value) } else { Err(nonsense(format!("a {what} of {value}"))) }
+fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, Nonsense> {
+    if (low..=high).contains(&value) { Ok(value) } else { Err(format!("a {what} of {value}").into()) }
 }
 
 /// A code nobody has described yet is no reason to withhold the temperature.
 fn words(code: f64) -> &'static str {
     let known = (code.fract() == 0.0 && (0.0..=99.0).contains(&code)).then(|| summary(code as u8));
     known.flatten().unwrap_or("Unclassified")
-}
-
-fn nonsense(detail: impl Into<String>) -> ProviderError {
-    ProviderError::BadAnswer { detail: detail.into() }
 }
 
 #[cfg(test)]
@@ -181,7 +196,7 @@ mod tests {
                 "country_code": "US", "admin1": "Illinois"},
         ]}))
         .expect("the service's shape");
-        answer.into_candidates().expect("places on the globe")
+        answer.0
     }
 
     fn forecast() -> Value {
@@ -196,8 +211,8 @@ mod tests {
     }
 
     fn weather(answer: Value) -> Result<Weather, String> {
-        let answer: ForecastAnswer = serde_json::from_value(answer).map_err(|error| error.to_string())?;
-        answer.into_weather().map_err(|error| error.to_string())
+        let answer = serde_json::from_value::<ForecastAnswer>(answer);
+        answer.map(|answer| answer.0).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -254,12 +269,10 @@ mod tests {
 
     #[test]
     fn no_results_means_no_places_and_an_impossible_place_is_refused() {
-        let places = |answer: Value| {
-            serde_json::from_value::<GeocodingAnswer>(answer).expect("the service's shape").into_candidates()
-        };
+        let places = serde_json::from_value::<GeocodingAnswer>;
         let off = json!({"results": [{"name": "X", "latitude": 91, "longitude": 0}]});
 
-        assert_eq!(places(json!({"generationtime_ms": 0.5})).expect("an answer").len(), 0);
+        assert_eq!(places(json!({"generationtime_ms": 0.5})).expect("an answer").0.len(), 0);
         assert!(places(off).is_err());
         assert!(places(json!({"error": true, "reason": "no"})).is_err());
     }

@@ -115,6 +115,20 @@ async fn an_answer_that_makes_no_sense_is_told_from_a_failure_and_not_repeated()
 }
 
 #[tokio::test]
+async fn a_service_that_talks_nonsense_is_left_alone_too() {
+    let mut short = fine_weather_body();
+    short["daily"]["time"] = json!([]);
+    let stub = Stub::start(|_| berlin(), move |_| Answer::ok(short.clone())).await;
+    let breaker = BreakerSettings { failures: 1, open_for: PLENTY, probes: 1 };
+    let provider = provider(OpenMeteoSettings { breaker, ..settings(&stub) });
+
+    let (first, second) = (ask(&provider, "Berlin").await, ask(&provider, "Berlin").await);
+
+    assert!(matches!(first, Err(ProviderError::BadAnswer { .. })), "{first:?}");
+    assert!(matches!(second, Err(ProviderError::CircuitOpen { .. })), "{second:?}");
+}
+
+#[tokio::test]
 async fn a_short_retry_after_is_waited_for_and_a_long_one_passed_on() {
     let limited = |wait: &'static str| {
         move |n| if n == 1 { Answer::With(429, Some(wait), String::new()) } else { fine_weather() }

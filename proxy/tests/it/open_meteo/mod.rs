@@ -99,6 +99,18 @@ async fn an_unknown_city_is_unknown_and_remembered_as_such() {
 }
 
 #[tokio::test]
+async fn a_key_in_the_configured_url_is_sent_along() {
+    let stub = Stub::healthy().await;
+    let forecast_url = format!("{}?apikey=k", stub.forecast_url);
+
+    ask(&provider(OpenMeteoSettings { forecast_url, ..settings(&stub) }), "Berlin")
+        .await
+        .expect("a forecast");
+
+    assert_eq!(stub.forecast.last()["apikey"], "k");
+}
+
+#[tokio::test]
 async fn a_url_that_is_none_is_refused_at_once() {
     let stub = Stub::healthy().await;
 
