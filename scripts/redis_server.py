@@ -25,7 +25,7 @@ no Redis server of version 7.0 or newer found, and none could be installed. Inst
   Debian, Ubuntu   apt install redis-server
   macOS            brew install redis
   Fedora           dnf install valkey
-or name a running one: REDIS_URL=redis://host:6379"""
+or, for `make up`, name a running one: REDIS_URL=redis://host:6379"""
 
 
 class NotFound(Exception):

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import cargo
 from processes import Child, Interrupted, StartError
 from stack import Stack
 
@@ -39,7 +39,8 @@ def main() -> int:
     try:
         stack.check_ports()
         if options.bin_dir is None:
-            stack.binaries = build(stack.stop_asked)
+            say("building ingress and proxy")
+            stack.binaries = cargo.build(stack.stop_asked)
         stack.start(say)
         welcome(stack)
         stream_logs(stack)
@@ -56,30 +57,6 @@ def main() -> int:
     finally:
         stack.stop(say)
         say("stopped")
-
-
-def build(stop: threading.Event) -> Path:
-    """Builds ingress and proxy; the folder they are in."""
-    say("building ingress and proxy")
-    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
-    command = ["cargo", "build", "--locked", "--release", "-p", "ingress", "-p", "proxy"]
-    try:
-        target = json.loads(subprocess.check_output(metadata, cwd=ROOT))["target_directory"]
-        cargo = subprocess.Popen(command, cwd=ROOT)
-    except FileNotFoundError:
-        raise StartError("cargo is not on PATH: install Rust from https://rustup.rs") from None
-    except subprocess.CalledProcessError as problem:
-        raise StartError(f"cargo metadata failed with exit code {problem.returncode}") from None
-    while cargo.poll() is None:
-        if stop.wait(0.1):
-            cargo.terminate()
-            cargo.wait()
-            raise Interrupted
-    if stop.is_set():
-        raise Interrupted
-    if cargo.returncode != 0:
-        raise StartError(f"cargo build failed with exit code {cargo.returncode}")
-    return Path(target) / "release"
 
 
 def welcome(stack: Stack) -> None:

@@ -30,12 +30,17 @@ DEAD_LETTERS = f"{STREAM}:dlq" if "{" in STREAM else f"{{{STREAM}}}:dlq"  # The 
 
 BATCH, BLOCK, MIN_IDLE, HEARTBEAT = 8, 2_000, 2_000, 3  # entries, ms, ms, seconds
 REQUEST_TIMEOUT = 30_000  # ms, for requests that name no deadline
-LANE_TTL = 3_600  # seconds, so that the replies to a gateway that is gone go too
+LANE_TTL = 600  # seconds, so that the replies to a gateway that is gone go too
 MAX_DELIVERIES = 5
 PAST_THE_END = "18446744073709551615-18446744073709551614"
 
-# One step, so that an entry is always either pending or a dead letter. ARGV: group, id, fields.
-BURY = "redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3)) return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])"
+# One step, so that an entry is either pending or a dead letter; left alone if another worker has
+# claimed it meanwhile. ARGV: group, consumer, entry id, names and values.
+BURY = """
+if not redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])[1] then return false end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', unpack(ARGV, 4))
+return redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+"""
 
 
 def work(request_id: str, body: bytes) -> tuple:
@@ -46,7 +51,7 @@ def work(request_id: str, body: bytes) -> tuple:
         low, high = random.randint(-5, 12), random.randint(13, 28)
         daily.append({"date": str((now + timedelta(days=day)).date()), "temperatureMin": low, "temperatureMax": high,
                       "temperatureC": high, "temperatureF": round(high * 1.8 + 32, 1), "summary": "Mild"})
-    return 200, {"requestId": request_id, "city": place["city"], "location": place["location"],
+    return 200, {"requestId": request_id, "city": place["city"], "location": place.get("location"),
                  "forecastTime": now.isoformat(), "temperature": daily[0]["temperatureC"], "condition": "Mild",
                  "humidity": 60, "windSpeed": 12.5, "daily": daily, "source": "simulated"}
 
@@ -54,43 +59,44 @@ def work(request_id: str, body: bytes) -> tuple:
 def settle(r: redis.Redis, entry: bytes, fields: dict, attempt: int) -> None:
     """Does the work of one entry. It is acknowledged only when its reply is stored, its deadline
     has passed, or it has become a dead letter; anything else leaves it pending, to be done again."""
-    try:
-        request_id, reply_to, body = fields[b"id"].decode(), fields[b"reply_to"].decode(), fields[b"body"]
-        if str(uuid.UUID(request_id)) != request_id.lower():
-            raise ValueError("id is no UUID of 36 characters")
-        if reply_to != REPLIES and not (reply_to.startswith(REPLIES + ".") and len(reply_to) > len(REPLIES) + 1):
-            raise ValueError(f"reply_to is neither {REPLIES} nor a lane of it")
-    except (KeyError, ValueError) as error:
-        return bury(r, entry, fields, attempt, f"not a request: {error!r}")
+    request_id, reply_to, body = (fields.get(name) for name in (b"id", b"reply_to", b"body"))
+    if not is_uuid(request_id):
+        return bury(r, entry, fields, attempt, "undecodable: id is missing or no UUID of 36 characters")
+    if not is_lane((reply_to or b"").decode(errors="replace")):
+        return bury(r, entry, fields, attempt, f"reply_to is not {REPLIES} or one of its lanes")
 
-    try:
-        deadline = int(fields[b"deadline"])
-    except (KeyError, ValueError):
-        deadline = int(entry.split(b"-")[0]) + REQUEST_TIMEOUT
     seconds, microseconds = r.time()  # Deadlines are in the server's clock.
-    if seconds * 1000 + microseconds // 1000 >= deadline:
+    if seconds * 1000 + microseconds // 1000 >= deadline_of(entry, fields):
         r.xack(STREAM, GROUP, entry)  # Nobody waits any more.
         return None
 
-    started, failure, content_type = time.monotonic(), None, "application/json"
-    try:
-        if attempt > MAX_DELIVERIES:
-            raise RuntimeError(f"delivered {attempt} times and never settled")
-        status, answer = work(request_id, body)
-    except Exception as error:
-        logging.exception("the work failed: %s", request_id)
-        status, failure, content_type = 502, f"the work failed: {error!r}", "application/problem+json"
-        answer = {"title": "Bad Gateway", "status": 502, "detail": "the work failed", "requestId": request_id}
-    reply = {"id": request_id, "status": status, "content_type": content_type, "body": json.dumps(answer),
-             "worker": NAME, "attempt": attempt, "work_us": int((time.monotonic() - started) * 1e6)}
+    started, given_up = time.monotonic(), None
+    if body is None:
+        given_up, detail = "undecodable: body is missing", "the request could not be read"
+    elif attempt > MAX_DELIVERIES:
+        given_up = f"given up after {attempt - 1} deliveries"
+        detail = "the work was tried too often without success"
+    else:
+        try:
+            status, answer = work(request_id.decode(), body)
+        except Exception as error:
+            logging.exception("the work failed: %s", request_id.decode())
+            given_up, detail = f"the work failed: {error!r}", "the work failed"
+    if given_up:
+        status = 502
+        answer = {"title": "Bad Gateway", "status": status, "detail": detail, "requestId": request_id.decode()}
+
+    reply = {"id": request_id, "status": status, "body": json.dumps(answer), "worker": NAME, "attempt": attempt,
+             "content_type": "application/problem+json" if status >= 400 else "application/json",
+             "work_us": int((time.monotonic() - started) * 1e6)}
     stored, _ = r.pipeline(transaction=False).xadd(reply_to, reply).expire(reply_to, LANE_TTL, nx=True) \
         .execute(raise_on_error=False)
     if "WRONGTYPE" in str(stored):  # This will never get better.
-        failure = f"the reply was refused: {stored}"
+        given_up = given_up or f"the reply was refused: {stored}"
     elif isinstance(stored, Exception):
         raise stored
-    if failure:
-        return bury(r, entry, fields, attempt, failure)
+    if given_up:
+        return bury(r, entry, fields, attempt, given_up)
     r.xack(STREAM, GROUP, entry)
     return None
 
@@ -98,9 +104,29 @@ def settle(r: redis.Redis, entry: bytes, fields: dict, attempt: int) -> None:
 def bury(r: redis.Redis, entry: bytes, fields: dict, attempt: int, reason: str) -> None:
     """Makes an entry a dead letter: kept for a person to look at, out of every worker's way."""
     logging.error("dead letter %s: %s", entry.decode(), reason)
-    letter = {"reason": reason, "attempts": attempt, "origin_id": entry, "consumer": NAME,
-              "time": datetime.now(timezone.utc).isoformat(), **fields}
-    r.eval(BURY, 2, STREAM, DEAD_LETTERS, GROUP, entry, *(part for pair in letter.items() for part in pair))
+    letter = {"dlq_reason": reason, "dlq_attempts": attempt, "dlq_origin_id": entry, "dlq_group": GROUP,
+              "dlq_consumer": NAME, **fields}
+    r.eval(BURY, 2, STREAM, DEAD_LETTERS, GROUP, NAME, entry, *(part for pair in letter.items() for part in pair))
+
+
+def is_lane(name: str) -> bool:
+    """Anything else could be somebody's key."""
+    return name == REPLIES or (name.startswith(f"{REPLIES}.") and len(name) > len(REPLIES) + 1)
+
+
+def deadline_of(entry: bytes, fields: dict) -> int:
+    """In Unix milliseconds; a request that names none counts from its entry."""
+    try:
+        return int(fields[b"deadline"])
+    except (KeyError, ValueError):
+        return int(entry.split(b"-")[0]) + REQUEST_TIMEOUT
+
+
+def is_uuid(text) -> bool:
+    try:
+        return str(uuid.UUID((text or b"").decode())) == text.decode().lower()
+    except ValueError:
+        return False
 
 
 def serve(r: redis.Redis, stop: threading.Event) -> None:

@@ -104,7 +104,7 @@ class PythonWorkerTest(unittest.TestCase):
         origin = self.redis.xadd(STREAM, {"noise": "\u2603"})
         self.request(id="7")
         self.request(reply_to="sessions")
-        self.request(body=None)
+        told = self.request(body=None)
         request_id = self.request()
 
         self.worker()
@@ -112,9 +112,9 @@ class PythonWorkerTest(unittest.TestCase):
         wait_until(self.nothing_is_left, "the acknowledgement")
         letters = self.dead_letters()
         self.assertEqual(len(letters), 4)
-        self.assertEqual((letters[0]["noise"], letters[0]["origin_id"], letters[0]["consumer"]), ("\u2603", origin, "py-1"))
-        self.assertIn("reply_to", letters[2]["reason"])
-        self.assertEqual([reply["id"] for reply in self.replies()], [request_id])
+        self.assertEqual((letters[0]["noise"], letters[0]["dlq_origin_id"]), ("\u2603", origin))
+        self.assertIn("reply_to", letters[2]["dlq_reason"])
+        self.assertEqual([(r["id"], r["status"]) for r in self.replies()], [(told, "502"), (request_id, "200")])
         self.assertFalse(self.redis.exists("sessions"))
 
     def test_work_that_fails_is_answered_with_502_and_kept_as_a_dead_letter(self) -> None:
@@ -141,7 +141,7 @@ class PythonWorkerTest(unittest.TestCase):
         self.worker()
 
         wait_until(self.nothing_is_left, "the acknowledgement")
-        self.assertIn("WRONGTYPE", self.dead_letters()[0]["reason"])
+        self.assertIn("WRONGTYPE", self.dead_letters()[0]["dlq_reason"])
 
     def test_a_reply_that_cannot_be_stored_now_is_stored_later(self) -> None:
         worker = self.worker()
@@ -166,6 +166,19 @@ class PythonWorkerTest(unittest.TestCase):
 
         wait_until(self.nothing_is_left, "the acknowledgement")
         self.assertEqual([(r["id"], r["attempt"]) for r in self.replies()], [(request_id, "2")])
+
+    def test_what_kills_its_workers_is_given_up(self) -> None:
+        self.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        request_id = self.request()
+        self.redis.xreadgroup(GROUP, "py-1", {STREAM: ">"})
+        for _ in range(4):
+            self.redis.xreadgroup(GROUP, "py-1", {STREAM: "0"})
+
+        self.worker("py-1")
+
+        wait_until(self.nothing_is_left, "the acknowledgement")
+        self.assertEqual([(r["id"], r["status"]) for r in self.replies()], [(request_id, "502")])
+        self.assertEqual(self.dead_letters()[0]["dlq_reason"], "given up after 5 deliveries")
 
     def test_a_worker_finishes_what_it_left_itself(self) -> None:
         self.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
