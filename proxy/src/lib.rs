@@ -1,6 +1,137 @@
 //! The worker of the weather example: takes requests from the stream, gets the weather, replies.
 //!
-//! Everything about streams, deadlines and settling is the `streamgate` library's; what is here
-//! is the work itself. Start with [`weather`].
+//! Everything about streams, deadlines and settling is the `streamgate` library's; here are the
+//! work itself and the operations of the system. In reading order:
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`config`] | every setting, checked before a port is bound |
+//! | [`weather`] | the work: from a request to a forecast |
+//! | [`housekeeping`] | the tick: trim, reap, refresh gauges |
+//! | [`operations`] | the API on `:5010`: health, metrics, streams, dead letters |
+//!
+//! [`run`] puts them together and takes them apart again.
 
+pub mod config;
+pub mod housekeeping;
+pub mod metrics;
+pub mod operations;
 pub mod weather;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use streamgate::connection::Redis;
+use streamgate::http::admin::AdminThread;
+use streamgate::request_reply::Responder;
+use streamgate::stream::Trimmer;
+use streamgate::telemetry::Readiness;
+use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ProviderName, Settings};
+use crate::housekeeping::Housekeeping;
+use crate::metrics::StreamMetrics;
+use crate::operations::Operations;
+use crate::weather::{OpenMeteo, Provider, Simulated, UpstreamMetrics, WeatherHandler};
+
+/// Why the process could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// REDIS_URL cannot be used.
+    #[error("REDIS_URL cannot be used: {0}")]
+    Redis(#[from] streamgate::connection::Error),
+    /// The operations thread could not be started.
+    #[error("the operations thread cannot start: {0}")]
+    Operations(#[source] io::Error),
+    /// Something ended that should not have.
+    #[error("the {0} ended by itself")]
+    Ended(&'static str),
+    /// The metrics recorder could not be built.
+    #[error("metrics cannot be recorded: {0}")]
+    Metrics(String),
+    /// The weather provider could not be set up.
+    #[error("the weather provider cannot be used: {0}")]
+    Provider(#[from] weather::open_meteo::SetupError),
+}
+
+/// Works until `shutdown` is cancelled, then drains: not ready, SHUTDOWN_DELAY, no new entries,
+/// what is held finished or handed back, operations last. Ends within SHUTDOWN_GRACE.
+///
+/// # Errors
+/// Something it needs could not be set up. Redis being away is no error: the worker starts, is not
+/// ready, and says so.
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
+    let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
+    let (connection_metrics, responder_metrics, upstream_metrics) =
+        ::metrics::with_local_recorder(&recorder, || {
+            (ConnectionMetrics::declare(), ResponderMetrics::declare(), UpstreamMetrics::declare())
+        });
+    let readiness = Readiness::default();
+    let (working, reachable, reading) =
+        (readiness.latch("worker"), readiness.latch("redis"), readiness.latch("reader"));
+
+    let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
+    let handler = WeatherHandler::new(provider(&settings, &redis, upstream_metrics)?);
+    let responder_settings = settings.responder();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        operations = %settings.proxy_listen,
+        redis = %settings.redis.redis_url,
+        requests = %settings.streams.request_stream,
+        group = responder_settings.group.group,
+        worker = %responder_settings.worker,
+        provider = ?settings.weather.weather_provider,
+        "starting"
+    );
+    let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, handler);
+    let group = responder.group().clone();
+
+    let operations = Operations::new(&settings, redis.clone(), group.clone(), readiness);
+    let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes)
+        .map_err(RunError::Operations)?;
+
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let housekeeping = Housekeeping {
+        trimmer: Trimmer::new(redis.clone(), settings.streams.request_stream.clone(), settings.retention()),
+        reply_stream: settings.streams.reply_stream.clone(),
+        period: settings.retention.housekeeping_period.0,
+        metrics: StreamMetrics::declare(recorder),
+        redis,
+        group,
+    };
+    tokio::spawn(housekeeping.run(stop.clone()));
+    let mut responding = tokio::spawn(responder.run(reading, stop.clone(), settings.process.drain()));
+    working.set(true);
+
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        _ = &mut responding => return Err(RunError::Ended("worker")),
+        () = admin.ended() => return Err(RunError::Ended("operations thread")),
+    }
+    working.set(false);
+    tokio::time::sleep(settings.process.shutdown_delay.0).await;
+    stop.cancel();
+    let drained = responding.await;
+    admin.stop().await;
+    tracing::info!("stopped");
+    drained.map_err(|_| RunError::Ended("worker"))
+}
+
+fn provider(settings: &Settings, redis: &Redis, metrics: UpstreamMetrics) -> Result<Provider, RunError> {
+    Ok(match settings.weather.weather_provider {
+        ProviderName::Simulated => {
+            Provider::Simulated(Simulated::new(redis.clock().clone(), settings.weather.simulated_latency))
+        }
+        ProviderName::OpenMeteo => {
+            Provider::OpenMeteo(Box::new(OpenMeteo::new(settings.weather.open_meteo(), metrics)?))
+        }
+    })
+}

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod listen;
+mod problem;
 mod server;
 
 pub use listen::{BindError, listen};

@@ -65,6 +65,12 @@ impl GroupHealth {
     pub fn alive(&self, grace: Duration) -> usize {
         self.consumers.iter().filter(|consumer| consumer.idle < grace).count()
     }
+
+    /// True if there is work that nobody has come for in ten times `grace`: nothing after it can be
+    /// trimmed.
+    pub fn is_abandoned(&self, grace: Duration) -> bool {
+        self.oldest_age > grace * 10 && self.alive(grace * 10) == 0
+    }
 }
 
 impl StreamHealth {

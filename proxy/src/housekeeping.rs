@@ -1,0 +1,89 @@
+//! The tick: trim what is finished, remove consumers that are long dead, refresh the gauges.
+//!
+//! Everything here is idempotent, so every proxy does it, at a jittered pace, and none leads.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use streamgate::connection::{Error, Outage, Redis};
+use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey, Trimmer};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::StreamMetrics;
+
+/// What the tick looks after.
+pub struct Housekeeping {
+    /// The server.
+    pub redis: Redis,
+    /// The group this worker belongs to.
+    pub group: ConsumerGroup,
+    /// Cuts the request stream.
+    pub trimmer: Trimmer,
+    /// The plain reply stream; its requesters trim it themselves.
+    pub reply_stream: StreamKey,
+    /// How often.
+    pub period: Duration,
+    /// The gauges.
+    pub metrics: StreamMetrics,
+}
+
+impl Housekeeping {
+    /// Ticks until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut outage = Outage::new("housekeeping");
+        let mut abandoned = HashSet::new();
+        loop {
+            match self.tick(&mut abandoned).await {
+                Ok(()) => outage.healed(),
+                Err(error) => {
+                    outage.failed(&error);
+                }
+            }
+            // Jittered, so that workers do not all tick at once.
+            let pause = self.period.mul_f64(rand::random_range(0.75..1.25));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn tick(&self, abandoned: &mut HashSet<String>) -> Result<(), Error> {
+        let grace = self.group.settings().grace;
+        let trimmed = self.trimmer.trim().await?;
+        self.metrics.trimmed.increment(trimmed.removed);
+        let requests = &self.group.settings().stream;
+        if let Some(health) = StreamHealth::read(&self.redis, requests).await? {
+            self.metrics.record(requests.as_str(), &health, grace);
+            self.report_abandoned(&health, abandoned);
+            for consumer in self.group.reap().await? {
+                tracing::info!(consumer, "removed a consumer that has long been silent and holds nothing");
+            }
+        }
+        for stream in [&self.reply_stream, self.group.dead_letters().key()] {
+            match StreamHealth::read(&self.redis, stream).await? {
+                Some(health) => self.metrics.record(stream.as_str(), &health, grace),
+                None => self.metrics.record_absent(stream.as_str()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A group that nobody reads any more keeps every entry it has not read: trimming stops there.
+    fn report_abandoned(&self, health: &StreamHealth, known: &mut HashSet<String>) {
+        let now: HashSet<String> = health
+            .groups
+            .iter()
+            .filter(|group| group.is_abandoned(self.group.settings().grace))
+            .map(|group| group.name.clone())
+            .collect();
+        for group in now.difference(known) {
+            tracing::error!(
+                group,
+                stream = %self.group.settings().stream,
+                "nobody reads this group any more, so nothing after it can be trimmed; start its workers or remove it with XGROUP DESTROY"
+            );
+        }
+        *known = now;
+    }
+}
