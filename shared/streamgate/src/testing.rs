@@ -147,7 +147,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 ///
 /// # Panics
 /// It does not hold within [`PATIENCE`].
-pub async fn eventually_async<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub async fn eventually_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");

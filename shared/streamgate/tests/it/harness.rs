@@ -135,14 +135,27 @@ impl Worker {
         settings: ResponderSettings,
         handler: impl Handler,
     ) -> Self {
+        Self::start_draining_within(server, settings, handler, Duration::from_secs(10)).await
+    }
+
+    /// One that is given `grace` to finish what it holds.
+    pub(crate) async fn start_draining_within(
+        server: &RedisServer,
+        settings: ResponderSettings,
+        handler: impl Handler,
+        grace: Duration,
+    ) -> Self {
         let readiness = Readiness::default();
         let reading = readiness.latch("reader");
         let stop = CancellationToken::new();
         let responder = Responder::new(redis(server), settings, ResponderMetrics::declare(), handler);
-        let running = tokio::spawn(responder.run(reading, stop.clone(), Duration::from_secs(10)));
+        let running = tokio::spawn(responder.run(reading, stop.clone(), grace));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { stop, running }
     }
+
+    /// Lets it go on until the test's runtime ends.
+    pub(crate) fn forget(self) {}
 
     /// Drains and ends it.
     pub(crate) async fn stop(self) {
@@ -208,4 +221,36 @@ pub(crate) fn pending(server: &RedisServer) -> u64 {
 /// Waits until every request was read and acknowledged.
 pub(crate) async fn settled(server: &RedisServer) {
     eventually_async("everything is acknowledged", || async { pending(server) == 0 }).await;
+}
+
+/// Who holds a pending entry.
+pub(crate) fn owner_of(server: &RedisServer, id: &str) -> String {
+    let pending: Vec<(String, String, u64, u64)> =
+        server.command(&["XPENDING", REQUESTS, GROUP, id, id, "1"]);
+    pending[0].1.clone()
+}
+
+/// A worker on a runtime of its own that can be ended without any of its code noticing, as kill -9
+/// would.
+pub(crate) struct CrashingWorker(tokio::runtime::Runtime);
+
+impl CrashingWorker {
+    pub(crate) fn start(server: &RedisServer, name: &str, handler: impl Handler) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let _inside = runtime.enter();
+        let responder =
+            Responder::new(redis(server), responder_settings(name), ResponderMetrics::declare(), handler);
+        let reading = Readiness::default().latch("reader");
+        runtime.spawn(responder.run(reading, CancellationToken::new(), Duration::from_secs(10)));
+        drop(_inside);
+        Self(runtime)
+    }
+
+    pub(crate) fn crash(self) {
+        self.0.shutdown_background();
+    }
 }

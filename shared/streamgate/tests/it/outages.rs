@@ -1,1 +1,210 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use streamgate::request_reply::RequestErrorKind;
+use streamgate::resilience::BreakerState;
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::harness::{Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, settled};
+
+#[tokio::test]
+async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memory_again() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("keep me"), async {
+        gate.wait_for(1).await;
+        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        gate.open();
+        eventually_async("the reply is refused", async || {
+            server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
+        })
+        .await;
+        assert_eq!(pending(&server), 1, "not acknowledged before its reply is stored");
+        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    });
+
+    assert_eq!(&answer.expect("an answer").reply.body[..], b"keep me");
+    assert_eq!(gate.entered(), 1, "the work was done once");
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_for_want_of_memory_is_answered_at_once() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+
+    let error = asker.ask("no room").await.expect_err("refused");
+
+    assert_eq!(error.kind, RequestErrorKind::Unavailable);
+    assert!(error.retry_after.is_some());
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_reply_lane_of_another_type_makes_a_dead_letter_and_holds_up_nobody() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, Some("good")).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    let _: () = server.command(&["SET", "replies.bad", "a string"]);
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+    let _: String =
+        server.command(&["XADD", REQUESTS, "*", "id", id, "reply_to", "replies.bad", "body", "x"]);
+
+    assert_eq!(asker.ask("fine").await.expect("an answer").reply.status, 200);
+
+    eventually_async("the other is a dead letter", async || {
+        let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
+        letters.len() == 1 && letters[0].1[1].starts_with("reply refused: ")
+    })
+    .await;
+    settled(&server).await;
+}
+
+/// Asks without pause, ten at a time, until told to stop; every call must end one way or another.
+struct Load {
+    running: Vec<tokio::task::JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Load {
+    fn start(asker: &Arc<Asker>) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let running = (0..10)
+            .map(|caller| {
+                let (asker, stop, answered) = (Arc::clone(asker), Arc::clone(&stop), Arc::clone(&answered));
+                tokio::spawn(async move {
+                    let mut n = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        n += 1;
+                        let body = format!("{caller}-{n}");
+                        match asker.ask_within(body.clone(), Duration::from_secs(5)).await {
+                            Ok(answer) => {
+                                assert_eq!(answer.reply.body, body);
+                                answered.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(_) => tokio::task::yield_now().await,
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self { running, stop, answered }
+    }
+
+    /// Waits for further answers: the system works (again).
+    async fn flows(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually_async("answers flow", async || self.answered.load(Ordering::Relaxed) > before + 20).await;
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for caller in self.running {
+            caller.await.expect("no caller got somebody else's answer");
+        }
+    }
+}
+
+/// Load, trouble, and everything as it was before.
+async fn heals_after(server: RedisServer, trouble: impl AsyncFnOnce(&mut RedisServer)) {
+    let mut server = server;
+    let asker = Arc::new(Asker::start(&server, None).await);
+    let _workers = [Worker::start(&server, "w1", Echo).await, Worker::start(&server, "w2", Echo).await];
+    let load = Load::start(&asker);
+    load.flows().await;
+
+    trouble(&mut server).await;
+
+    load.flows().await;
+    load.stop().await;
+    assert_eq!(asker.requester.pending(), 0);
+    settled(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_killed_and_restarted_under_load_heals_without_a_restart_of_ours() {
+    heals_after(RedisServer::start_durable(), async |server| server.restart()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_restart_heals() {
+    heals_after(RedisServer::start(), async |server| server.restart()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushall_heals() {
+    heals_after(RedisServer::start(), async |server| server.command::<()>(&["FLUSHALL"])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroyed_group_heals() {
+    heals_after(RedisServer::start(), async |server| {
+        let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_streams_heal() {
+    heals_after(RedisServer::start(), async |server| {
+        let _: u64 = server.command(&["DEL", REQUESTS, REPLIES]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_connections_heal() {
+    heals_after(RedisServer::start(), async |server| {
+        for _ in 0..10 {
+            let _: u64 = server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_past_the_response_timeout_heals() {
+    heals_after(RedisServer::start(), async |server| {
+        let _: () = server.command(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_is_answered_at_once_and_found_again() {
+    let mut server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    server.kill();
+    eventually_async("the circuit opens", async || asker.redis.circuit().state() != BreakerState::Closed)
+        .await;
+
+    let error = asker.ask("anybody?").await.expect_err("no Redis");
+    server.restart();
+    eventually_async("it is found again", async || asker.ask("back?").await.is_ok()).await;
+
+    assert_eq!(error.kind, RequestErrorKind::Unavailable);
+    assert!(error.retry_after.is_some());
+}
+
+#[tokio::test]
+async fn a_reply_is_not_missed_when_its_stream_starts_over_with_lower_ids() {
+    let server = RedisServer::start();
+    // A reply stream from the future, as after a clock that was wrong: the cursor is far ahead.
+    let _: String = server.command(&["XADD", REPLIES, "99999999999999-0", "x", "y"]);
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    let _: u64 = server.command(&["DEL", REPLIES]);
+
+    eventually_async("replies are seen again", async || {
+        asker.ask_within("hello", Duration::from_secs(5)).await.is_ok()
+    })
+    .await;
+}

@@ -1,1 +1,147 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
 
+use proptest::prelude::*;
+use streamgate::stream::{Retention, Trimmer};
+use streamgate::testing::RedisServer;
+
+use crate::harness::redis;
+
+const STREAM: &str = "trimmed";
+const GROUPS: [&str; 2] = ["a", "b"];
+
+/// Keeps nothing that is finished: whatever is left is what the trimmer must not touch.
+const NOTHING: Retention = Retention { entries: 0, age: Duration::ZERO, bytes: 0 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add(u8),
+    Read { group: usize, count: u8 },
+    AcknowledgeOneIn { group: usize, stride: usize },
+    Trim,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..30u8).prop_map(Step::Add),
+        3 => (0..2usize, 1..30u8).prop_map(|(group, count)| Step::Read { group, count }),
+        3 => (0..2usize, 1..4usize).prop_map(|(group, stride)| Step::AcknowledgeOneIn { group, stride }),
+        2 => Just(Step::Trim),
+    ];
+    proptest::collection::vec(step, 1..30)
+}
+
+/// What must still be there: per group, entries not read and entries not acknowledged.
+#[derive(Default)]
+struct Model {
+    unread: [BTreeSet<String>; 2],
+    unacknowledged: [BTreeSet<String>; 2],
+}
+
+impl Model {
+    fn needed(&self) -> BTreeSet<String> {
+        self.unread.iter().chain(&self.unacknowledged).flatten().cloned().collect()
+    }
+}
+
+#[test]
+fn trimming_never_removes_an_unread_or_unacknowledged_entry() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let trimmer =
+        runtime.block_on(async { Trimmer::new(redis(&server), STREAM.parse().expect("a name"), NOTHING) });
+
+    proptest!(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }, |(steps in steps())| {
+        let _: u64 = server.command(&["DEL", STREAM]);
+        for group in GROUPS {
+            let _: () = server.command(&["XGROUP", "CREATE", STREAM, group, "0", "MKSTREAM"]);
+        }
+        let mut model = Model::default();
+        for step in steps.into_iter().chain([Step::Trim]) {
+            match step {
+                Step::Add(count) => {
+                    for _ in 0..count {
+                        let id: String = server.command(&["XADD", STREAM, "*", "f", "v"]);
+                        model.unread.iter_mut().for_each(|unread| { unread.insert(id.clone()); });
+                    }
+                }
+                Step::Read { group, count } => {
+                    let read = ["XREADGROUP", "GROUP", GROUPS[group], "c", "COUNT", &count.to_string(), "STREAMS", STREAM, ">"];
+                    for id in ids_of(server.command(&read)) {
+                        model.unread[group].remove(&id);
+                        model.unacknowledged[group].insert(id);
+                    }
+                }
+                Step::AcknowledgeOneIn { group, stride } => {
+                    let ids: Vec<String> = model.unacknowledged[group].iter().step_by(stride).cloned().collect();
+                    for id in ids {
+                        let _: u64 = server.command(&["XACK", STREAM, GROUPS[group], &id]);
+                        model.unacknowledged[group].remove(&id);
+                    }
+                }
+                Step::Trim => {
+                    runtime.block_on(trimmer.trim()).expect("trims");
+                    let left: Vec<(String, Vec<String>)> = server.command(&["XRANGE", STREAM, "-", "+"]);
+                    let left: BTreeSet<String> = left.into_iter().map(|(id, _)| id).collect();
+                    let needed = model.needed();
+                    prop_assert!(needed.is_subset(&left), "lost {:?}", needed.difference(&left).collect::<Vec<_>>());
+                }
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn finished_entries_go_and_the_retention_stays() {
+    let server = RedisServer::start();
+    let add = || server.command::<String>(&["XADD", STREAM, "*", "f", "v"]);
+    let _: () = server.command(&["XGROUP", "CREATE", STREAM, "a", "0", "MKSTREAM"]);
+    let ids: Vec<String> = (0..100).map(|_| add()).collect();
+    let _: redis::Value = server.command(&["XREADGROUP", "GROUP", "a", "c", "STREAMS", STREAM, ">"]);
+    for id in &ids {
+        let _: u64 = server.command(&["XACK", STREAM, "a", id]);
+    }
+    let key = || STREAM.parse().expect("a name");
+    let all = Retention { entries: 1_000, age: Duration::from_secs(3_600), bytes: 1 << 30 };
+
+    let kept = Trimmer::new(redis(&server), key(), all).trim().await.expect("trims");
+    let cut = Trimmer::new(redis(&server), key(), NOTHING).trim().await.expect("trims");
+
+    assert_eq!(kept.removed, 0);
+    assert!(cut.removed >= 90, "{cut:?}");
+    assert_eq!(server.command::<u64>(&["XLEN", STREAM]) + cut.removed, 100);
+}
+
+#[tokio::test]
+async fn without_a_group_nothing_is_trimmed() {
+    let server = RedisServer::start();
+    let _: String = server.command(&["XADD", STREAM, "*", "f", "v"]);
+
+    let trimmed =
+        Trimmer::new(redis(&server), STREAM.parse().expect("a name"), NOTHING).trim().await.expect("trims");
+
+    assert_eq!((trimmed.removed, trimmed.frontier), (0, None));
+}
+
+#[tokio::test]
+async fn an_abandoned_group_stops_trimming() {
+    let server = RedisServer::start();
+    for group in GROUPS {
+        let _: () = server.command(&["XGROUP", "CREATE", STREAM, group, "0", "MKSTREAM"]);
+    }
+    let id: String = server.command(&["XADD", STREAM, "*", "f", "v"]);
+    let _: redis::Value = server.command(&["XREADGROUP", "GROUP", "a", "c", "STREAMS", STREAM, ">"]);
+    let _: u64 = server.command(&["XACK", STREAM, "a", &id]);
+
+    let trimmed =
+        Trimmer::new(redis(&server), STREAM.parse().expect("a name"), NOTHING).trim().await.expect("trims");
+
+    assert_eq!(trimmed.removed, 0, "group b has not read it");
+}
+
+/// The ids in the answer of XREADGROUP for one stream.
+fn ids_of(read: redis::Value) -> Vec<String> {
+    type Entries = Vec<(String, Vec<String>)>;
+    let streams: Option<Vec<(String, Entries)>> = redis::from_redis_value(read).expect("entries");
+    streams.into_iter().flatten().flat_map(|(_, entries)| entries).map(|(id, _)| id).collect()
+}

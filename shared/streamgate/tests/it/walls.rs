@@ -1,1 +1,121 @@
+//! Architecture invariants, held by reading the sources.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Which modules of the crate a module may import. `telemetry` here is its metrics and latches.
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
+    ("clock", &[]),
+    ("fields", &[]),
+    ("codec", &[]),
+    ("resilience", &[]),
+    ("shutdown", &[]),
+    ("telemetry", &[]),
+    ("envelope", &["clock", "fields"]),
+    ("connection", &["clock", "resilience", "telemetry"]),
+    ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
+    ("request_reply", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
+    ("http", &["envelope", "resilience", "telemetry"]),
+    ("config", &["connection", "stream", "telemetry"]),
+    ("testing", &[]),
+];
+
+/// Modules that know no Redis at all.
+const NO_REDIS: [&str; 5] = ["clock", "fields", "codec", "envelope", "resilience"];
+
+#[test]
+fn imports_inside_the_crate_run_one_way() {
+    for (module, allowed) in MAY_IMPORT {
+        for file in files_of(module) {
+            let text = code_of(&file);
+            let imported = text.split("crate::").skip(1).map(first_word).filter(|name| *name != module);
+            for name in imported.collect::<BTreeSet<_>>() {
+                assert!(
+                    allowed.contains(&name),
+                    "{} imports crate::{name}, which {module} may not",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_is_behind_a_wall() {
+    let modules: BTreeSet<String> = std::fs::read_dir(source())
+        .expect("the sources")
+        .map(|entry| {
+            entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned()
+        })
+        .filter(|name| name != "lib")
+        .collect();
+
+    let listed = MAY_IMPORT.iter().map(|(module, _)| (*module).to_owned()).collect();
+
+    assert_eq!(modules, listed);
+}
+
+#[test]
+fn envelope_codec_and_resilience_know_no_redis() {
+    for module in NO_REDIS {
+        for file in files_of(module) {
+            assert!(!code_of(&file).contains("redis::"), "{} knows Redis", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_library_knows_nothing_of_the_weather_and_the_processes_not_of_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (folder, stranger) in [
+        ("shared/streamgate", "weather"),
+        ("shared/weather", "streamgate"),
+        ("ingress", "proxy"),
+        ("proxy", "ingress"),
+        ("loadtest", "streamgate"),
+    ] {
+        let manifest = std::fs::read_to_string(root.join(folder).join("Cargo.toml")).expect("a manifest");
+        let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        assert!(
+            !dependencies.lines().any(|line| first_word(line) == stranger),
+            "{folder} depends on {stranger}"
+        );
+    }
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// A module's files: `name.rs`, or everything below `name/`.
+fn files_of(module: &str) -> Vec<PathBuf> {
+    let single = source().join(format!("{module}.rs"));
+    if single.exists() {
+        return vec![single];
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![source().join(module)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|e| e == "rs") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no files of {module}");
+    files
+}
+
+/// A file without its comments and its tests.
+fn code_of(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).expect("readable");
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
