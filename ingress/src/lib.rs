@@ -1,0 +1,4 @@
+//! HTTP in, request on a Redis stream, reply back out.
+
+pub mod config;
+pub mod listeners;
