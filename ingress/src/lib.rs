@@ -1,4 +1,11 @@
 //! HTTP in, request on a Redis stream, reply back out.
 
+pub mod body;
 pub mod config;
 pub mod listeners;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod router;
+pub mod routes;
+pub mod upstream;
