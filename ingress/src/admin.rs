@@ -1,0 +1,107 @@
+//! Metrics and probes on a listener, a thread and a runtime of their own, so that a probe never
+//! queues behind the hot path.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::get;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use streamgate::telemetry::{Readiness, admin};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::ConnectionMetrics;
+use crate::routes::health::Health;
+use crate::server::{self, ServerLimits};
+use crate::upstream::Upstream;
+
+/// Probes and scrapes are few and short.
+const LIMITS: ServerLimits = ServerLimits {
+    connections: 256,
+    first_request: Duration::from_secs(10),
+    idle: Duration::from_secs(75),
+    drain: Duration::from_millis(500),
+};
+/// Recorded histogram values wait in memory until they are folded into their buckets.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// `/metrics`, `/livez`, `/readyz` and `/healthz`.
+pub fn routes<U: Upstream>(
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+    health: Health<U>,
+) -> axum::Router {
+    let report = move || async move { health.report().into_response().map(Body::new) };
+    admin::routes(metrics, readiness).route("/healthz", get(report))
+}
+
+/// The running admin thread; dropping it stops it, [`Admin::stop`] waits for its end too.
+#[derive(Debug)]
+pub struct Admin {
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Admin {
+    /// Finishes the requests under way and ends the thread.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let Some(thread) = self.thread.take() else { return };
+        // It ends within its drain time; a thread that panicked has said so itself.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+/// Serves `routes` on `listener` from a new thread, and keeps `metrics` tidy.
+///
+/// # Errors
+/// The runtime, the listener or the thread could not be made.
+pub fn start(listener: TcpListener, routes: axum::Router, metrics: PrometheusHandle) -> io::Result<Admin> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _in_runtime = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let answers = TowerToHyperService::new(routes);
+            let serving =
+                server::serve(listener, LIMITS, ConnectionMetrics::noop(), stopped, move |request| {
+                    answer(answers.clone(), request)
+                });
+            tokio::select! {
+                _ = serving => {}
+                () = upkeep(metrics) => {}
+            }
+        });
+    })?;
+    Ok(Admin { stop, thread: Some(thread) })
+}
+
+async fn answer(routes: TowerToHyperService<axum::Router>, request: Request<Incoming>) -> Response {
+    routes.call(request).await.unwrap_or_else(|never: Infallible| match never {})
+}
+
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
