@@ -47,6 +47,7 @@ pub fn routes<U: Upstream>(
 #[derive(Debug)]
 pub struct Admin {
     stop: CancellationToken,
+    ended: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,6 +58,11 @@ impl Drop for Admin {
 }
 
 impl Admin {
+    /// Returns once the thread has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Finishes the requests under way and ends the thread.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -76,9 +82,10 @@ pub fn start(listener: TcpListener, routes: axum::Router, metrics: PrometheusHan
         let _in_runtime = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let (stopped, end) = (stop.clone(), ended.clone().drop_guard());
     let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let _end = end;
         runtime.block_on(async {
             let answers = TowerToHyperService::new(routes);
             let serving =
@@ -91,7 +98,7 @@ pub fn start(listener: TcpListener, routes: axum::Router, metrics: PrometheusHan
             }
         });
     })?;
-    Ok(Admin { stop, thread: Some(thread) })
+    Ok(Admin { stop, ended, thread: Some(thread) })
 }
 
 async fn answer(routes: TowerToHyperService<axum::Router>, request: Request<Incoming>) -> Response {
@@ -103,5 +110,41 @@ async fn upkeep(metrics: PrometheusHandle) {
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use streamgate::telemetry::metrics::prometheus_recorder;
+
+    use super::*;
+    use crate::listeners::listen;
+
+    #[tokio::test]
+    async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let metrics = prometheus_recorder().expect("valid buckets").handle();
+        let routes = admin::routes(metrics.clone(), Readiness::default());
+        let admin = start(listener, routes, metrics).expect("started");
+
+        // Blocks the only thread of this runtime, as a hot path would.
+        let heard = ask(address, "GET /livez HTTP/1.0\r\n\r\n");
+        admin.stop().await;
+
+        assert!(heard.starts_with("HTTP/1.0 200"), "{heard}");
+        assert!(TcpStream::connect(address).is_err(), "the listener is still open");
+    }
+
+    fn ask(address: std::net::SocketAddr, head: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = TcpStream::connect(address).expect("accepted");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("valid");
+        stream.write_all(head.as_bytes()).expect("written");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text
     }
 }

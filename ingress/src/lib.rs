@@ -17,8 +17,6 @@
 //!
 //! [`run`] puts them together and takes them apart again.
 
-#![forbid(unsafe_code)]
-
 pub mod admin;
 pub mod body;
 pub mod config;
@@ -34,14 +32,16 @@ pub mod upstream;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamgate::connection::Redis;
 use streamgate::request_reply::Requester;
 use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics as engine_metrics;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::BodyLimits;
 use crate::config::Settings;
@@ -64,6 +64,12 @@ pub enum RunError {
     /// The admin thread could not be started.
     #[error("the admin thread cannot start: {0}")]
     Admin(#[source] io::Error),
+    /// The public server ended by itself.
+    #[error("the server ended by itself")]
+    Server(#[source] Option<JoinError>),
+    /// The admin thread ended by itself.
+    #[error("the admin thread ended by itself")]
+    AdminEnded,
     /// The metrics recorder could not be built.
     #[error("metrics cannot be recorded: {0}")]
     Metrics(String),
@@ -97,14 +103,11 @@ pub async fn run(
         });
 
     let redis = Redis::open(settings.redis(), redis_metrics, reachable).map_err(RunError::Redis)?;
-    let engine_stop = CancellationToken::new();
-    let requester = Requester::start(
-        redis.clone(),
-        settings.requester(),
-        requester_metrics,
-        listening,
-        engine_stop.clone(),
-    );
+    // Whichever way this function ends, the engine ends with it.
+    let engine_stopped = CancellationToken::new();
+    let engine_stop = engine_stopped.clone().drop_guard();
+    let requester =
+        Requester::start(redis.clone(), settings.requester(), requester_metrics, listening, engine_stopped);
     let engine = Engine { requester, redis };
     let health = Health::new(engine.clone(), readiness.clone());
     let admin =
@@ -114,7 +117,7 @@ pub async fn run(
     let router = Router::new(engine, health, limits_of(&settings), HttpMetrics::declare(recorder));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let server_stop = CancellationToken::new();
-    let serving = tokio::spawn(server::serve(
+    let mut serving = AbortOnDropHandle::new(tokio::spawn(server::serve(
         listener,
         server_limits_of(&settings),
         connection_metrics,
@@ -123,21 +126,23 @@ pub async fn run(
             let router = router.clone();
             async move { router.answer(request).await }
         },
-    ));
+    )));
     accepting.set(true);
 
-    shutdown.cancelled().await;
-    let end = Instant::now() + settings.shutdown_grace.0;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ended = &mut serving => return Err(RunError::Server(ended.err())),
+        () = admin.ended() => return Err(RunError::AdminEnded),
+    }
     accepting.set(false);
     tokio::time::sleep(settings.shutdown_delay.0).await;
     server_stop.cancel();
-    match tokio::time::timeout_at(end, serving).await {
-        Ok(Ok(0)) => {}
-        Ok(Ok(connections)) => tracing::warn!(connections, "cut off: SHUTDOWN_GRACE is over"),
-        Ok(Err(error)) => tracing::error!(%error, "the server failed"),
-        Err(_) => tracing::warn!("SHUTDOWN_GRACE is over"),
+    match serving.await {
+        Ok(0) => {}
+        Ok(connections) => tracing::warn!(connections, "cut off: SHUTDOWN_GRACE is nearly over"),
+        Err(error) => return Err(RunError::Server(Some(error))),
     }
-    engine_stop.cancel();
+    drop(engine_stop);
     admin.stop().await;
     tracing::info!("stopped");
     Ok(())
@@ -148,11 +153,15 @@ fn limits_of(settings: &Settings) -> Limits {
     Limits { body, timeout: settings.request_timeout.0 }
 }
 
+/// What SHUTDOWN_GRACE keeps for the steps after the last request, if it is long enough.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
 fn server_limits_of(settings: &Settings) -> ServerLimits {
+    let left = settings.shutdown_grace.0.saturating_sub(settings.shutdown_delay.0);
     ServerLimits {
         connections: settings.max_connections,
         first_request: settings.header_timeout.0,
         idle: settings.idle_timeout.0,
-        drain: settings.shutdown_grace.0.saturating_sub(settings.shutdown_delay.0),
+        drain: left - LAST_STEPS.min(left / 2),
     }
 }

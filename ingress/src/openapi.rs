@@ -5,6 +5,7 @@
 
 mod api;
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -89,8 +90,8 @@ pub fn swagger_ui(path: &str) -> Result<Response<Full<Bytes>>, Failure> {
         .map_err(|_| Failure::internal())?
         .ok_or_else(Failure::not_found)?;
     let bytes = match file.bytes {
-        std::borrow::Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-        std::borrow::Cow::Owned(bytes) => bytes.into(),
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
     };
     let mut response = Response::new(Full::new(bytes));
     let content_type = HeaderValue::try_from(file.content_type).map_err(|_| Failure::internal())?;

@@ -3,6 +3,7 @@
 //! A worker's own errors are replies and pass through unread; what is decided here is what the
 //! gateway itself has to refuse or to give up.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,6 +84,12 @@ impl Failure {
             retry_after: Duration::from_secs(1),
             accepted: None,
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.detail)
     }
 }
 

@@ -154,7 +154,10 @@ impl<U: Upstream> Router<U> {
 
         let mut response = match unpanicked(self.0.dispatch(route, id, request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(failure)) => failure.into_response(id),
+            Ok(Err(failure)) => {
+                tracing::debug!(%id, route = route.label(), %failure, "a request failed");
+                failure.into_response(id)
+            }
             Err(panic) => {
                 let reason = reason_of(&*panic);
                 tracing::error!(%id, route = route.label(), reason, "a request panicked");

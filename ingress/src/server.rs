@@ -70,7 +70,7 @@ where
 {
     let permits = Arc::new(Semaphore::new(limits.connections));
     let mut connections = Connections::new(limits, metrics.clone());
-    let mut accept = Accept { listener, backoff: Backoff::new(ACCEPT_PAUSE.0, ACCEPT_PAUSE.1), metrics };
+    let mut accept = Accept::new(listener, metrics);
     let http = Arc::new(http());
     loop {
         let (permit, stream) = tokio::select! {
@@ -111,19 +111,32 @@ fn http() -> auto::Builder<TokioExecutor> {
 /// First and longest pause after the system refused to hand out a connection.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// The accepting side of a listener.
+/// The accepting side of a listener. The sweeps interrupt it, so what it waits for is state.
 struct Accept {
     listener: TcpListener,
+    metrics: ConnectionMetrics,
     /// Draws the pauses within a burst of errors; reset by the first connection after it.
     backoff: Backoff,
-    metrics: ConnectionMetrics,
+    /// When to try again after an error.
+    resume_at: Option<Instant>,
+    /// As many connections are open as may be: counted once, when it begins.
+    at_limit: bool,
 }
 
 impl Accept {
+    fn new(listener: TcpListener, metrics: ConnectionMetrics) -> Self {
+        let backoff = Backoff::new(ACCEPT_PAUSE.0, ACCEPT_PAUSE.1);
+        Self { listener, metrics, backoff, resume_at: None, at_limit: false }
+    }
+
     /// The next connection, as soon as there is room for it. Safe to drop and call again.
     async fn next(&mut self, permits: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream) {
-        let permit = self.room(permits).await;
         loop {
+            if let Some(time) = self.resume_at {
+                tokio::time::sleep_until(time).await;
+                self.resume_at = None;
+            }
+            let permit = self.room(permits).await;
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     self.backoff.reset();
@@ -132,35 +145,36 @@ impl Accept {
                     let _ = stream.set_nodelay(true);
                     return (permit, stream);
                 }
-                Err(error) => {
-                    self.metrics.accept_errors.increment(1);
-                    if !is_about_one_connection(&error) {
-                        self.pause(&error).await;
-                    }
-                }
+                Err(error) => self.failed(&error),
             }
         }
     }
 
-    async fn room(&self, permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        loop {
-            if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-                return permit;
-            }
+    async fn room(&mut self, permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        if permits.available_permits() > 0 {
+            self.at_limit = false;
+        } else if !self.at_limit {
+            self.at_limit = true;
             self.metrics.limit_reached.increment(1);
-            if let Ok(permit) = Arc::clone(permits).acquire_owned().await {
-                return permit;
-            }
+        }
+        match Arc::clone(permits).acquire_owned().await {
+            Ok(permit) => permit,
+            // Nobody closes the semaphore.
+            Err(_) => std::future::pending().await,
         }
     }
 
     /// Out of files or memory: accepting again at once would be a hot loop, and a line for each
     /// failure would fill a disk.
-    async fn pause(&mut self, error: &io::Error) {
+    fn failed(&mut self, error: &io::Error) {
+        self.metrics.accept_errors.increment(1);
+        if is_about_one_connection(error) {
+            return;
+        }
         if self.backoff.attempts() == 0 {
             tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
         }
-        tokio::time::sleep(self.backoff.next_delay()).await;
+        self.resume_at = Some(Instant::now() + self.backoff.next_delay());
     }
 }
 
