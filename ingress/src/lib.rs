@@ -59,10 +59,10 @@ pub enum RunError {
     #[error("REDIS_URL cannot be used: {0}")]
     Redis(String),
     /// A listener could not be taken over.
-    #[error("the listener cannot be used: {0}")]
+    #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
     /// The admin thread could not be started.
-    #[error("the admin thread cannot start: {0}")]
+    #[error("the admin thread cannot start")]
     Admin(#[source] io::Error),
     /// The public server ended by itself.
     #[error("the server ended by itself")]

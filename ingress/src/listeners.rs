@@ -22,11 +22,11 @@ pub struct Listeners {
 
 /// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; set {variable} to another address")]
+#[error("cannot listen on {address}: {reason}; set {variable} to another address")]
 pub struct BindError {
     address: SocketAddr,
     variable: &'static str,
-    source: io::Error,
+    reason: io::Error,
 }
 
 impl Listeners {
@@ -57,7 +57,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn named(address: SocketAddr, variable: &'static str) -> Result<TcpListener, BindError> {
-    listen(address).map_err(|source| BindError { address, variable, source })
+    listen(address).map_err(|reason| BindError { address, variable, reason })
 }
 
 #[cfg(test)]
