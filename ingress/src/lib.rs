@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use streamgate::connection::Redis;
 use streamgate::request_reply::Requester;
+use streamgate::stream::InvalidStreamKey;
 use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics as engine_metrics;
 use tokio::net::TcpListener;
@@ -56,8 +57,11 @@ use crate::upstream::Engine;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// REDIS_URL cannot be used.
-    #[error("REDIS_URL cannot be used: {0}")]
-    Redis(String),
+    #[error("REDIS_URL cannot be used")]
+    Redis(#[source] streamgate::connection::Error),
+    /// REPLY_STREAM and INGRESS_REPLICA make no stream name.
+    #[error("REPLY_STREAM with INGRESS_REPLICA {0}")]
+    ReplyLane(InvalidStreamKey),
     /// A listener could not be taken over.
     #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
@@ -107,7 +111,8 @@ pub async fn run(
     let engine_stopped = CancellationToken::new();
     let engine_stop = engine_stopped.clone().drop_guard();
     let requester =
-        Requester::start(redis.clone(), settings.requester(), requester_metrics, listening, engine_stopped);
+        Requester::start(redis.clone(), settings.requester(), requester_metrics, listening, engine_stopped)
+            .map_err(RunError::ReplyLane)?;
     let engine = Engine { requester, redis };
     let health = Health::new(engine.clone(), readiness.clone());
     let admin =

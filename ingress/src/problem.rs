@@ -128,7 +128,10 @@ impl From<ParseError> for Failure {
                 Self::unprocessable(vec![FieldError { field, detail }])
             }
             ParseError::Invalid(violations) => Self::unprocessable(
-                violations.into_iter().map(|v| FieldError { field: v.field, detail: v.detail }).collect(),
+                violations
+                    .into_iter()
+                    .map(|v| FieldError { field: v.field.to_owned(), detail: v.detail })
+                    .collect(),
             ),
         }
     }
@@ -193,8 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_invalid_values_are_listed_with_their_fields() {
-        let violation =
-            |field: &str| weather::FieldViolation { field: field.to_owned(), detail: "is wrong".to_owned() };
+        let violation = |field| weather::FieldViolation { field, detail: "is wrong".to_owned() };
 
         let (response, body) =
             rendered(ParseError::Invalid(vec![violation("city"), violation("location")]).into()).await;

@@ -40,9 +40,9 @@ impl Upstream for FakeEngine {
                 reply: Reply {
                     id,
                     status,
-                    content_type: "application/vnd.weather+json".to_owned(),
+                    content_type: "application/vnd.weather+json".into(),
                     body: Bytes::from_static(body.as_bytes()),
-                    worker: "w-1".to_owned(),
+                    worker: "w-1".into(),
                     attempt: 1,
                     work: Duration::ZERO,
                 },

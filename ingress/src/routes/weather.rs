@@ -1,5 +1,6 @@
 //! `POST /WeatherForecast/city`: a request for the stream, and the worker's reply unread.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use ::weather::WeatherRequest;
@@ -72,11 +73,12 @@ fn pass_on(answer: Answer) -> Response<Full<Bytes>> {
     response
 }
 
-fn content_type(text: String) -> HeaderValue {
-    if text == JSON {
-        return HeaderValue::from_static(JSON);
-    }
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+fn content_type(text: Cow<'static, str>) -> HeaderValue {
+    let value = match text {
+        Cow::Borrowed(text) => return HeaderValue::from_static(text),
+        Cow::Owned(text) => HeaderValue::try_from(text),
+    };
+    value.unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
 /// Where the time went, in milliseconds, as browsers show it (W3C Server Timing).
