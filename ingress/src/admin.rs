@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use streamgate::telemetry::{Readiness, admin};
+use streamgate::http::admin;
+use streamgate::telemetry::Readiness;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ConnectionMetrics;

@@ -63,7 +63,7 @@ pub struct Forecast {
     /// Wind speed 10 m above ground in km/h, to one decimal.
     #[schema(minimum = 0)]
     pub wind_speed: f64,
-    /// Today and the four days after it, in the place's own calendar.
+    /// Today and the four days after it: where the place is, or in UTC where simulated.
     #[schema(min_items = 5, max_items = 5)]
     pub daily: [DailyForecast; FORECAST_DAYS],
     /// Where the numbers come from.
@@ -75,7 +75,7 @@ pub struct Forecast {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DailyForecast {
-    /// The day, in the place's own calendar (RFC 3339 full-date).
+    /// The day (RFC 3339 full-date).
     pub date: Date,
     /// Lowest air temperature in °C, to one decimal.
     pub temperature_min: f64,

@@ -4,8 +4,5 @@ mod logs;
 pub mod metrics;
 mod readiness;
 
-#[cfg(feature = "admin")]
-pub mod admin;
-
 pub use logs::{LogFormat, init_logs};
 pub use readiness::{Latch, Readiness};

@@ -5,12 +5,16 @@
 //! [`read`]; whatever is wrong comes back as one message that names the variable, the value and
 //! the rule. [`EXIT_INVALID`] is the exit code for it.
 
+mod common;
+mod span;
+
 use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+
+pub use common::{ProcessArgs, RedisArgs, StreamArgs};
+pub use span::{Span, SpanRange};
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong and a restart will not help.
 pub const EXIT_INVALID: i32 = 64;
@@ -104,56 +108,6 @@ fn explain<S: CommandFactory>(error: &clap::Error) -> ConfigError {
     ConfigError::rule(&variable, value, rule)
 }
 
-/// A time span as people write it: `30s`, `500ms`, `1m 30s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || "must be a duration with its unit, such as 500ms, 30s or 5m".to_owned();
-        let span: jiff::SignedDuration = text.parse().map_err(|_| refused())?;
-        Duration::try_from(span).map(Self).map_err(|_| refused())
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", jiff::SignedDuration::try_from(self.0).unwrap_or(jiff::SignedDuration::MAX))
-    }
-}
-
-/// A range of time spans: `100ms..500ms`, or one value for both ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpanRange {
-    /// The shortest.
-    pub from: Duration,
-    /// The longest; not below `from`.
-    pub to: Duration,
-}
-
-impl FromStr for SpanRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (from, to) = text.split_once("..").unwrap_or((text, text));
-        let rule = |_| "must be a range of durations such as 100ms..500ms, or one duration".to_owned();
-        let from = from.trim().parse::<Span>().map_err(rule)?.0;
-        let to = to.trim().parse::<Span>().map_err(rule)?.0;
-        if from > to {
-            return Err("must start with the shorter duration".to_owned());
-        }
-        Ok(Self { from, to })
-    }
-}
-
-impl fmt::Display for SpanRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", Span(self.from), Span(self.to))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,23 +153,5 @@ mod tests {
         let text = message(&["x", "--url", "redis://:hunter2@host"]);
 
         assert!(text.contains("EXAMPLE_URL=***") && !text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn spans_read_and_print_the_same() {
-        for text in ["500ms", "30s", "1m 30s", "2h"] {
-            assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
-        }
-        for text in ["", "5", "-1s", "1 fortnight"] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_range_is_one_or_two_spans_in_order() {
-        let range: SpanRange = "100ms..500ms".parse().expect("valid");
-        assert_eq!((range.from, range.to), (Duration::from_millis(100), Duration::from_millis(500)));
-        assert_eq!("1s".parse::<SpanRange>().expect("valid").to, Duration::from_secs(1));
-        assert!("500ms..100ms".parse::<SpanRange>().is_err());
     }
 }

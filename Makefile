@@ -1,0 +1,43 @@
+# What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
+# installed into .venv.
+.POSIX:
+.PHONY: help up test check browser-test load clean
+
+PYTHON = python3
+CARGO = cargo
+ARGS =
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
+	@exec $(PYTHON) scripts/up.py $(ARGS)
+
+test: ## Build and run all tests against a real Redis server
+	@set -eu; \
+	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	STREAMGATE_TEST_PYTHON=$$($(PYTHON) scripts/python_venv.py redis); \
+	export STREAMGATE_TEST_REDIS_SERVER STREAMGATE_TEST_PYTHON; \
+	echo "testing with $$STREAMGATE_TEST_REDIS_SERVER"; \
+	set -x; \
+	$(CARGO) build --locked --workspace; \
+	$(CARGO) test --locked --workspace --all-features; \
+	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
+	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser
+
+check: ## Formatting, lints and documentation, warnings being errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace --all-features
+
+browser-test: ## Use the Swagger page in a real browser (needs Chromium)
+	$(CARGO) build --locked -p ingress -p proxy
+	$(PYTHON) scripts/browser_test.py --profile debug $(ARGS)
+
+load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
+	$(CARGO) run --locked --release -p loadtest -- $(ARGS)
+
+clean: ## Remove what was built and installed; what Redis holds in .data stays
+	$(CARGO) clean
+	rm -rf .venv
+	find scripts examples -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,57 @@
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::gateway::{Gateway, forecast, nobody, problem};
+
+/// Runs the program itself, off the test's runtime.
+async fn loadtest(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(args);
+    tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn zero_when_all_succeeded() {
+    let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
+
+    let output = loadtest(&["--url", &gateway.url(), "--count", "20"]).await;
+
+    assert_eq!(output.status.code(), Some(0));
+    let report = text(&output.stdout);
+    assert!(report.contains("20 succeeded, 0 failed") && report.contains("p99.9"), "{report}");
+    assert_eq!(text(&output.stderr), "", "no progress bar without a terminal");
+}
+
+#[tokio::test]
+async fn one_when_requests_failed_and_the_json_says_how() {
+    let gateway = Gateway::start(|_, _| async { problem(503, "no worker is alive") }).await;
+
+    let output = loadtest(&["--url", &gateway.url(), "--count", "5", "--output", "json"]).await;
+
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["requests"], &report["failed"]), (&5.into(), &5.into()));
+    assert_eq!(report["failures"][0]["kind"], "http_503");
+    assert_eq!(report["latency_ms"], Value::Null);
+}
+
+#[tokio::test]
+async fn sixty_four_when_an_argument_is_wrong() {
+    let output = loadtest(&["--count", "0"]).await;
+
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(text(&output.stderr), "invalid arguments: --count=0 must be a whole number of at least 1\n");
+}
+
+#[tokio::test]
+async fn sixty_nine_when_no_gateway_is_up() {
+    let output = loadtest(&["--url", &nobody()]).await;
+
+    assert_eq!(output.status.code(), Some(69));
+    assert!(text(&output.stderr).contains("make up"), "{}", text(&output.stderr));
+}

@@ -1,0 +1,5 @@
+//! The load generator against a real HTTP server on a port of its own.
+
+mod exit_codes;
+mod gateway;
+mod outcomes;

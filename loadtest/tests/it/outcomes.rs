@@ -1,0 +1,114 @@
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::response::IntoResponse;
+use loadtest::FailureKind;
+use loadtest::health::Unavailable;
+use serde_json::json;
+use tokio::sync::Barrier;
+
+use crate::gateway::{Gateway, forecast, nobody, options, problem};
+
+#[tokio::test]
+async fn right_answers_are_counted_and_timed() {
+    let cities = Arc::new(Mutex::new(HashSet::new()));
+    let seen = cities.clone();
+    let gateway = Gateway::start(move |_, body| {
+        seen.lock().expect("not poisoned").insert(body["city"].to_string());
+        async move { forecast(&body) }
+    })
+    .await;
+
+    let report =
+        loadtest::run(&gateway.options(&["--mode", "sequential", "--count", "40"])).await.expect("up");
+
+    assert_eq!((report.requests, report.succeeded, report.failed), (40, 40, 0));
+    assert!(cities.lock().expect("not poisoned").len() >= 15, "the corpus has many cities");
+    let latency = report.latency_ms.expect("there were answers");
+    assert!(0.0 < latency.p50 && latency.p50 <= latency.p99 && latency.p99 <= latency.max, "{latency:?}");
+    assert!(report.throughput_per_second > 0.0);
+}
+
+#[tokio::test]
+async fn concurrent_mode_keeps_that_many_in_flight() {
+    // Answers leave only when four requests wait here together.
+    let four = Arc::new(Barrier::new(4));
+    let gateway = Gateway::start(move |_, body| {
+        let four = four.clone();
+        async move {
+            four.wait().await;
+            forecast(&body)
+        }
+    })
+    .await;
+    let options = gateway.options(&["--count", "8", "--concurrency", "4", "--timeout", "10s"]);
+
+    let report = loadtest::run(&options).await.expect("up");
+
+    assert_eq!((report.succeeded, report.concurrency), (8, 4));
+}
+
+#[tokio::test]
+async fn errors_are_counted_by_status() {
+    let gateway = Gateway::start(|number, body| async move {
+        match number % 4 {
+            0 => problem(503, "no worker is alive"),
+            1 => problem(504, "the deadline passed"),
+            _ => forecast(&body),
+        }
+    })
+    .await;
+
+    let report = loadtest::run(&gateway.options(&["--count", "40"])).await.expect("up");
+
+    assert_eq!((report.succeeded, report.failed), (20, 20));
+    assert_eq!(report.count_of(FailureKind::Status(503)), 10);
+    assert_eq!(report.count_of(FailureKind::Status(504)), 10);
+    assert_eq!(report.failures[0].example, "no worker is alive");
+}
+
+#[tokio::test]
+async fn a_forecast_for_another_city_is_a_failure() {
+    let gateway = Gateway::start(|number, body| async move {
+        if number == 3 { Json(json!({"city": "Atlantis"})).into_response() } else { forecast(&body) }
+    })
+    .await;
+
+    let report = loadtest::run(&gateway.options(&["--count", "10"])).await.expect("up");
+
+    assert_eq!((report.succeeded, report.count_of(FailureKind::WrongCity)), (9, 1));
+    assert!(report.failures[0].example.contains("got Atlantis"), "{}", report.failures[0].example);
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_a_timeout() {
+    let gateway = Gateway::start(|number, body| async move {
+        if number == 0 {
+            std::future::pending::<()>().await;
+        }
+        forecast(&body)
+    })
+    .await;
+    let options = gateway.options(&["--mode", "sequential", "--count", "3", "--timeout", "200ms"]);
+
+    let report = loadtest::run(&options).await.expect("up");
+
+    assert_eq!((report.succeeded, report.count_of(FailureKind::Timeout)), (2, 1));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_when_nobody_listens() {
+    let error = loadtest::run(&options(&nobody(), &[])).await.expect_err("nobody is there");
+
+    assert!(matches!(error.downcast_ref(), Some(Unavailable::Silent { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_unhealthy_gateway() {
+    let gateway = Gateway::unhealthy().await;
+
+    let error = loadtest::run(&gateway.options(&[])).await.expect_err("unhealthy");
+
+    assert!(matches!(error.downcast_ref(), Some(Unavailable::Unhealthy { status: 503, .. })), "{error}");
+}

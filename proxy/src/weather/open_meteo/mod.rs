@@ -1,0 +1,103 @@
+//! Real weather from Open-Meteo (<https://open-meteo.com>; data CC BY 4.0, "Weather data by
+//! Open-Meteo.com").
+//!
+//! A request becomes two questions: where is the city (geocoding), what is the weather there
+//! (forecast). Each is answered from its cache where possible, asked once however many wait for it
+//! ([`cache`]), and sent with a bound on everything: time, tries, rate, size ([`endpoint`], which
+//! sends one [`attempt`] at a time). [`shapes`] holds what the service writes.
+
+mod attempt;
+mod cache;
+mod endpoint;
+mod settings;
+mod shapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::weather::WeatherRequest;
+use tokio::time::Instant;
+
+use super::{ProviderError, UpstreamMetrics, Weather, WeatherProvider};
+use cache::Cache;
+use endpoint::{Endpoint, Outbound};
+use shapes::{Candidate, ForecastAnswer, GeocodingAnswer, Spot};
+
+pub use settings::{OpenMeteoSettings, SetupError};
+
+/// Asks Open-Meteo.
+///
+/// `location` is a hint, not a search term: of the cities of that name the first whose region,
+/// country or own name equals it is taken ("Springfield", "Illinois"), else the best known. The
+/// service knows no parts of cities, so "Downtown" changes nothing.
+#[derive(Debug)]
+pub struct OpenMeteo {
+    geocoding: Endpoint,
+    forecasts: Endpoint,
+    /// By the city's name in lower case; an empty list is a name nobody knows.
+    places: Cache<String, Arc<[Candidate]>>,
+    weather: Cache<Spot, Weather>,
+}
+
+impl OpenMeteo {
+    /// A provider with empty caches and closed circuits; makes no request yet.
+    ///
+    /// # Errors
+    /// A URL is none, or the system's TLS roots cannot be read (only where a URL is https).
+    pub fn new(settings: OpenMeteoSettings, metrics: UpstreamMetrics) -> Result<Self, SetupError> {
+        let outbound = Arc::new(Outbound::new(&settings)?);
+        let endpoint = |url: &str, metrics| Endpoint::new(url, Arc::clone(&outbound), metrics);
+        let (known, unknown) = (settings.place_ttl, settings.unknown_place_ttl);
+        let place_ttl = move |found: &Arc<[Candidate]>| if found.is_empty() { unknown } else { known };
+        let forecast_ttl = move |_: &Weather| settings.forecast_ttl;
+        Ok(Self {
+            places: Cache::new(settings.cached_places, place_ttl, &metrics.geocoding),
+            weather: Cache::new(settings.cached_places, forecast_ttl, &metrics.forecast),
+            geocoding: endpoint(&settings.geocoding_url, metrics.geocoding)?,
+            forecasts: endpoint(&settings.forecast_url, metrics.forecast)?,
+        })
+    }
+
+    /// The places named `city`, best known first.
+    async fn places_named(&self, city: &str, deadline: Instant) -> Result<Arc<[Candidate]>, ProviderError> {
+        let ask = || async {
+            let query = [("name", city), ("count", "10"), ("language", "en"), ("format", "json")];
+            let answer: GeocodingAnswer = self.geocoding.get(&query, deadline).await?;
+            Ok(answer.0)
+        };
+        self.places.get_or_ask(city.to_lowercase(), deadline, ask).await
+    }
+
+    /// The weather at `spot`.
+    async fn weather_at(&self, spot: Spot, deadline: Instant) -> Result<Weather, ProviderError> {
+        let ask = || async {
+            let (latitude, longitude) = spot.degrees();
+            let query = [
+                ("latitude", latitude.as_str()),
+                ("longitude", longitude.as_str()),
+                ("current", "temperature_2m,relative_humidity_2m,wind_speed_10m,weather_code"),
+                ("daily", "weather_code,temperature_2m_max,temperature_2m_min"),
+                ("forecast_days", "5"),
+                ("timezone", "auto"),
+            ];
+            let answer: ForecastAnswer = self.forecasts.get(&query, deadline).await?;
+            Ok(answer.0)
+        };
+        self.weather.get_or_ask(spot, deadline, ask).await
+    }
+}
+
+impl WeatherProvider for OpenMeteo {
+    async fn forecast(
+        &self,
+        request: &WeatherRequest,
+        time_left: Duration,
+    ) -> Result<Weather, ProviderError> {
+        // Nobody waits longer than a day, and adding to a clock must not overflow.
+        let deadline = Instant::now() + time_left.min(Duration::from_secs(24 * 60 * 60));
+        let places = self.places_named(&request.city, deadline).await?;
+        let place =
+            shapes::choose(&places, request.location.as_deref()).ok_or(ProviderError::UnknownPlace)?;
+        self.weather_at(place.spot(), deadline).await
+    }
+}

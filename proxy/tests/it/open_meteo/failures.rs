@@ -1,0 +1,214 @@
+//! The service fails in every way it can.
+
+use std::num::NonZeroU32;
+
+use serde_json::json;
+use streamgate::telemetry::metrics::prometheus_recorder;
+use tokio::net::TcpListener;
+
+use super::stub::{berlin, fine_weather_body};
+use super::*;
+
+fn unavailable(result: Result<Weather, ProviderError>) -> String {
+    match result {
+        Err(ProviderError::Unavailable { detail }) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_its_reason_and_not_repeated() {
+    let stub = Stub::start(|_| berlin(), |_| Answer::status(400)).await;
+
+    let detail = unavailable(ask(&provider(settings(&stub)), "Berlin").await);
+
+    assert_eq!(detail, "400 Bad Request: because");
+    assert_eq!(stub.forecast.count(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_recovers_between_tries_is_not_noticed() {
+    let recovers = |n| if n < 3 { Answer::status(503) } else { fine_weather() };
+    let stub = Stub::start(|_| berlin(), recovers).await;
+
+    let result = ask(&provider(settings(&stub)), "Berlin").await;
+
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(stub.forecast.count(), 3);
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_recover_is_asked_three_times() {
+    let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
+
+    let detail = unavailable(ask(&provider(settings(&stub)), "Berlin").await);
+
+    assert_eq!(detail, "500 Internal Server Error: because");
+    assert_eq!(stub.forecast.count(), 3);
+}
+
+#[tokio::test]
+async fn a_silent_service_takes_no_more_than_the_time_left() {
+    let stub = Stub::start(|_| Answer::Never, |_| fine_weather()).await;
+    let provider = provider(settings(&stub));
+    let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
+
+    let result = provider.forecast(&request, Duration::from_millis(100)).await;
+
+    assert_eq!(result, Err(ProviderError::TimedOut));
+}
+
+#[tokio::test]
+async fn a_request_without_time_is_not_sent() {
+    let stub = Stub::healthy().await;
+    let provider = provider(settings(&stub));
+    let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
+
+    let result = provider.forecast(&request, Duration::ZERO).await;
+
+    assert_eq!(result, Err(ProviderError::TimedOut));
+    assert_eq!(stub.geocoding.count(), 0);
+}
+
+#[tokio::test]
+async fn a_try_that_hangs_is_given_up_for_the_next() {
+    let hangs_once = |n| if n == 1 { Answer::Never } else { fine_weather() };
+    let stub = Stub::start(|_| berlin(), hangs_once).await;
+
+    let result =
+        ask(&provider(OpenMeteoSettings { timeout: Duration::from_secs(1), ..settings(&stub) }), "Berlin")
+            .await;
+
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[tokio::test]
+async fn nobody_listening_is_an_unavailable_service() {
+    let stub = Stub::healthy().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    let forecast_url = format!("http://{closed}/v1/forecast?apikey=secret");
+
+    let detail =
+        unavailable(ask(&provider(OpenMeteoSettings { forecast_url, ..settings(&stub) }), "Berlin").await);
+
+    assert!(!detail.contains("secret") && !detail.contains("latitude"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_told_from_a_failure_and_not_repeated() {
+    let mut short = fine_weather_body();
+    short["daily"]["weather_code"] = json!([3, 61]);
+    let mut holes = fine_weather_body();
+    holes["daily"]["temperature_2m_min"][2] = json!(null);
+    let long = format!("{}{}", fine_weather_body(), " ".repeat(300_000));
+    for body in
+        ["<html>".to_owned(), String::new(), "{}".to_owned(), short.to_string(), holes.to_string(), long]
+    {
+        let script = move |_| Answer::With(200, None, body.clone());
+        let stub = Stub::start(|_| berlin(), script).await;
+
+        let result = ask(&provider(settings(&stub)), "Berlin").await;
+
+        assert!(matches!(result, Err(ProviderError::BadAnswer { .. })), "{result:?}");
+        assert_eq!(stub.forecast.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_talks_nonsense_is_left_alone_too() {
+    let mut short = fine_weather_body();
+    short["daily"]["time"] = json!([]);
+    let stub = Stub::start(|_| berlin(), move |_| Answer::ok(short.clone())).await;
+    let breaker = BreakerSettings { failures: 1, open_for: PLENTY, probes: 1 };
+    let provider = provider(OpenMeteoSettings { breaker, ..settings(&stub) });
+
+    let (first, second) = (ask(&provider, "Berlin").await, ask(&provider, "Berlin").await);
+
+    assert!(matches!(first, Err(ProviderError::BadAnswer { .. })), "{first:?}");
+    assert!(matches!(second, Err(ProviderError::CircuitOpen { .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_short_retry_after_is_waited_for_and_a_long_one_passed_on() {
+    let limited = |wait: &'static str| {
+        move |n| if n == 1 { Answer::With(429, Some(wait), String::new()) } else { fine_weather() }
+    };
+    let (short, long) =
+        (Stub::start(|_| berlin(), limited("0")).await, Stub::start(|_| berlin(), limited("3600")).await);
+
+    assert!(ask(&provider(settings(&short)), "Berlin").await.is_ok());
+    assert_eq!(
+        ask(&provider(settings(&long)), "Berlin").await,
+        Err(ProviderError::Overloaded { retry_after: Duration::from_secs(3_600) })
+    );
+    assert_eq!(long.forecast.count(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_keeps_failing_is_left_alone_and_the_other_endpoint_is_not() {
+    let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
+    let breaker = BreakerSettings { failures: 2, open_for: PLENTY, probes: 1 };
+    let provider = provider(OpenMeteoSettings { tries: 1, breaker, ..settings(&stub) });
+
+    for _ in 0..2 {
+        unavailable(ask(&provider, "Berlin").await);
+    }
+    for city in ["Berlin", "Potsdam", "Spandau"] {
+        let result = ask(&provider, city).await;
+        assert!(matches!(result, Err(ProviderError::CircuitOpen { .. })), "{result:?}");
+    }
+
+    assert_eq!((stub.geocoding.count(), stub.forecast.count()), (3, 2));
+}
+
+#[tokio::test]
+async fn refusals_do_not_open_the_circuit() {
+    let stub = Stub::start(|_| Answer::status(404), |_| fine_weather()).await;
+    let breaker = BreakerSettings { failures: 1, open_for: PLENTY, probes: 1 };
+    let provider = provider(OpenMeteoSettings { breaker, ..settings(&stub) });
+
+    for _ in 0..3 {
+        unavailable(ask(&provider, "Berlin").await);
+    }
+
+    assert_eq!(stub.geocoding.count(), 3);
+}
+
+#[tokio::test]
+async fn the_own_rate_limit_answers_with_the_time_until_there_is_room() {
+    let stub = Stub::healthy().await;
+    let provider = provider(OpenMeteoSettings { per_minute: NonZeroU32::MIN, ..settings(&stub) });
+
+    let result = ask(&provider, "Berlin").await;
+
+    let Err(ProviderError::Overloaded { retry_after }) = result else { panic!("{result:?}") };
+    assert!(retry_after <= Duration::from_secs(60), "{retry_after:?}");
+    assert_eq!((stub.geocoding.count(), stub.forecast.count()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_happened_is_counted_by_endpoint_and_outcome() {
+    let recovers = |n| if n == 1 { Answer::status(500) } else { fine_weather() };
+    let stub = Stub::start(|_| berlin(), recovers).await;
+    let recorder = prometheus_recorder().expect("constant buckets");
+    let metrics = metrics::with_local_recorder(&recorder, UpstreamMetrics::declare);
+    let provider = OpenMeteo::new(settings(&stub), metrics).expect("valid settings");
+
+    for _ in 0..2 {
+        ask(&provider, "Berlin").await.expect("a forecast");
+    }
+
+    let text = recorder.handle().render();
+    for line in [
+        r#"weather_upstream_requests_total{endpoint="geocoding",outcome="success"} 1"#,
+        r#"weather_upstream_requests_total{endpoint="forecast",outcome="failed"} 1"#,
+        r#"weather_upstream_requests_total{endpoint="forecast",outcome="success"} 1"#,
+        r#"weather_upstream_retries_total{endpoint="forecast"} 1"#,
+        r#"weather_upstream_cache_hits_total{endpoint="forecast"} 1"#,
+        r#"weather_upstream_cache_misses_total{endpoint="forecast"} 1"#,
+        r#"weather_upstream_circuit_state{endpoint="forecast"} 0"#,
+        r#"weather_upstream_duration_seconds_count{endpoint="forecast"} 2"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}

@@ -1,0 +1,43 @@
+"""Building the two binaries, and where they are then.
+
+Standard library only, Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+
+from processes import Interrupted, StartError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def binaries(profile: str) -> Path:
+    """The folder that holds what was built with a profile, `release` or `debug`."""
+    command = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
+    try:
+        return Path(json.loads(subprocess.check_output(command, cwd=ROOT))["target_directory"]) / profile
+    except FileNotFoundError:
+        raise StartError("cargo is not on PATH: install Rust from https://rustup.rs") from None
+    except subprocess.CalledProcessError as problem:
+        raise StartError(f"cargo metadata failed with exit code {problem.returncode}") from None
+
+
+def build(stop: threading.Event) -> Path:
+    """Builds ingress and proxy for use; the folder they are in."""
+    folder = binaries("release")
+    cargo = subprocess.Popen(
+        ["cargo", "build", "--locked", "--release", "-p", "ingress", "-p", "proxy"], cwd=ROOT
+    )
+    while cargo.poll() is None:
+        if stop.wait(0.1):
+            cargo.terminate()
+            cargo.wait()
+    if stop.is_set():
+        raise Interrupted
+    if cargo.returncode != 0:
+        raise StartError(f"cargo build failed with exit code {cargo.returncode}")
+    return folder

@@ -1,0 +1,135 @@
+"""Child processes with a session of their own, and what is needed to start and stop them well.
+
+Standard library only, Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Mapping, Sequence
+
+
+class StartError(Exception):
+    """Something could not start or did not keep running; the text says what and why."""
+
+
+class Interrupted(Exception):
+    """A stop was asked for while something was awaited."""
+
+
+class Child:
+    """A running process whose output is read line by line.
+
+    It leads a session of its own, so a terminal's Ctrl-C does not reach it: whoever started it
+    decides when and in which order processes stop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        grace: float = 10,
+        on_exit: Callable[[], None] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self.name = name
+        self.grace = grace
+        self.stopping = False
+        self.last_lines: collections.deque[str] = collections.deque(maxlen=15)
+        self.on_line: Callable[[str], None] | None = None
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+        self._reader = threading.Thread(target=self._read, args=(on_exit,), daemon=True)
+        self._reader.start()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number when a signal ended it."""
+        return self.process.poll()
+
+    def stop(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """SIGTERM, then SIGKILL when the grace is over; returns when nothing of it is left."""
+        self.stopping = True
+        self._signal(signal.SIGTERM)
+        try:
+            self.process.wait(self.grace)
+        except subprocess.TimeoutExpired:
+            say(f"{self.name} did not stop within {self.grace:g} s: killing it")
+        self.kill()
+        self.process.wait()
+        self._reader.join(1)
+
+    def kill(self) -> None:
+        """Ends it and whatever it left in its session, at once."""
+        self.stopping = True
+        self._signal(signal.SIGKILL)
+
+    def obituary(self) -> str:
+        """How it ended and the last it said."""
+        code = self.process.wait()
+        self._reader.join(1)
+        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        return f"{self.name} ended by itself ({how}){self.said()}"
+
+    def said(self) -> str:
+        """Its last lines, as the end of a sentence."""
+        lines = "".join(f"\n  {line}" for line in self.last_lines)
+        return f"; its last lines:{lines}" if lines else ""
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # Gone already; macOS answers EPERM for a group of zombies.
+
+    def _read(self, on_exit: Callable[[], None] | None) -> None:
+        for line in self.process.stdout:  # type: ignore[union-attr]
+            line = line.rstrip("\n")
+            self.last_lines.append(line)
+            if self.on_line:
+                self.on_line(line)
+        self.process.wait()
+        if on_exit:
+            on_exit()
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    what: str,
+    timeout: float = 30,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Asks `ready` again and again until it says yes or the time is over; `check` may raise."""
+    deadline = time.monotonic() + timeout
+    while not ready():
+        check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} was not ready after {timeout:g} s")
+        time.sleep(0.05)
+
+
+def answers_ping(port: int) -> bool:
+    """True when the Redis server on this local port has its data loaded and answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -1,0 +1,181 @@
+"""Redis, proxy and ingress as one thing that starts in order and stops in the reverse order.
+
+Standard library only, Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Callable, Mapping
+
+import redis_server
+from ports import Address, free_port, owner
+from processes import Child, Interrupted, StartError, answers_ping, wait_until
+
+# What the binaries and Redis listen on unless the environment says otherwise.
+DEFAULTS = {
+    "INGRESS_LISTEN": "0.0.0.0:5009",
+    "INGRESS_ADMIN_LISTEN": "0.0.0.0:9009",
+    "PROXY_LISTEN": "0.0.0.0:5010",
+    "REDIS_PORT": "6379",
+}
+
+# The binaries give up after their own SHUTDOWN_GRACE, 30 s by default; only then is it our turn.
+GRACE = 35
+REDIS_GRACE = 10
+
+
+class Stack:
+    """The processes of one local deployment. `stop` leaves none of them running."""
+
+    def __init__(self, env: Mapping[str, str], binaries: Path, data: Path) -> None:
+        self.env = dict(env)
+        # False when REDIS_URL names a server that somebody else runs.
+        self.starts_redis = not self.env.get("REDIS_URL")
+        if self.starts_redis:
+            self.env["REDIS_URL"] = f"redis://127.0.0.1:{self._setting('REDIS_PORT')}"
+        self.binaries = binaries
+        self.data = data
+        self.children: list[Child] = []
+        # Set when somebody wants everything to stop, or when a child ended by itself.
+        self.wake = threading.Event()
+        self.stop_asked = threading.Event()
+
+    @property
+    def redis_url(self) -> str:
+        """Where Redis is, the password left out."""
+        return re.sub(r"(//[^:@/]*):[^@/]*@", r"\1:***@", self.env["REDIS_URL"])
+
+    def url(self, variable: str) -> str:
+        """The address a person opens for one of the listeners."""
+        return self._address(variable).url()
+
+    def check_ports(self) -> None:
+        """Names every port that is taken, by whom, and how to choose another."""
+        problems = []
+        for variable in DEFAULTS:
+            if variable == "REDIS_PORT" and not self.starts_redis:
+                continue
+            address = self._address(variable)
+            if address.is_taken():
+                other = f"{free_port()}" if variable == "REDIS_PORT" else f"{address.host}:{free_port()}"
+                by = owner(address.port) or "another program"
+                problems.append(f"port {address.port} is used by {by}; choose another: {variable}={other}")
+                if variable == "REDIS_PORT" and answers_ping(address.port):
+                    problems[-1] += f", or use that server: REDIS_URL=redis://127.0.0.1:{address.port}"
+        if problems:
+            raise StartError("\n".join(problems))
+
+    def start(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Starts what is needed, each when what it needs is ready."""
+        if self.starts_redis:
+            say("starting Redis")
+            self._start_redis()
+        say("starting proxy")
+        self._start_binary("proxy", self.url("PROXY_LISTEN"))
+        say("starting ingress")
+        self._start_binary("ingress", self.url("INGRESS_LISTEN"))
+
+    def ended(self) -> Child | None:
+        """A child that ended although nobody asked it to."""
+        return next((c for c in self.children if c.exit_code is not None and not c.stopping), None)
+
+    def stop(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Stops ingress, then proxy, then Redis: nobody loses what the next one still needs."""
+        while self.children:
+            child = self.children[-1]
+            if child.exit_code is None:
+                say(f"stopping {child.name}")
+            child.stop(say)
+            self.children.pop()
+
+    def kill(self) -> None:
+        """Ends everything at once."""
+        for child in reversed(self.children):
+            child.kill()
+
+    def _start_redis(self) -> None:
+        port = self._address("REDIS_PORT").port
+        try:
+            binary = redis_server.find()
+        except redis_server.NotFound as problem:
+            raise StartError(str(problem)) from None
+        self.data.mkdir(parents=True, exist_ok=True)
+        options = {
+            "--bind": "127.0.0.1",
+            "--port": str(port),
+            "--dir": str(self.data),
+            "--appendonly": "yes",
+            "--appendfsync": "everysec",
+            "--save": "",
+            "--maxmemory-policy": "noeviction",
+        }
+        with (self.data / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StartError(f"another Redis server is using {self.data}: stop it first") from None
+            # The server inherits the lock: two on the same files would destroy them.
+            command = [binary, *(part for option in options.items() for part in option)]
+            redis = self._spawn("redis", command, REDIS_GRACE, pass_fds=(lock.fileno(),))
+        self._wait(redis, lambda: answers_ping(port), f"Redis on port {port} with the data in {self.data}", 60)
+
+    def _start_binary(self, name: str, url: str) -> None:
+        binary = self.binaries / name
+        if not binary.exists():
+            raise StartError(f"{binary} does not exist; build it with: cargo build --release -p {name}")
+        child = self._spawn(name, [binary], GRACE)
+        self._wait(child, lambda: _is_ready(url), f"{name} at {url}/readyz", 30)
+
+    def _wait(self, child: Child, ready: Callable[[], bool], what: str, timeout: float) -> None:
+        def check() -> None:
+            if self.stop_asked.is_set():
+                raise Interrupted
+            ended = self.ended()
+            if ended is not None:
+                raise StartError(ended.obituary())
+
+        try:
+            wait_until(ready, what, timeout, check)
+        except TimeoutError as problem:
+            raise StartError(f"{problem}{child.said()}") from None
+
+    def _spawn(self, name: str, command: list[str | Path], grace: float, pass_fds: tuple[int, ...] = ()) -> Child:
+        child = Child(name, command, self.env, grace, self.wake.set, pass_fds)
+        self.children.append(child)
+        return child
+
+    def _setting(self, variable: str) -> str:
+        return self.env.get(variable) or DEFAULTS[variable]
+
+    def _address(self, variable: str) -> Address:
+        text = self._setting(variable)
+        try:
+            return Address.parse(text if ":" in text else f"127.0.0.1:{text}")
+        except ValueError as problem:
+            raise StartError(f"{variable}: {problem}") from None
+
+
+def isolated(binaries: Path, data: Path) -> Stack:
+    """A stack of its own for a test: free ports on the loopback address, an own Redis."""
+    env = {**os.environ, "REDIS_PORT": str(free_port())}
+    env.pop("REDIS_URL", None)
+    for variable in ("INGRESS_LISTEN", "INGRESS_ADMIN_LISTEN", "PROXY_LISTEN"):
+        env[variable] = f"127.0.0.1:{free_port()}"
+    return Stack(env, binaries, data)
+
+
+def _is_ready(url: str) -> bool:
+    # Never through a proxy: this is our own child.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/readyz", timeout=2) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.HTTPError):
+        return False

@@ -1,0 +1,245 @@
+"""`up.py` with stand-ins for ingress and proxy and a real Redis server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(SCRIPTS))
+
+from ports import free_port  # noqa: E402
+from processes import answers_ping, wait_until  # noqa: E402
+
+# Ready at once; answers every POST with a forecast; says when it was told to stop.
+STAND_IN = """\
+#!{python}
+import http.server, os, signal, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b"ready")
+
+    def do_POST(self):
+        self.answer(b'{{"city": "New York"}}')
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        print("{name} served", self.path, flush=True)
+
+def stop(*_):
+    print("{name} was told to stop", flush=True)
+    os._exit(0)
+
+{when_told}
+host, port = os.environ["{variable}"].rsplit(":", 1)
+http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
+"""
+
+
+class Up:
+    """`up.py` in a group of its own, as a terminal starts it, with all ports its own."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.redis_port = free_port()
+        self.env = {
+            **os.environ,
+            "REDIS_PORT": str(self.redis_port),
+            "INGRESS_LISTEN": f"0.0.0.0:{free_port()}",
+            "INGRESS_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+            "PROXY_LISTEN": f"127.0.0.1:{free_port()}",
+            **env,
+        }
+        if "REDIS_URL" not in env:
+            self.env.pop("REDIS_URL", None)
+        command = [sys.executable, SCRIPTS / "up.py", "--bin-dir", folder, "--data-dir", folder / "redis"]
+        self.process = subprocess.Popen(
+            command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        self.output = ""
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.output += line
+
+    def until(self, text: str) -> None:
+        def ended() -> None:
+            if self.process.poll() is not None:
+                self.reader.join(5)
+                if text not in self.output:
+                    raise AssertionError(f"ended without {text!r}:\n{self.output}")
+
+        wait_until(lambda: text in self.output, text, 30, ended)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.exit_code()
+        self.process.stdout.close()
+
+    def exit_code(self) -> int:
+        code = self.process.wait(60)
+        self.reader.join(5)
+        return code
+
+
+def redis(port: int, command: str) -> str:
+    """The raw answer to an inline command."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"{command}\r\n".encode())
+        return connection.recv(4096).decode()
+
+
+class UpTest(unittest.TestCase):
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name).resolve()
+        self.stand_in("proxy", "PROXY_LISTEN")
+        self.stand_in("ingress", "INGRESS_LISTEN")
+
+    def stand_in(self, name: str, variable: str, when_told: str = "signal.signal(signal.SIGTERM, stop)") -> None:
+        path = self.folder / name
+        path.write_text(STAND_IN.format(python=sys.executable, name=name, variable=variable, when_told=when_told))
+        path.chmod(0o755)
+
+    def up(self, **env: str) -> Up:
+        up = Up(self.folder, **env)
+        self.addCleanup(up.end)
+        return up
+
+    def left(self, up: Up) -> list[str]:
+        listing = subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True).stdout
+        # The title that Redis gives itself does not name the folder.
+        redis = ["redis"] if answers_ping(up.redis_port) else []
+        return redis + [line for line in listing.splitlines() if str(self.folder) in line]
+
+    def test_ctrl_c_stops_ingress_then_proxy_then_redis(self) -> None:
+        up = self.up()
+        up.until("Ctrl-C stops everything")
+        self.assertTrue(answers_ping(up.redis_port))
+
+        up.process.send_signal(signal.SIGINT)
+
+        self.assertEqual(up.exit_code(), 0, up.output)
+        order = re.findall(r"stopping (\w+)|(\w+) was told to stop", up.output)
+        self.assertEqual([a or b for a, b in order], ["ingress", "ingress", "proxy", "proxy", "redis"], up.output)
+        self.assertEqual(self.left(up), [])
+
+    def test_it_shows_addresses_one_can_open_and_a_real_answer(self) -> None:
+        up = self.up()
+
+        up.until("Ctrl-C stops everything")
+
+        port = up.env["INGRESS_LISTEN"].rsplit(":", 1)[1]
+        self.assertIn(f"http://localhost:{port}/swagger", up.output)
+        self.assertIn('"city": "New York"', up.output)
+        self.assertNotIn("0.0.0.0", up.output)
+
+    def test_logs_carry_the_name_of_their_process(self) -> None:
+        up = self.up()
+        up.until("Ctrl-C stops everything")
+
+        up.process.terminate()
+
+        self.assertEqual(up.exit_code(), 0)
+        self.assertRegex(up.output, r"(?m)^proxy   \| proxy was told to stop$")
+
+    def test_a_child_that_dies_takes_the_rest_with_it(self) -> None:
+        dies = "import threading; threading.Timer(1, lambda: (print('out of luck', flush=True), os._exit(3))).start()"
+        self.stand_in("proxy", "PROXY_LISTEN", dies)
+
+        up = self.up()
+
+        self.assertEqual(up.exit_code(), 1)
+        self.assertRegex(up.output, r"proxy ended by itself \(exit code 3\)")
+        self.assertEqual(self.left(up), [])
+
+    def test_a_child_that_cannot_start_is_named_with_its_last_words(self) -> None:
+        self.stand_in("ingress", "INGRESS_LISTEN", "sys.exit('INGRESS_THREADS=0 must be at least 1')")
+
+        up = self.up()
+
+        self.assertEqual(up.exit_code(), 1)
+        self.assertRegex(up.output, r"ingress ended by itself \(exit code 1\).*\n  INGRESS_THREADS=0 must be")
+        self.assertEqual(self.left(up), [])
+
+    def test_a_second_ctrl_c_kills(self) -> None:
+        self.stand_in("ingress", "INGRESS_LISTEN", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+        up = self.up()
+        up.until("Ctrl-C stops everything")
+
+        up.process.send_signal(signal.SIGINT)
+        up.until("stopping ingress")
+        start = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+
+        self.assertEqual(up.exit_code(), 130)
+        self.assertLess(time.monotonic() - start, 5)
+        wait_until(lambda: not self.left(up), "the end of all", 5)
+
+    def test_a_used_port_is_named_with_its_owner_and_the_way_out(self) -> None:
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+
+        second = self.up(REDIS_PORT=str(first.redis_port), INGRESS_LISTEN=first.env["INGRESS_LISTEN"])
+
+        self.assertEqual(second.exit_code(), 1)
+        self.assertRegex(second.output, rf"port {first.redis_port} is used by .*choose another: REDIS_PORT=\d+")
+        self.assertIn(f"use that server: REDIS_URL=redis://127.0.0.1:{first.redis_port}", second.output)
+        self.assertRegex(second.output, r"choose another: INGRESS_LISTEN=0\.0\.0\.0:\d+")
+        if sys.platform == "linux":
+            self.assertRegex(second.output, r"is used by \S+ \(process \d+\)")
+
+    def test_a_running_redis_is_used_and_left_alone(self) -> None:
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+
+        second = self.up(REDIS_URL=f"redis://127.0.0.1:{first.redis_port}")
+        second.until("Ctrl-C stops everything")
+        second.process.send_signal(signal.SIGINT)
+
+        self.assertEqual(second.exit_code(), 0)
+        self.assertNotIn("starting Redis", second.output)
+        self.assertTrue(answers_ping(first.redis_port))
+
+    def test_what_redis_held_is_there_after_a_restart(self) -> None:
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+        redis(first.redis_port, "SET kept yes")
+        first.process.terminate()
+        first.exit_code()
+
+        second = self.up()
+        second.until("Ctrl-C stops everything")
+
+        self.assertIn("yes", redis(second.redis_port, "GET kept"))
+        self.assertIn("noeviction", redis(second.redis_port, "CONFIG GET maxmemory-policy"))
+
+    def test_two_servers_never_share_a_data_folder(self) -> None:
+        self.up().until("Ctrl-C stops everything")
+
+        second = self.up()
+
+        self.assertEqual(second.exit_code(), 1)
+        self.assertIn("another Redis server is using", second.output)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,155 @@
+//! Settings that several processes share, to be flattened into their own.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ConfigError, Span};
+use crate::connection::{RedisSettings, RedisUrl};
+use crate::stream::StreamKey;
+use crate::telemetry::LogFormat;
+
+/// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Where Redis is and how long to wait for it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Redis")]
+pub struct RedisArgs {
+    /// Redis server: redis://, rediss:// (TLS) or unix://, with optional credentials and database
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub redis_url: RedisUrl,
+
+    /// Longest wait for one answer of Redis, a duration
+    #[arg(long, env = "REDIS_RESPONSE_TIMEOUT", default_value = "1s", value_name = "DURATION")]
+    pub redis_response_timeout: Span,
+
+    /// Longest wait for a connection to Redis, a duration
+    #[arg(long, env = "REDIS_CONNECT_TIMEOUT", default_value = "1s", value_name = "DURATION")]
+    pub redis_connect_timeout: Span,
+
+    /// Milliseconds added to the clock on purpose, for tests of clock skew
+    #[arg(long, env = "CLOCK_SKEW", default_value_t = 0, hide = true, allow_negative_numbers = true)]
+    pub clock_skew: i64,
+}
+
+impl RedisArgs {
+    /// As the connection wants to know it.
+    pub fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            url: self.redis_url.clone(),
+            response_timeout: self.redis_response_timeout.0,
+            connect_timeout: self.redis_connect_timeout.0,
+            clock_skew_ms: self.clock_skew,
+        }
+    }
+
+    /// Rules that hold for every process.
+    ///
+    /// # Errors
+    /// A time limit is zero.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        longer_than_zero("REDIS_RESPONSE_TIMEOUT", self.redis_response_timeout)?;
+        longer_than_zero("REDIS_CONNECT_TIMEOUT", self.redis_connect_timeout)
+    }
+}
+
+/// The two streams, and how long a request may take to cross them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Streams")]
+pub struct StreamArgs {
+    /// Stream that requests go to
+    #[arg(long, env = "REQUEST_STREAM", default_value = "weather-requests", value_name = "KEY")]
+    pub request_stream: StreamKey,
+
+    /// Stream that replies come from; lanes of single replicas are named after it, with a dot
+    #[arg(long, env = "REPLY_STREAM", default_value = "weather-responses", value_name = "KEY")]
+    pub reply_stream: StreamKey,
+
+    /// How long a caller waits for the reply, a duration up to 10m
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30s", value_name = "DURATION")]
+    pub request_timeout: Span,
+}
+
+impl StreamArgs {
+    /// Rules that hold for every process.
+    ///
+    /// # Errors
+    /// The streams get in each other's way, or the timeout is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        longer_than_zero("REQUEST_TIMEOUT", self.request_timeout)?;
+        if self.request_timeout.0 > LONGEST_TIMEOUT {
+            let rule = format!("must be at most {}", Span(LONGEST_TIMEOUT));
+            return Err(ConfigError::rule("REQUEST_TIMEOUT", self.request_timeout, rule));
+        }
+        // A request stream among the reply lanes would be trimmed and expired as one.
+        if self.reply_stream.is_or_has_lane(self.request_stream.as_str()) {
+            let rule =
+                format!("must be neither REPLY_STREAM={} nor start with it and a dot", self.reply_stream);
+            return Err(ConfigError::rule("REQUEST_STREAM", &self.request_stream, rule));
+        }
+        if self.reply_stream == self.request_stream.dead_letters() {
+            let rule = format!("must not be where dead letters of {} go", self.request_stream);
+            return Err(ConfigError::rule("REPLY_STREAM", &self.reply_stream, rule));
+        }
+        Ok(())
+    }
+}
+
+/// How a process ends and what it says meanwhile.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessArgs {
+    /// Pause between "not ready" and the end of taking new work, so that load balancers notice, a duration
+    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION")]
+    pub shutdown_delay: Span,
+
+    /// Longest time from the signal to the exit, SHUTDOWN_DELAY included, a duration
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "30s", value_name = "DURATION")]
+    pub shutdown_grace: Span,
+
+    /// How log lines look; RUST_LOG filters them (error, warn, info, debug, trace, or per module)
+    #[arg(long, env = "LOG_FORMAT", default_value = "pretty", value_enum)]
+    pub log_format: LogFormat,
+}
+
+impl ProcessArgs {
+    /// Rules that hold for every process.
+    ///
+    /// # Errors
+    /// The delay leaves nothing of the grace.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        longer_than_zero("SHUTDOWN_GRACE", self.shutdown_grace)?;
+        if self.shutdown_delay >= self.shutdown_grace {
+            let rule = format!("must be shorter than SHUTDOWN_GRACE={}", self.shutdown_grace);
+            return Err(ConfigError::rule("SHUTDOWN_DELAY", self.shutdown_delay, rule));
+        }
+        Ok(())
+    }
+
+    /// What is left of the grace for draining, once the delay and the last steps are taken off.
+    pub fn drain(&self) -> Duration {
+        let left = self.shutdown_grace.0.saturating_sub(self.shutdown_delay.0);
+        left - LAST_STEPS.min(left / 2)
+    }
+}
+
+/// What the steps after the last request may take.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
+/// A rule that most time limits share.
+///
+/// # Errors
+/// The span is zero.
+pub(crate) fn longer_than_zero(variable: &str, span: Span) -> Result<(), ConfigError> {
+    if span.0.is_zero() {
+        return Err(ConfigError::rule(variable, span, "must be longer than 0"));
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Metrics and probes on a listener, a thread and a runtime of their own, so that a probe never
+//! queues behind the hot path.
+
+use std::io;
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{ServerLimits, ServerMetrics, serve};
+use crate::telemetry::Readiness;
+
+/// Probes, scrapes and operations are few and short.
+const LIMITS: ServerLimits = ServerLimits {
+    connections: 256,
+    header_timeout: Duration::from_secs(30),
+    drain: Duration::from_millis(500),
+};
+
+/// Recorded histogram values wait in memory until they are folded into their buckets.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the process answers, whatever
+/// its dependencies do; `/readyz`: 200, or 503 with the parts that are missing.
+pub fn routes(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+    let scrape = move || async move {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+    };
+    Router::new().route("/metrics", get(scrape)).merge(health(readiness))
+}
+
+/// `/livez` and `/readyz` alone.
+pub fn health(readiness: Readiness) -> Router {
+    Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(readiness)
+}
+
+async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
+    match readiness.missing() {
+        missing if missing.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+        missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))),
+    }
+}
+
+/// A running admin thread; dropping it asks it to end, [`AdminThread::stop`] waits for that too.
+#[derive(Debug)]
+pub struct AdminThread {
+    stop: CancellationToken,
+    ended: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AdminThread {
+    /// Serves `router` on `listener` from a new thread, and keeps `metrics` tidy.
+    ///
+    /// # Errors
+    /// The runtime, the listener or the thread could not be made.
+    pub fn start(listener: TcpListener, router: Router, metrics: PrometheusHandle) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _in_runtime = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (stopped, end) = (stop.clone(), ended.clone().drop_guard());
+        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            let _end = end;
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = serve(listener, router, LIMITS, ServerMetrics::noop(), stopped) => {}
+                    () = upkeep(metrics) => {}
+                }
+            });
+        })?;
+        Ok(Self { stop, ended, thread: Some(thread) })
+    }
+
+    /// Returns once the thread has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Finishes the requests under way and ends the thread.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It ends within its drain time; a thread that panicked has said so itself.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Drop for AdminThread {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::*;
+    use crate::http::listen;
+    use crate::telemetry::metrics::prometheus_recorder;
+
+    #[tokio::test]
+    async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {
+        let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let metrics = prometheus_recorder().expect("valid buckets").handle();
+        let admin = AdminThread::start(listener, routes(metrics.clone(), Readiness::default()), metrics)
+            .expect("starts");
+
+        // Blocks the only thread of this runtime, as a hot path would.
+        let heard = ask(address);
+        admin.stop().await;
+
+        assert!(heard.starts_with("HTTP/1.0 200"), "{heard}");
+        assert!(TcpStream::connect(address).is_err(), "the listener is still open");
+    }
+
+    fn ask(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).expect("accepted");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("valid");
+        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").expect("written");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text
+    }
+}

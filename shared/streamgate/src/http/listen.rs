@@ -1,0 +1,51 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the system holds until they are accepted; it may hold fewer
+/// (`net.core.somaxconn`).
+const ACCEPT_QUEUE: i32 = 4_096;
+
+/// A port that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; set {variable} to another address")]
+pub struct BindError {
+    address: SocketAddr,
+    variable: &'static str,
+    source: io::Error,
+}
+
+/// A non-blocking listener on `address`, which the setting `variable` names.
+///
+/// # Errors
+/// The address is in use or not this machine's; the message says what to change.
+pub fn listen(address: SocketAddr, variable: &'static str) -> Result<TcpListener, BindError> {
+    bind(address).map_err(|source| BindError { address, variable, source })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted process must not wait for the connections of its predecessor to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(ACCEPT_QUEUE)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_named_with_the_variable_that_changes_it() {
+        let taken = listen(([127, 0, 0, 1], 0).into(), "INGRESS_LISTEN").expect("a free port");
+        let address = taken.local_addr().expect("bound");
+
+        let error = listen(address, "INGRESS_LISTEN").expect_err("in use").to_string();
+
+        assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        assert!(error.ends_with("set INGRESS_LISTEN to another address"), "{error}");
+    }
+}

@@ -1,0 +1,283 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics::{Counter, Gauge};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::resilience::Backoff;
+use crate::telemetry::metrics::{declare_counter, declare_gauge};
+
+/// What connections may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// How many are served at once; more wait in the system's accept queue.
+    pub connections: usize,
+    /// How long one may take to send the head of a request, the time before it included.
+    pub header_timeout: Duration,
+    /// How long requests under way may take once the server stops.
+    pub drain: Duration,
+}
+
+/// Connections of one listener.
+#[derive(Clone)]
+pub struct ServerMetrics {
+    /// Open connections.
+    pub open: Gauge,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Failures to accept, such as too many open files.
+    pub accept_errors: Counter,
+}
+
+impl ServerMetrics {
+    /// Declares them on the recorder in force.
+    pub fn declare() -> Self {
+        Self {
+            open: declare_gauge("http_connections", "Open connections of the public listener"),
+            accepted: declare_counter(
+                "http_connections_accepted_total",
+                "Connections accepted on the public listener",
+            ),
+            accept_errors: declare_counter(
+                "http_accept_errors_total",
+                "Failures to accept a connection, such as too many open files",
+            ),
+        }
+    }
+
+    /// Counts nothing: for listeners nobody watches.
+    pub fn noop() -> Self {
+        Self { open: Gauge::noop(), accepted: Counter::noop(), accept_errors: Counter::noop() }
+    }
+}
+
+/// HTTP/2: requests one connection may have under way (RFC 9113 recommends no fewer than 100).
+const CONCURRENT_STREAMS: u32 = 256;
+/// HTTP/2: streams reset before they were accepted, above which a connection is closed: the answer
+/// to rapid reset, CVE-2023-44487.
+const PENDING_RESETS: usize = 32;
+/// HTTP/2: how often a quiet connection is asked whether it is still there, and for how long.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, in bytes.
+const HEAD_LIMIT: u32 = 32 << 10;
+
+/// Serves `router` over HTTP/1.1 and HTTP/2 until `stop`; then closes the listener, lets requests
+/// under way finish for at most `limits.drain`, and cuts off the rest. Answers whether all finished.
+///
+/// `axum::serve` would neither set TCP_NODELAY nor bound the time a header may take.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ServerLimits,
+    metrics: ServerMetrics,
+    stop: CancellationToken,
+) -> bool {
+    let http = Arc::new(http(limits.header_timeout));
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let draining = GracefulShutdown::new();
+    let cut_off = CancellationToken::new();
+    let _cut_off = cut_off.clone().drop_guard();
+    let mut accept_backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error, &mut accept_backoff, &metrics).await;
+                continue;
+            }
+        };
+        accept_backoff.reset();
+        metrics.accepted.increment(1);
+        let open = Open::new(metrics.open.clone());
+        let service = TowerToHyperService::new(router.clone());
+        let (http, watcher, cut_off) = (Arc::clone(&http), draining.watcher(), cut_off.clone());
+        tokio::spawn(async move {
+            let _held = (place, open);
+            if !speaks_within(&stream, limits.header_timeout).await {
+                return;
+            }
+            let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
+            tokio::select! {
+                result = watcher.watch(connection) => if let Err(error) = result {
+                    tracing::debug!(error, "a connection failed");
+                },
+                () = cut_off.cancelled() => {}
+            }
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(limits.drain, draining.shutdown()).await.is_ok()
+}
+
+fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(HEAD_LIMIT as usize * 2);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_header_list_size(HEAD_LIMIT)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Answers are written whole: Nagle's algorithm would only delay them.
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+/// Out of files or memory: accepting again at once would be a hot loop, and a line for each failure
+/// would fill a disk.
+async fn pause_after(error: &io::Error, backoff: &mut Backoff, metrics: &ServerMetrics) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput};
+    metrics.accept_errors.increment(1);
+    // The peer was gone before it was accepted: nothing is wrong here (accept(2)).
+    if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput) {
+        return;
+    }
+    if backoff.attempts() == 0 {
+        tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
+    }
+    tokio::time::sleep(backoff.next_delay()).await;
+}
+
+/// hyper's header timeout starts with the first byte, which a silent peer never sends.
+async fn speaks_within(stream: &TcpStream, patience: Duration) -> bool {
+    matches!(tokio::time::timeout(patience, stream.peek(&mut [0])).await, Ok(Ok(1)))
+}
+
+/// A connection in the gauge.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        finished: tokio::task::JoinHandle<bool>,
+    }
+
+    async fn start(router: Router, limits: ServerLimits) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let stop = CancellationToken::new();
+        let finished = tokio::spawn(serve(listener, router, limits, ServerMetrics::noop(), stop.clone()));
+        Running { address, stop, finished }
+    }
+
+    fn limits() -> ServerLimits {
+        ServerLimits {
+            connections: 100,
+            header_timeout: Duration::from_secs(20),
+            drain: Duration::from_secs(20),
+        }
+    }
+
+    async fn send(address: SocketAddr, bytes: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("accepted");
+        stream.write_all(bytes.as_bytes()).await.expect("written");
+        stream
+    }
+
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        text
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_peer_that_sends_nothing_or_half_a_header_is_cut_off() {
+        let limits = ServerLimits { header_timeout: Duration::from_millis(50), ..limits() };
+        let server = start(Router::new(), limits).await;
+
+        for start in ["", "GET / HTTP/1.1\r\nhost:"] {
+            let stream = send(server.address, start).await;
+            assert!(!rest(stream).await.contains("200"), "cut off after {start:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_cap_wait_for_a_place() {
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let server = start(router, ServerLimits { connections: 1, ..limits() }).await;
+        let first = send(server.address, "GET / HTTP/1.1\r\n").await;
+
+        let second = tokio::spawn(rest(send(server.address, GET).await));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+
+        assert!(second.await.expect("joins").ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_finished_after_the_stop() {
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let handler = {
+            let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
+            move || async move {
+                entered.notify_one();
+                go_on.notified().await;
+                "finished"
+            }
+        };
+        let server = start(Router::new().route("/", get(handler)), limits()).await;
+        let stream = send(server.address, GET).await;
+        entered.notified().await;
+
+        server.stop.cancel();
+        go_on.notify_one();
+
+        assert!(rest(stream).await.ends_with("finished"));
+        assert!(server.finished.await.expect("joins"), "nothing was cut off");
+        assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
+    }
+}
