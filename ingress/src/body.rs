@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::HeaderMap;
-use hyper::body::Body;
-use hyper::header::CONTENT_TYPE;
+use axum::body::HttpBody;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 /// What a body may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     /// The largest accepted, in bytes.
-    pub size: u64,
+    pub size: usize,
     /// How long it may take to arrive.
     pub time: Duration,
 }
+
+/// How much of a body that is too large is read and thrown away.
+const DISCARDED: usize = 32 << 20;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +27,7 @@ pub enum BodyError {
     #[error("the body is larger than the {limit} bytes accepted here")]
     TooLarge {
         /// The largest accepted, in bytes.
-        limit: u64,
+        limit: usize,
     },
     /// It did not arrive in time.
     #[error("the body did not arrive within {} s", .within.as_secs_f32())]
@@ -37,21 +40,36 @@ pub enum BodyError {
     Broken,
 }
 
-/// Reads the whole of `body`. A body that announces a size above the limit is refused unread;
-/// one that does not announce any is cut off at the limit.
+/// Reads the whole of `body`. What is larger than the limit is read on and thrown away for a
+/// while: its sender, still writing, would otherwise see a reset connection instead of the answer.
 ///
 /// # Errors
 /// See [`BodyError`].
-pub async fn read<B>(body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
+pub async fn read<B>(mut body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
 where
-    B: Body<Data = Bytes>,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
 {
-    if body.size_hint().lower() > limits.size {
-        return Err(BodyError::TooLarge { limit: limits.size });
+    let whole = tokio::time::timeout(limits.time, Limited::new(&mut body, limits.size).collect()).await;
+    match whole {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let _ = tokio::time::timeout(limits.time, discard(body)).await;
+            Err(BodyError::TooLarge { limit: limits.size })
+        }
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::TimedOut { within: limits.time }),
     }
-    tokio::time::timeout(limits.time, collect(body, limits.size))
-        .await
-        .unwrap_or(Err(BodyError::TimedOut { within: limits.time }))
+}
+
+/// Reads on to the end of `body`, or as far as is polite.
+async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON
@@ -73,89 +91,51 @@ pub fn is_json(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Most bodies are one frame, which is handed on as it came; only more are put together.
-async fn collect<B>(body: B, limit: u64) -> Result<Bytes, BodyError>
-where
-    B: Body<Data = Bytes>,
-{
-    let mut body = std::pin::pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else { break };
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        if (first.len() + rest.len() + data.len()) as u64 > limit {
-            return Err(BodyError::TooLarge { limit });
-        }
-        if first.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&data);
-        }
-    }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
 
-    use http_body_util::Full;
-    use hyper::body::Frame;
-    use hyper::header::HeaderValue;
+    use axum::body::Body;
+    use axum::http::HeaderValue;
+    use futures_util::{StreamExt, stream};
 
     use super::*;
 
     const LIMITS: BodyLimits = BodyLimits { size: 8, time: Duration::from_millis(20) };
 
-    /// Hands out its frames one by one, announces no size, and may never end.
-    struct Frames(Vec<&'static [u8]>, bool);
+    /// A body that arrives in pieces and announces no size.
+    fn pieces(pieces: &'static [&'static str]) -> Body {
+        Body::from_stream(stream::iter(pieces.iter().copied()).map(Ok::<_, Infallible>))
+    }
 
-    impl Body for Frames {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            match (self.0.is_empty(), self.1) {
-                (false, _) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.remove(0)))))),
-                (true, true) => Poll::Pending,
-                (true, false) => Poll::Ready(None),
-            }
-        }
+    /// A body that says no more after `start`, and does not end.
+    fn endless(start: &'static str) -> Body {
+        Body::from_stream(stream::iter([start]).chain(stream::pending()).map(Ok::<_, Infallible>))
     }
 
     #[tokio::test]
-    async fn frames_are_put_together_in_order() {
-        let whole = read(Frames(vec![b"ab", b"cd", b"", b"ef"], false), LIMITS).await;
+    async fn pieces_are_put_together_in_order() {
+        let whole = read(pieces(&["ab", "cd", "", "ef"]), LIMITS).await;
 
         assert_eq!(whole, Ok(Bytes::from_static(b"abcdef")));
     }
 
     #[tokio::test]
     async fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
-        assert_eq!(read(Full::new(Bytes::from_static(b"12345678")), LIMITS).await.map(|b| b.len()), Ok(8));
+        assert_eq!(read(Body::from("12345678"), LIMITS).await.map(|b| b.len()), Ok(8));
 
-        let announced = read(Full::new(Bytes::from_static(b"123456789")), LIMITS).await;
-        let unannounced = read(Frames(vec![b"1234", b"56789"], true), LIMITS).await;
+        let announced = read(Body::from("123456789"), LIMITS).await;
+        let unannounced = read(pieces(&["1234", "56789"]), LIMITS).await;
+        let endless = read(endless("123456789"), LIMITS).await;
 
-        assert_eq!(announced, Err(BodyError::TooLarge { limit: 8 }));
-        assert_eq!(unannounced, Err(BodyError::TooLarge { limit: 8 }));
+        for refused in [announced, unannounced, endless] {
+            assert_eq!(refused, Err(BodyError::TooLarge { limit: 8 }));
+        }
     }
 
     #[tokio::test]
     async fn a_body_that_does_not_end_is_given_up() {
-        let endless = read(Frames(vec![b"1"], true), LIMITS).await;
+        let endless = read(endless("1"), LIMITS).await;
 
         assert_eq!(endless, Err(BodyError::TimedOut { within: LIMITS.time }));
     }

@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let settings: Settings = config::read();
-    telemetry::init_logs(settings.log_format);
+    telemetry::init_logs(settings.process.log_format);
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,8 +31,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         api = %settings.ingress_listen,
         admin = %settings.ingress_admin_listen,
-        requests = %settings.request_stream,
-        replies = %settings.reply_stream,
+        requests = %settings.streams.request_stream,
+        replies = %settings.streams.reply_stream,
         replica = settings.ingress_replica.as_deref(),
         "listening"
     );

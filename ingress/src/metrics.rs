@@ -1,34 +1,30 @@
 //! What ingress counts, declared in one place: name, help, unit and labels.
 //!
-//! The engine's own metrics are declared in `streamgate::telemetry::metrics`.
+//! The engine's metrics are declared in `streamgate::telemetry::metrics`, those of connections in
+//! `streamgate::http`.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use hyper::StatusCode;
+use axum::http::StatusCode;
 use metrics::{
-    Counter, Gauge, Histogram, Recorder, Unit, counter, describe_counter, describe_histogram, histogram,
+    Counter, Histogram, Recorder, Unit, counter, describe_counter, describe_histogram, histogram,
     with_local_recorder,
 };
-use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
-
-use crate::router::Route;
+use streamgate::telemetry::metrics::declare_counter;
 
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
-/// Final HTTP statuses start here.
-const FIRST_STATUS: usize = 200;
-/// And end before this one.
-const END_STATUS: usize = 600;
 
 /// Answered requests by route and status.
 pub struct HttpMetrics {
     /// Requests whose caller left before the answer.
     pub abandoned: Counter,
-    /// One cell for each route and status, made when it is first needed, so that the hot path
-    /// neither formats a label nor looks a metric up.
-    series: Box<[OnceLock<Series>]>,
-    /// Where new cells are registered: not the global recorder, so that two instances in one
+    /// Handles by route template and status, made when first needed, so that no request formats
+    /// a label. Templates come from the route table: their number is bounded.
+    series: RwLock<HashMap<String, HashMap<StatusCode, Series>>>,
+    /// Where new handles are registered: not the global recorder, so that two instances in one
     /// process do not mix.
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
@@ -50,74 +46,33 @@ impl HttpMetrics {
             );
             declare_counter("http_requests_abandoned_total", "Requests whose caller left before the answer")
         });
-        let cells = Route::ALL.len() * (END_STATUS - FIRST_STATUS);
-        Self { abandoned, series: (0..cells).map(|_| OnceLock::new()).collect(), recorder }
+        Self { abandoned, series: RwLock::default(), recorder }
     }
 
-    /// Counts one answer.
-    pub fn answered(&self, route: Route, status: StatusCode, elapsed: Duration) {
-        let series = self.series(route, status);
-        series.requests.increment(1);
-        series.duration.record(elapsed.as_secs_f64());
+    /// Counts one answer of the route with the template `route`.
+    pub fn answered(&self, route: &str, status: StatusCode, elapsed: Duration) {
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known.get(route).and_then(|by_status| by_status.get(&status)) {
+            return series.record(elapsed);
+        }
+        drop(known);
+        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        let by_status = series.entry(route.to_owned()).or_default();
+        by_status.entry(status).or_insert_with(|| self.register(route, status)).record(elapsed);
     }
 
-    fn series(&self, route: Route, status: StatusCode) -> &Series {
-        let column = usize::from(status.as_u16()).clamp(FIRST_STATUS, END_STATUS - 1) - FIRST_STATUS;
-        let cell = &self.series[route as usize * (END_STATUS - FIRST_STATUS) + column];
-        cell.get_or_init(|| {
-            let labels = [("route", route.label().to_owned()), ("status", status.as_u16().to_string())];
-            with_local_recorder(&self.recorder, || Series {
-                requests: counter!(REQUESTS, &labels),
-                duration: histogram!(DURATION, &labels),
-            })
+    fn register(&self, route: &str, status: StatusCode) -> Series {
+        let labels = [("route", route.to_owned()), ("status", status.as_u16().to_string())];
+        with_local_recorder(&self.recorder, || Series {
+            requests: counter!(REQUESTS, &labels),
+            duration: histogram!(DURATION, &labels),
         })
     }
 }
 
-/// Connections of one listener.
-#[derive(Clone)]
-pub struct ConnectionMetrics {
-    /// Open connections.
-    pub open: Gauge,
-    /// Connections accepted.
-    pub accepted: Counter,
-    /// Failures to accept, such as too many open files.
-    pub accept_errors: Counter,
-    /// Connections closed because they idled or took too long to send a request.
-    pub timed_out: Counter,
-    /// How often accepting paused because as many connections were open as may be.
-    pub limit_reached: Counter,
-}
-
-impl ConnectionMetrics {
-    /// Declares them on the recorder in force.
-    pub fn declare() -> Self {
-        Self {
-            open: declare_gauge("http_connections", "Open connections"),
-            accepted: declare_counter("http_connections_accepted_total", "Connections accepted"),
-            accept_errors: declare_counter(
-                "http_accept_errors_total",
-                "Failures to accept a connection, such as too many open files",
-            ),
-            timed_out: declare_counter(
-                "http_connections_timed_out_total",
-                "Connections closed because they idled or took too long to send a request",
-            ),
-            limit_reached: declare_counter(
-                "http_connection_limit_reached_total",
-                "How often accepting paused because MAX_CONNECTIONS were open",
-            ),
-        }
-    }
-
-    /// Counts nothing: for listeners nobody watches.
-    pub fn noop() -> Self {
-        Self {
-            open: Gauge::noop(),
-            accepted: Counter::noop(),
-            accept_errors: Counter::noop(),
-            timed_out: Counter::noop(),
-            limit_reached: Counter::noop(),
-        }
+impl Series {
+    fn record(&self, elapsed: Duration) {
+        self.requests.increment(1);
+        self.duration.record(elapsed.as_secs_f64());
     }
 }

@@ -3,13 +3,13 @@
 //! A worker's own errors are replies and pass through unread; what is decided here is what the
 //! gateway itself has to refuse or to give up.
 
-use std::fmt;
+use std::any::Any;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
 use streamgate::request_reply::{RequestError, RequestErrorKind};
 use weather::ParseError;
@@ -18,15 +18,27 @@ use crate::body::BodyError;
 
 /// Why there is no other answer: a status, what to tell the caller, and the headers the status
 /// calls for.
-#[derive(Debug)]
+///
+/// As a response it is only a note for [`crate::answer`], which knows the id and renders it.
+#[derive(Debug, Clone)]
 pub struct Failure {
     status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
     /// Kept for 503 and 429.
     retry_after: Duration,
-    /// The methods (405) or media types (415) that would have been accepted.
+    /// The media type (415) that would have been accepted.
     accepted: Option<&'static str>,
+    /// For the log alone.
+    cause: Option<String>,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
 }
 
 impl Failure {
@@ -35,10 +47,12 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "nothing is here; /swagger shows what this gateway offers")
     }
 
-    /// The path exists, the method does not.
-    pub fn method_not_allowed(allowed: &'static str) -> Self {
-        let detail = format!("this path accepts {allowed}");
-        Self { accepted: Some(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    /// The path exists, the method does not. The router adds the `Allow` header (RFC 9110, 15.5.6).
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not accept this method; the allow header lists those it does",
+        )
     }
 
     /// The body is not in a format this route reads.
@@ -52,16 +66,25 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", missing.join(", ")))
     }
 
-    /// A defect in the gateway; the log has the details.
-    pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed; its log has this request id")
+    /// A defect in the gateway; `cause` is for its log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let detail = "the gateway failed; its log has this request id";
+        Self { cause: Some(cause.into()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail) }
     }
 
-    /// The answer. Requires the id that the `x-request-id` header carries.
-    pub fn into_response(self, id: CorrelationId) -> Response<Full<Bytes>> {
+    /// The answer in place of one that panicked. A request owns its state, so nothing half-done is
+    /// left for others to see.
+    pub fn of_panic(panic: Box<dyn Any + Send>) -> Response {
+        let text = panic.downcast_ref::<&'static str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::internal(format!("panic: {}", text.unwrap_or("no message"))).into_response()
+    }
+
+    /// The answer to the request with the correlation id `id`.
+    pub fn render(self, id: CorrelationId) -> Response {
         let problem =
             Problem::new(self.status.as_u16(), self.detail).for_request(id).with_errors(self.errors);
-        let mut response = Response::new(Full::new(problem.to_body()));
+        let mut response = Response::new(Body::from(problem.to_body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -69,11 +92,19 @@ impl Failure {
             headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
         if let Some(accepted) = self.accepted {
-            // RFC 9110: 405 must carry Allow (15.5.6), 415 may say what it takes (12.5.1).
-            let name = if self.status == StatusCode::METHOD_NOT_ALLOWED { ALLOW } else { ACCEPT };
-            headers.insert(name, HeaderValue::from_static(accepted));
+            // RFC 9110, 12.5.1: a 415 may say what it takes.
+            headers.insert(ACCEPT, HeaderValue::from_static(accepted));
         }
         response
+    }
+
+    /// One line for the log: loud for a defect, quiet for what a caller can cause.
+    pub fn log(&self, id: CorrelationId, route: &str) {
+        let (status, detail) = (self.status.as_u16(), &self.detail);
+        match &self.cause {
+            Some(cause) => tracing::error!(%id, route, status, cause, "a request failed here"),
+            None => tracing::debug!(%id, route, status, detail, "a request failed"),
+        }
     }
 
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
@@ -83,13 +114,8 @@ impl Failure {
             errors: Vec::new(),
             retry_after: Duration::from_secs(1),
             accepted: None,
+            cause: None,
         }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status.as_u16(), self.detail)
     }
 }
 
@@ -150,9 +176,10 @@ impl From<RequestError> for Failure {
             RequestErrorKind::Overloaded | RequestErrorKind::Draining => {
                 (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again")
             }
-            RequestErrorKind::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "the work may have been done all the same")
-            }
+            RequestErrorKind::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "either nothing was sent, or its fate is unknown and the work may be done all the same",
+            ),
             RequestErrorKind::DeadlinePassed => {
                 (StatusCode::GATEWAY_TIMEOUT, "the work may have been done all the same")
             }
@@ -169,7 +196,7 @@ mod tests {
     use super::*;
 
     async fn rendered(failure: Failure) -> (Response<()>, serde_json::Value) {
-        let (head, body) = failure.into_response(CorrelationId::mint()).into_parts();
+        let (head, body) = failure.render(CorrelationId::mint()).into_parts();
         let body = body.collect().await.expect("in memory").to_bytes();
         (Response::from_parts(head, ()), serde_json::from_slice(&body).expect("JSON"))
     }
@@ -182,7 +209,7 @@ mod tests {
     async fn a_problem_names_its_status_its_title_and_the_request() {
         let id = CorrelationId::mint();
 
-        let response = Failure::not_found().into_response(id);
+        let response = Failure::not_found().render(id);
 
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
@@ -247,11 +274,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_method_and_a_wrong_media_type_say_what_is_right() {
-        let (method, _) = rendered(Failure::method_not_allowed("POST")).await;
+    async fn a_wrong_media_type_says_what_is_right() {
         let (media, _) = rendered(Failure::unsupported_media_type("application/json")).await;
 
-        assert_eq!(method.headers()[ALLOW], "POST");
         assert_eq!(media.headers()[ACCEPT], "application/json");
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_a_defect_is_not_told_to_the_caller() {
+        let (response, body) = rendered(Failure::internal("secret")).await;
+
+        assert_eq!(response.status(), 500);
+        assert!(!body.to_string().contains("secret"), "{body}");
     }
 }

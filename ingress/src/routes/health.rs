@@ -3,22 +3,44 @@
 //! Nothing here asks Redis anything: a health answer repeats what the last heartbeat found, so
 //! it costs nothing and cannot hang.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use streamgate::telemetry::Readiness;
 use utoipa::ToSchema;
 
+use crate::gateway::Gateway;
 use crate::problem::{Failure, retry_after};
-use crate::upstream::Upstream;
 
-/// Answers the health routes. Clones share everything.
-#[derive(Clone)]
-pub struct Health<U> {
-    upstream: U,
-    readiness: Readiness,
+/// How the gateway is: 200 with a [`Report`], or 503 with it while something is degraded.
+pub async fn report(State(gateway): State<Arc<Gateway>>) -> Response {
+    let report = Report::of(&gateway);
+    if report.status == "ok" {
+        return Json(report).into_response();
+    }
+    let headers = [(RETRY_AFTER, retry_after(Duration::ZERO))];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, Json(report)).into_response()
+}
+
+/// 200 as long as the process answers, whatever its dependencies do.
+pub async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// 200, or why the process should not get traffic now.
+///
+/// # Errors
+/// A part is not ready.
+pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Failure> {
+    match gateway.readiness.missing() {
+        missing if missing.is_empty() => Ok("ready\n"),
+        missing => Err(Failure::not_ready(&missing)),
+    }
 }
 
 /// How the gateway is.
@@ -56,62 +78,20 @@ pub struct RedisReport {
     pub circuit: &'static str,
 }
 
-impl<U: Upstream> Health<U> {
-    /// The health of `upstream` and of the parts that hold a latch.
-    pub fn new(upstream: U, readiness: Readiness) -> Self {
-        Self { upstream, readiness }
-    }
-
-    /// How the gateway is.
-    pub fn report(&self) -> Report {
-        let vitals = self.upstream.vitals();
-        let ok = vitals.round_trip.is_some() && vitals.circuit != "open";
-        Report {
+impl Report {
+    fn of(gateway: &Gateway) -> Self {
+        let (round_trip, circuit) = (gateway.redis.round_trip(), gateway.redis.circuit().state().as_str());
+        let ok = round_trip.is_some() && circuit != "open";
+        Self {
             status: if ok { "ok" } else { "degraded" },
             service: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             redis: RedisReport {
-                round_trip_ms: vitals.round_trip.map(|span| span.as_micros() as f64 / 1e3),
-                circuit: vitals.circuit,
+                round_trip_ms: round_trip.map(|span| span.as_micros() as f64 / 1e3),
+                circuit,
             },
-            pending_requests: vitals.pending,
-            not_ready: self.readiness.missing(),
+            pending_requests: gateway.requester.pending(),
+            not_ready: gateway.readiness.missing(),
         }
     }
-
-    /// 200 as long as the process answers, whatever its dependencies do.
-    pub fn live(&self) -> Response<Full<Bytes>> {
-        text("ok\n")
-    }
-
-    /// 200, or why the process should not get traffic now.
-    ///
-    /// # Errors
-    /// A part is not ready.
-    pub fn ready(&self) -> Result<Response<Full<Bytes>>, Failure> {
-        match self.readiness.missing() {
-            missing if missing.is_empty() => Ok(text("ready\n")),
-            missing => Err(Failure::not_ready(&missing)),
-        }
-    }
-}
-
-impl Report {
-    /// 200 with the report, or 503 with it while something is degraded.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = Response::new(Full::from(body));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.status != "ok" {
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response.headers_mut().insert(RETRY_AFTER, retry_after(std::time::Duration::ZERO));
-        }
-        response
-    }
-}
-
-fn text(body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }

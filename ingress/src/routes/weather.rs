@@ -2,20 +2,23 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
 use ::weather::WeatherRequest;
-use bytes::{Bytes, BytesMut};
-use http_body_util::Full;
-use hyper::body::Body;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::BytesMut;
 use streamgate::envelope::{CorrelationId, TraceContext};
 use streamgate::request_reply::{Answer, Call, Timing};
 
 use crate::body;
+use crate::gateway::Gateway;
 use crate::problem::{Failure, retry_after, wants_retry_after};
-use crate::router::Limits;
-use crate::upstream::Upstream;
 
 const JSON: &str = "application/json";
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -24,16 +27,11 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 ///
 /// # Errors
 /// The request is refused, or there is no reply.
-pub async fn forecast<U, B>(
-    upstream: &U,
-    limits: Limits,
-    id: CorrelationId,
-    request: Request<B>,
-) -> Result<Response<Full<Bytes>>, Failure>
-where
-    U: Upstream,
-    B: Body<Data = Bytes>,
-{
+pub async fn forecast(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(id): Extension<CorrelationId>,
+    request: Request,
+) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
     if !body::is_json(&head.headers) {
         return Err(Failure::unsupported_media_type(JSON));
@@ -41,11 +39,11 @@ where
     let trace = trace_of(&head.headers);
     // Header map and path are not held while the work is done elsewhere.
     drop(head);
-    let place = WeatherRequest::parse(&body::read(body, limits.body).await?)?;
-    let body = serde_json::to_vec(&place).map_err(|_| Failure::internal())?;
+    let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
+    let body = serde_json::to_vec(&place).map_err(|error| Failure::internal(error.to_string()))?;
     let call =
-        Call { id, trace: Some(trace), content_type: JSON, body: body.into(), timeout: limits.timeout };
-    Ok(pass_on(upstream.request(call).await?))
+        Call { id, trace: Some(trace), content_type: JSON, body: body.into(), timeout: gateway.timeout };
+    Ok(pass_on(gateway.requester.request(call).await?))
 }
 
 /// The caller's trace continued, or a new one.
@@ -59,16 +57,16 @@ fn trace_of(headers: &HeaderMap) -> TraceContext {
 
 /// Status, media type and body as the worker sent them. Its reply was checked when it was read
 /// from the stream; what could still not stand in a header is the worker's fault: 502.
-fn pass_on(answer: Answer) -> Response<Full<Bytes>> {
+fn pass_on(answer: Answer) -> Response {
     let Answer { reply, timing } = answer;
-    let mut response = Response::new(Full::new(reply.body));
+    let mut response = Response::new(Body::from(reply.body));
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type(reply.content_type));
     headers.insert(SERVER_TIMING, server_timing(timing));
     if wants_retry_after(status) {
-        headers.insert(RETRY_AFTER, retry_after(std::time::Duration::ZERO));
+        headers.insert(RETRY_AFTER, retry_after(Duration::ZERO));
     }
     response
 }
@@ -95,8 +93,6 @@ fn server_timing(timing: Timing) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
