@@ -1,2 +1,53 @@
-//! x
-fn main() {}
+//! The ingress process: reads its settings, binds its ports, runs until it is told to stop.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use ingress::config::Settings;
+use ingress::listeners::Listeners;
+use streamgate::{config, shutdown, telemetry};
+use tokio::runtime::{Builder, Runtime};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let settings: Settings = config::read();
+    telemetry::init_logs(settings.process.log_format);
+    match serve(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: Settings) -> anyhow::Result<()> {
+    // An error means that one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let listeners = Listeners::bind(&settings)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        api = %settings.ingress_listen,
+        admin = %settings.ingress_admin_listen,
+        requests = %settings.streams.request_stream,
+        replies = %settings.streams.reply_stream,
+        replica = settings.ingress_replica.as_deref(),
+        "listening"
+    );
+    let runtime = runtime(settings.ingress_threads).context("the runtime cannot start")?;
+    runtime.block_on(async {
+        let stop = shutdown::on_signal().context("signals cannot be handled")?;
+        Ok(ingress::run(settings, listeners, stop).await?)
+    })
+}
+
+/// One thread has no wake-ups across cores, which halve the latency of a lone request; more
+/// threads carry more requests.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    match threads {
+        1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    }
+}

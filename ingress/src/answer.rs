@@ -1,0 +1,221 @@
+//! What every answer has in common: a correlation id, the shape of an error, a count.
+//!
+//! A tower layer around each route, the fallback included. It mints the id, leaves it in the
+//! request's extensions for the handler, and is the only place that renders a [`Failure`] and logs
+//! it, since only here id, route and outcome are known together.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::BoxError;
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use bytes::Bytes;
+use streamgate::envelope::CorrelationId;
+use tower::{Layer, Service};
+
+use crate::metrics::HttpMetrics;
+use crate::problem::Failure;
+
+/// Carries the correlation id on every answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Stands for all paths without a route, so that nobody can make up metric labels.
+const UNMATCHED: &str = "unmatched";
+
+/// Wraps routes in [`AnswerService`].
+#[derive(Clone)]
+pub struct AnswerLayer {
+    metrics: Arc<HttpMetrics>,
+}
+
+impl AnswerLayer {
+    /// A layer that counts in `metrics`.
+    pub fn new(metrics: HttpMetrics) -> Self {
+        Self { metrics: Arc::new(metrics) }
+    }
+}
+
+impl<S> Layer<S> for AnswerLayer {
+    type Service = AnswerService<S>;
+
+    fn layer(&self, inner: S) -> AnswerService<S> {
+        AnswerService { inner, metrics: Arc::clone(&self.metrics) }
+    }
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct AnswerService<S> {
+    inner: S,
+    metrics: Arc<HttpMetrics>,
+}
+
+impl<S, B> Service<Request> for AnswerService<S>
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let under_way = UnderWay {
+            id: CorrelationId::mint(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            started: Instant::now(),
+            metrics: Arc::clone(&self.metrics),
+            answered: false,
+        };
+        request.extensions_mut().insert(under_way.id);
+        let response = self.inner.call(request);
+        Box::pin(async move { Ok(under_way.answer(response.await?.map(Body::new))) })
+    }
+}
+
+/// A request that has no answer yet. Dropped before it has one, its caller has gone.
+struct UnderWay {
+    id: CorrelationId,
+    route: Option<MatchedPath>,
+    started: Instant,
+    metrics: Arc<HttpMetrics>,
+    answered: bool,
+}
+
+impl UnderWay {
+    fn answer(mut self, mut response: Response) -> Response {
+        let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            failure.log(self.id, route);
+            response = failure.render(self.id);
+        }
+        response.headers_mut().insert(X_REQUEST_ID, header_of(self.id));
+        self.metrics.answered(route, response.status(), self.started.elapsed());
+        self.answered = true;
+        response
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.metrics.abandoned.increment(1);
+        }
+    }
+}
+
+fn header_of(id: CorrelationId) -> HeaderValue {
+    HeaderValue::from_str(id.encode(&mut [0; 36])).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use axum::routing::get;
+    use axum::{Extension, Router};
+    use http_body_util::BodyExt;
+    use metrics_exporter_prometheus::PrometheusHandle;
+    use streamgate::telemetry::metrics::prometheus_recorder;
+    use tower::{ServiceBuilder, ServiceExt};
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    fn router() -> (Router, PrometheusHandle) {
+        let recorder = prometheus_recorder().expect("valid buckets");
+        let handle = recorder.handle();
+        let router = Router::new()
+            .route("/id", get(|Extension(id): Extension<CorrelationId>| async move { id.to_string() }))
+            .route("/panic", get(panics))
+            .route("/never", get(pending::<()>))
+            .route("/with/{name}", get(|| async { "hello" }))
+            .fallback(|| async { Failure::not_found() })
+            .layer(
+                ServiceBuilder::new()
+                    .layer(AnswerLayer::new(HttpMetrics::declare(Arc::new(recorder))))
+                    .layer(CatchPanicLayer::custom(Failure::of_panic)),
+            );
+        (router, handle)
+    }
+
+    async fn panics() -> &'static str {
+        panic!("the handler broke")
+    }
+
+    async fn ask(router: &Router, path: &str) -> (Response<()>, String) {
+        let request = Request::get(path).header(X_REQUEST_ID, "chosen-by-the-caller");
+        let request = request.body(Body::empty()).expect("valid");
+        let (head, body) = router.clone().oneshot(request).await.expect("infallible").into_parts();
+        let body = body.collect().await.expect("in memory").to_bytes();
+        (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn the_handler_and_the_caller_see_the_same_id_which_the_caller_does_not_choose() {
+        let (router, _) = router();
+
+        let (first, seen) = ask(&router, "/id").await;
+        let (second, _) = ask(&router, "/id").await;
+
+        assert_eq!(first.headers()[X_REQUEST_ID], seen);
+        assert!(seen.parse::<CorrelationId>().is_ok(), "{seen}");
+        assert_ne!(first.headers()[X_REQUEST_ID], second.headers()[X_REQUEST_ID]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_does_not_say_why_and_the_next_request_is_answered() {
+        let (router, _) = router();
+
+        let (response, body) = ask(&router, "/panic").await;
+
+        assert_eq!(response.status(), 500);
+        assert!(body.contains("Internal Server Error") && !body.contains("broke"), "{body}");
+        assert!(body.contains(response.headers()[X_REQUEST_ID].to_str().expect("text")), "{body}");
+        assert_eq!(ask(&router, "/id").await.0.status(), 200);
+    }
+
+    #[tokio::test]
+    async fn answers_are_counted_by_route_template_and_status_and_unknown_paths_as_one() {
+        let (router, metrics) = router();
+
+        for path in ["/nothing", "/nowhere", "/with/a", "/with/b", "/panic"] {
+            ask(&router, path).await;
+        }
+
+        let scrape = metrics.render();
+        for line in [
+            r#"http_requests_total{route="unmatched",status="404"} 2"#,
+            r#"http_requests_total{route="/with/{name}",status="200"} 2"#,
+            r#"http_requests_total{route="/panic",status="500"} 1"#,
+            r#"http_request_duration_seconds_count{route="/with/{name}",status="200"} 2"#,
+        ] {
+            assert!(scrape.contains(line), "no {line} in\n{scrape}");
+        }
+        assert!(!scrape.contains("nowhere"), "{scrape}");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_is_counted_as_such() {
+        let (router, metrics) = router();
+
+        let answer = tokio::time::timeout(Duration::from_millis(1), ask(&router, "/never")).await;
+
+        assert!(answer.is_err());
+        let scrape = metrics.render();
+        assert!(scrape.contains("http_requests_abandoned_total 1"), "{scrape}");
+        assert!(!scrape.contains("http_requests_total{"), "{scrape}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Reading a request's body: in the right format, within its limit, in time.
+
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// What a body may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// The largest accepted, in bytes.
+    pub size: usize,
+    /// How long it may take to arrive.
+    pub time: Duration,
+}
+
+/// How much of a body that is too large is read and thrown away.
+const DISCARDED: usize = 32 << 20;
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is, or says it is, larger than accepted.
+    #[error("the body is larger than the {limit} bytes accepted here")]
+    TooLarge {
+        /// The largest accepted, in bytes.
+        limit: usize,
+    },
+    /// It did not arrive in time.
+    #[error("the body did not arrive within {} s", .within.as_secs_f32())]
+    TimedOut {
+        /// How long it had.
+        within: Duration,
+    },
+    /// The connection or the framing failed on the way.
+    #[error("the body could not be read to its end")]
+    Broken,
+}
+
+/// Reads the whole of `body`. What is larger than the limit is read on and thrown away for a
+/// while: its sender, still writing, would otherwise see a reset connection instead of the answer.
+///
+/// # Errors
+/// See [`BodyError`].
+pub async fn read<B>(mut body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
+{
+    let whole = tokio::time::timeout(limits.time, Limited::new(&mut body, limits.size).collect()).await;
+    match whole {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let _ = tokio::time::timeout(limits.time, discard(body)).await;
+            Err(BodyError::TooLarge { limit: limits.size })
+        }
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::TimedOut { within: limits.time }),
+    }
+}
+
+/// Reads on to the end of `body`, or as far as is polite.
+async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+/// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON
+/// is UTF-8, RFC 8259). Other parameters mean nothing to us; another charset or media type,
+/// `+json` ones included, promises something this gateway does not read.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    if value == "application/json" {
+        return true;
+    }
+    let Ok(value) = value.to_str() else { return false };
+    let mut parts = value.split(';').map(str::trim);
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+    use axum::http::HeaderValue;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    const LIMITS: BodyLimits = BodyLimits { size: 8, time: Duration::from_millis(20) };
+
+    /// A body that arrives in pieces and announces no size.
+    fn pieces(pieces: &'static [&'static str]) -> Body {
+        Body::from_stream(stream::iter(pieces.iter().copied()).map(Ok::<_, Infallible>))
+    }
+
+    /// A body that says no more after `start`, and does not end.
+    fn endless(start: &'static str) -> Body {
+        Body::from_stream(stream::iter([start]).chain(stream::pending()).map(Ok::<_, Infallible>))
+    }
+
+    #[tokio::test]
+    async fn pieces_are_put_together_in_order() {
+        let whole = read(pieces(&["ab", "cd", "", "ef"]), LIMITS).await;
+
+        assert_eq!(whole, Ok(Bytes::from_static(b"abcdef")));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
+        assert_eq!(read(Body::from("12345678"), LIMITS).await.map(|b| b.len()), Ok(8));
+
+        let announced = read(Body::from("123456789"), LIMITS).await;
+        let unannounced = read(pieces(&["1234", "56789"]), LIMITS).await;
+        let endless = read(endless("123456789"), LIMITS).await;
+
+        for refused in [announced, unannounced, endless] {
+            assert_eq!(refused, Err(BodyError::TooLarge { limit: 8 }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_given_up() {
+        let endless = read(endless("1"), LIMITS).await;
+
+        assert_eq!(endless, Err(BodyError::TimedOut { within: LIMITS.time }));
+    }
+
+    #[test]
+    fn json_is_recognised_however_it_is_written() {
+        for (content_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON", true),
+            ("application/json; charset=utf-8", true),
+            ("application/json;charset=\"UTF-8\"", true),
+            ("application/json; profile=x", true),
+            ("application/json; charset=latin1", false),
+            ("application/problem+json", false),
+            ("application/jsonp", false),
+            ("text/json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            assert_eq!(is_json(&headers), expected, "{content_type:?}");
+        }
+        assert!(!is_json(&HeaderMap::new()), "no content type");
+    }
+}

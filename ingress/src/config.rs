@@ -1,0 +1,234 @@
+//! Every setting of the process: a flag, a variable and a default each, checked as a whole
+//! before a port is bound.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
+use streamgate::http::ServerLimits;
+use streamgate::request_reply::RequesterSettings;
+
+use crate::body::BodyLimits;
+
+/// The largest BODY_LIMIT: bodies travel through Redis, which is no place for files.
+const LARGEST_BODY: usize = 16 << 20;
+/// The largest MAX_IN_FLIGHT and MAX_CONNECTIONS: about as many files as Linux lets one process
+/// open (`fs.nr_open`).
+const LARGEST_COUNT: usize = 1_000_000;
+
+/// HTTP in, request on a Redis stream, reply back out.
+#[derive(Clone, Parser)]
+#[command(name = "ingress", version)]
+pub struct Settings {
+    /// Address and port of the public API
+    #[arg(long, env = "INGRESS_LISTEN", default_value = "0.0.0.0:5009", value_name = "ADDRESS", value_parser = address)]
+    pub ingress_listen: SocketAddr,
+
+    /// Address and port of metrics and probes
+    #[arg(long, env = "INGRESS_ADMIN_LISTEN", default_value = "0.0.0.0:9009", value_name = "ADDRESS", value_parser = address)]
+    pub ingress_admin_listen: SocketAddr,
+
+    /// Name of this replica, 1 to 64 of A-Z a-z 0-9 . _ - (a pod's name); gives it a reply stream
+    /// of its own, REPLY_STREAM.NAME [default: none, REPLY_STREAM itself]
+    #[arg(long, env = "INGRESS_REPLICA", value_name = "NAME", value_parser = replica)]
+    pub ingress_replica: Option<String>,
+
+    /// Threads that serve requests, 1 to 256; 1 has the lowest latency
+    #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = threads)]
+    pub ingress_threads: usize,
+
+    /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT")]
+    pub max_in_flight: usize,
+
+    /// Connections served at once, 1 to 1000000; more wait in the accept queue of the system
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8_192, value_name = "COUNT")]
+    pub max_connections: usize,
+
+    /// Largest request body, in bytes, up to 16777216; more is answered 413
+    #[arg(long, env = "BODY_LIMIT", default_value_t = 65_536, value_name = "BYTES")]
+    pub body_limit: usize,
+
+    /// Longest wait for the head of a request, and for its body, a duration
+    #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
+    pub header_timeout: Span,
+
+    /// Redis.
+    #[command(flatten)]
+    pub redis: RedisArgs,
+
+    /// The streams.
+    #[command(flatten)]
+    pub streams: StreamArgs,
+
+    /// The process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl streamgate::config::Settings for Settings {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.redis.validate()?;
+        self.streams.validate()?;
+        self.process.validate()?;
+        for (variable, count) in
+            [("MAX_IN_FLIGHT", self.max_in_flight), ("MAX_CONNECTIONS", self.max_connections)]
+        {
+            if !(1..=LARGEST_COUNT).contains(&count) {
+                let rule = format!("must be from 1 to {LARGEST_COUNT}");
+                return Err(ConfigError::rule(variable, count, rule));
+            }
+        }
+        if !(1..=LARGEST_BODY).contains(&self.body_limit) {
+            let rule = format!("must be from 1 to {LARGEST_BODY} bytes");
+            return Err(ConfigError::rule("BODY_LIMIT", self.body_limit, rule));
+        }
+        if self.header_timeout.0.is_zero() {
+            return Err(ConfigError::rule("HEADER_TIMEOUT", self.header_timeout, "must be longer than 0"));
+        }
+        if self.ingress_listen.port() != 0 && self.ingress_listen == self.ingress_admin_listen {
+            let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
+            return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
+        }
+        self.validate_lane()
+    }
+}
+
+impl Settings {
+    /// How requests are sent, as the engine wants to know it.
+    pub fn requester(&self) -> RequesterSettings {
+        RequesterSettings {
+            request_stream: self.streams.request_stream.clone(),
+            reply_stream: self.streams.reply_stream.clone(),
+            replica: self.ingress_replica.clone(),
+            max_in_flight: self.max_in_flight,
+            longest_timeout: self.streams.request_timeout.0,
+        }
+    }
+
+    /// What connections may cost.
+    pub fn server(&self) -> ServerLimits {
+        ServerLimits {
+            connections: self.max_connections,
+            header_timeout: self.header_timeout.0,
+            drain: self.process.drain(),
+        }
+    }
+
+    /// What the body of a request may cost.
+    pub fn body(&self) -> BodyLimits {
+        BodyLimits { size: self.body_limit, time: self.header_timeout.0 }
+    }
+
+    fn validate_lane(&self) -> Result<(), ConfigError> {
+        let Some(replica) = &self.ingress_replica else { return Ok(()) };
+        let reply_stream = &self.streams.reply_stream;
+        reply_stream.lane(replica).map(|_| ()).map_err(|rule| {
+            ConfigError::rule("REPLY_STREAM", reply_stream, format!("with INGRESS_REPLICA {rule}"))
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an address with a port, such as 0.0.0.0:5009 or [::]:5009".to_owned())
+}
+
+fn replica(text: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=256).contains(count))
+        .ok_or_else(|| "must be a number of threads from 1 to 256".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use streamgate::config::{Refusal, from_args};
+
+    use super::*;
+
+    fn message(flags: &[&str]) -> String {
+        match from_args::<Settings>(std::iter::once("ingress").chain(flags.iter().copied())) {
+            Err(Refusal::Invalid(error)) => error.to_string(),
+            Err(Refusal::Help(_)) => panic!("{flags:?} asked for help"),
+            Ok(_) => panic!("{flags:?} was accepted"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = from_args::<Settings>(["ingress"]).map_err(|_| "refused").expect("valid");
+
+        assert_eq!(settings.ingress_listen.port(), 5009);
+        assert_eq!(settings.requester().reply_stream.as_str(), "weather-responses");
+    }
+
+    #[test]
+    fn every_broken_rule_names_variable_value_and_rule() {
+        for (flags, expected) in [
+            (&["--request-timeout", "0s"][..], "REQUEST_TIMEOUT=0s must be longer than 0"),
+            (&["--request-timeout", "11m"], "REQUEST_TIMEOUT=11m must be at most 10m"),
+            (&["--header-timeout", "0s"], "HEADER_TIMEOUT=0s must be longer than 0"),
+            (&["--max-in-flight", "0"], "MAX_IN_FLIGHT=0 must be from 1 to 1000000"),
+            (&["--max-connections", "0"], "MAX_CONNECTIONS=0 must be from 1 to 1000000"),
+            (&["--body-limit", "0"], "BODY_LIMIT=0 must be from 1 to 16777216 bytes"),
+            (&["--body-limit", "16777217"], "BODY_LIMIT=16777217 must be from 1 to 16777216 bytes"),
+            (&["--ingress-threads", "0"], "INGRESS_THREADS=0 must be a number of threads from 1 to 256"),
+            (
+                &["--ingress-listen", "5009"],
+                "INGRESS_LISTEN=5009 must be an address with a port, such as 0.0.0.0:5009 or [::]:5009",
+            ),
+            (
+                &["--ingress-admin-listen", "0.0.0.0:5009"],
+                "INGRESS_ADMIN_LISTEN=0.0.0.0:5009 must differ from INGRESS_LISTEN=0.0.0.0:5009",
+            ),
+            (
+                &["--ingress-replica", "a b"],
+                "INGRESS_REPLICA=a b must be 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            ),
+            (&["--shutdown-delay", "30s"], "SHUTDOWN_DELAY=30s must be shorter than SHUTDOWN_GRACE=30s"),
+            (
+                &["--request-stream", "weather-responses"],
+                "REQUEST_STREAM=weather-responses must be neither REPLY_STREAM=weather-responses nor start with it and a dot",
+            ),
+            (
+                &["--request-stream", "weather-responses.a"],
+                "REQUEST_STREAM=weather-responses.a must be neither REPLY_STREAM=weather-responses nor start with it and a dot",
+            ),
+            (
+                &["--reply-stream", "{weather-requests}:dlq"],
+                "REPLY_STREAM={weather-requests}:dlq must not be where dead letters of weather-requests go",
+            ),
+        ] {
+            assert_eq!(message(flags), format!("invalid configuration: {expected}"));
+        }
+    }
+
+    #[test]
+    fn the_help_documents_every_setting_with_its_variable_and_default() {
+        let mut command = Settings::command();
+
+        let help = command.render_long_help().to_string();
+
+        for argument in Settings::command().get_arguments().filter(|a| !a.is_hide_set()) {
+            let name = argument.get_long().expect("has a flag");
+            let variable = argument.get_env().expect("has a variable").to_string_lossy().into_owned();
+            assert!(argument.get_help().is_some(), "--{name} has no help");
+            assert!(help.contains(&format!("[env: {variable}")), "{variable} is not in the help:\n{help}");
+            let default = match argument.get_default_values() {
+                [] => "[default: none".to_owned(),
+                [value, ..] => format!("[default: {}", value.to_string_lossy()),
+            };
+            assert!(help.contains(&default), "--{name} shows no {default:?}:\n{help}");
+        }
+        assert!(!help.contains("CLOCK_SKEW"), "a knob for tests is no setting");
+    }
+}

@@ -1,0 +1,140 @@
+//! HTTP in, request on a Redis stream, reply back out.
+//!
+//! A request travels through these files, which is also the order to read them in:
+//!
+//! | File | What it does |
+//! |---|---|
+//! | `config`, `listeners` | every setting, checked before the two ports are bound |
+//! | `router` | the route table and its layers |
+//! | `answer` | the layer around every route: correlation id, errors, counting |
+//! | `routes/weather` | checks a request, sends it, passes the reply on unread |
+//! | `body` | reads a body within its limits |
+//! | `gateway` | what the handlers share: the engine in `streamgate::request_reply` |
+//! | `problem` | every error becomes an answer here |
+//! | `routes/health`, `openapi` | health, description, Swagger UI |
+//! | `metrics` | what is counted |
+//!
+//! Connections, their limits and the admin listener are `streamgate::http`'s. [`run`] puts it all
+//! together and takes it apart again.
+
+pub mod answer;
+pub mod body;
+pub mod config;
+pub mod gateway;
+pub mod listeners;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod router;
+pub mod routes;
+
+use std::io;
+use std::sync::Arc;
+
+use ::metrics::with_local_recorder;
+use streamgate::connection::Redis;
+use streamgate::http::admin::{self, AdminThread};
+use streamgate::http::{self, ServerMetrics};
+use streamgate::request_reply::Requester;
+use streamgate::stream::InvalidStreamKey;
+use streamgate::telemetry::Readiness;
+use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, prometheus_recorder};
+use tokio::net::TcpListener;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::Settings;
+use crate::gateway::Gateway;
+use crate::listeners::Listeners;
+use crate::metrics::HttpMetrics;
+
+/// Serves until `shutdown` is cancelled, then drains: not ready, SHUTDOWN_DELAY, no new
+/// connections, requests under way finished, Redis let go, admin listener last. Ends within
+/// SHUTDOWN_GRACE of the cancellation.
+///
+/// # Errors
+/// Something it needs could not be set up. Redis being away is no error: the gateway starts, is
+/// not ready, and says so.
+pub async fn run(
+    settings: Settings,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
+    let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
+    let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
+        (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
+    });
+    let readiness = Readiness::default();
+    let (accepting, reachable, listening) =
+        (readiness.latch("listener"), readiness.latch("redis"), readiness.latch("replies"));
+
+    let redis = Redis::open(settings.redis.settings(), redis_metrics, reachable).map_err(RunError::Redis)?;
+    // Whichever way this function ends, the requester ends with it.
+    let requester_stopped = CancellationToken::new();
+    let stop_requester = requester_stopped.clone().drop_guard();
+    let requester = Requester::start(
+        redis.clone(),
+        settings.requester(),
+        requester_metrics,
+        listening,
+        requester_stopped,
+    )
+    .map_err(RunError::ReplyLane)?;
+    let admin =
+        AdminThread::start(listeners.admin, admin::routes(scrapes.clone(), readiness.clone()), scrapes)
+            .map_err(RunError::Admin)?;
+
+    let timeout = settings.streams.request_timeout.0;
+    let gateway = Gateway { requester, redis, readiness, body: settings.body(), timeout };
+    let router = router::router(Arc::new(gateway), HttpMetrics::declare(recorder));
+    let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
+    let stop_accepting = CancellationToken::new();
+    let serving = http::serve(listener, router, settings.server(), server_metrics, stop_accepting.clone());
+    let mut serving = AbortOnDropHandle::new(tokio::spawn(serving));
+    accepting.set(true);
+
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ended = &mut serving => return Err(RunError::Server(ended.err())),
+        () = admin.ended() => return Err(RunError::AdminEnded),
+    }
+    accepting.set(false);
+    tokio::time::sleep(settings.process.shutdown_delay.0).await;
+    stop_accepting.cancel();
+    let all_finished = serving.await.map_err(|error| RunError::Server(Some(error)))?;
+    if !all_finished {
+        tracing::warn!("SHUTDOWN_GRACE is nearly over: requests under way were cut off");
+    }
+    drop(stop_requester);
+    admin.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Why the process could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// REDIS_URL cannot be used.
+    #[error("REDIS_URL cannot be used")]
+    Redis(#[source] streamgate::connection::Error),
+    /// REPLY_STREAM and INGRESS_REPLICA make no stream name.
+    #[error("REPLY_STREAM with INGRESS_REPLICA {0}")]
+    ReplyLane(InvalidStreamKey),
+    /// A listener could not be taken over.
+    #[error("the listener cannot be used")]
+    Listener(#[source] io::Error),
+    /// The admin thread could not be started.
+    #[error("the admin thread cannot start")]
+    Admin(#[source] io::Error),
+    /// The public server ended by itself.
+    #[error("the server ended by itself")]
+    Server(#[source] Option<JoinError>),
+    /// The admin thread ended by itself.
+    #[error("the admin thread ended by itself")]
+    AdminEnded,
+    /// The metrics recorder could not be built.
+    #[error("metrics cannot be recorded: {0}")]
+    Metrics(String),
+}

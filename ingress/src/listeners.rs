@@ -1,0 +1,29 @@
+//! The two ports of the process, bound before anything else starts.
+
+use std::net::TcpListener;
+
+use streamgate::http::{BindError, listen};
+
+use crate::config::Settings;
+
+/// Bound sockets; a test brings its own, on port 0.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The public API.
+    pub public: TcpListener,
+    /// Metrics and probes.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    /// An address is in use or not this machine's; the message names the variable that sets it.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        Ok(Self {
+            public: listen(settings.ingress_listen, "INGRESS_LISTEN")?,
+            admin: listen(settings.ingress_admin_listen, "INGRESS_ADMIN_LISTEN")?,
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! The route table and its layers, nothing else.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::answer::AnswerLayer;
+use crate::gateway::Gateway;
+use crate::metrics::HttpMetrics;
+use crate::openapi;
+use crate::problem::Failure;
+use crate::routes::{health, weather};
+
+/// The public API in front of `gateway`.
+#[rustfmt::skip]
+pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics) -> Router {
+    Router::new()
+        .route("/WeatherForecast/city", post(weather::forecast))
+        .route("/healthz",              get(health::report))
+        .route("/livez",                get(health::live))
+        .route("/readyz",               get(health::ready))
+        .route(openapi::DOCUMENT_PATH,  get(openapi::document))
+        .route(openapi::SWAGGER_PATH,   get(openapi::swagger_page))
+        .route("/swagger/{*file}",      get(openapi::swagger_file))
+        .route("/swagger",              get(openapi::to_swagger_page))
+        .route("/",                     get(openapi::to_swagger_page))
+        .method_not_allowed_fallback(|| async { Failure::method_not_allowed() })
+        .fallback(|| async { Failure::not_found() })
+        .layer(
+            ServiceBuilder::new()
+                .layer(AnswerLayer::new(metrics))
+                .layer(CatchPanicLayer::custom(Failure::of_panic)),
+        )
+        .with_state(gateway)
+}

@@ -1,0 +1,125 @@
+//! `POST /WeatherForecast/city`: a request for the stream, and the worker's reply unread.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::weather::WeatherRequest;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::BytesMut;
+use streamgate::envelope::{CorrelationId, TraceContext};
+use streamgate::request_reply::{Answer, Call, Timing};
+
+use crate::body;
+use crate::gateway::Gateway;
+use crate::problem::{Failure, retry_after, wants_retry_after};
+
+const JSON: &str = "application/json";
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Checks the request, sends it normalised, and answers with what the worker replied.
+///
+/// # Errors
+/// The request is refused, or there is no reply.
+pub async fn forecast(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(id): Extension<CorrelationId>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (head, body) = request.into_parts();
+    if !body::is_json(&head.headers) {
+        return Err(Failure::unsupported_media_type(JSON));
+    }
+    let trace = trace_of(&head.headers);
+    // Header map and path are not held while the work is done elsewhere.
+    drop(head);
+    let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
+    let body = serde_json::to_vec(&place).map_err(|error| Failure::internal(error.to_string()))?;
+    let call =
+        Call { id, trace: Some(trace), content_type: JSON, body: body.into(), timeout: gateway.timeout };
+    Ok(pass_on(gateway.requester.request(call).await?))
+}
+
+/// The caller's trace continued, or a new one.
+fn trace_of(headers: &HeaderMap) -> TraceContext {
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .and_then(TraceContext::parse)
+        .map_or_else(TraceContext::mint, |caller| caller.child())
+}
+
+/// Status, media type and body as the worker sent them. Its reply was checked when it was read
+/// from the stream; what could still not stand in a header is the worker's fault: 502.
+fn pass_on(answer: Answer) -> Response {
+    let Answer { reply, timing } = answer;
+    let mut response = Response::new(Body::from(reply.body));
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type(reply.content_type));
+    headers.insert(SERVER_TIMING, server_timing(timing));
+    if wants_retry_after(status) {
+        headers.insert(RETRY_AFTER, retry_after(Duration::ZERO));
+    }
+    response
+}
+
+fn content_type(text: Cow<'static, str>) -> HeaderValue {
+    let value = match text {
+        Cow::Borrowed(text) => return HeaderValue::from_static(text),
+        Cow::Owned(text) => HeaderValue::try_from(text),
+    };
+    value.unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+/// Where the time went, in milliseconds, as browsers show it (W3C Server Timing).
+fn server_timing(timing: Timing) -> HeaderValue {
+    let mut text = BytesMut::with_capacity(64);
+    for (name, span) in [("queue", timing.queue), ("work", timing.work), ("reply", timing.reply)] {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let (ms, us) = (span.as_millis(), span.subsec_micros() % 1_000);
+        // Writing to memory does not fail.
+        let _ = write!(text, "{separator}{name};dur={ms}.{us:03}");
+    }
+    HeaderValue::from_maybe_shared(text.freeze()).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_timing_is_in_milliseconds_with_three_decimals() {
+        let timing = Timing {
+            queue: Duration::from_micros(1_002),
+            work: Duration::from_millis(2_500),
+            reply: Duration::ZERO,
+        };
+
+        assert_eq!(server_timing(timing), "queue;dur=1.002, work;dur=2500.000, reply;dur=0.000");
+    }
+
+    #[test]
+    fn a_callers_trace_is_continued_and_garbage_starts_a_new_one() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "traceparent",
+            HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        );
+
+        let continued = trace_of(&headers);
+        headers.insert("traceparent", HeaderValue::from_static("garbage"));
+        let fresh = trace_of(&headers);
+
+        assert_eq!(continued.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert_ne!(continued.parent_id, 0x00f0_67aa_0ba9_02b7);
+        assert_ne!(fresh.trace_id, continued.trace_id);
+    }
+}

@@ -1,0 +1,126 @@
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Body, Method};
+use streamgate::testing::RedisServer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{BERLIN, FORECAST, Ingress, hear, stored};
+
+const JSON: &str = "application/json";
+
+#[tokio::test]
+async fn every_bad_request_is_a_problem_and_never_reaches_the_stream() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+    let too_long = format!(r#"{{"city":"{}"}}"#, "x".repeat(101));
+    let huge = format!(r#"{{"city":"{}"}}"#, "x".repeat(10 << 20));
+
+    for (what, content_type, body, status) in [
+        ("no body", JSON, "", 400),
+        ("malformed JSON", JSON, r#"{"city":"#, 400),
+        ("two values", JSON, r#"{"city":"Berlin"}{"#, 400),
+        ("not UTF-8", JSON, "latin-1", 400),
+        ("another content type", "text/plain", BERLIN, 415),
+        ("no content type", "", BERLIN, 415),
+        ("another charset", "application/json; charset=latin1", BERLIN, 415),
+        ("no city", JSON, r#"{"location":"Downtown"}"#, 422),
+        ("an empty city", JSON, r#"{"city":""}"#, 422),
+        ("a blank city", JSON, r#"{"city":"  \t "}"#, 422),
+        ("a city that is too long", JSON, &too_long, 422),
+        ("a control character", JSON, r#"{"city":"Ber\u0000lin"}"#, 422),
+        ("a line break", JSON, r#"{"city":"Ber\nlin"}"#, 422),
+        ("a number as city", JSON, r#"{"city":7}"#, 422),
+        ("null as city", JSON, r#"{"city":null}"#, 422),
+        ("a list as location", JSON, r#"{"city":"Berlin","location":[]}"#, 422),
+        ("an extra field", JSON, r#"{"city":"Berlin","country":"DE"}"#, 422),
+        ("a list", JSON, r#"["Berlin"]"#, 422),
+        ("10 MB", JSON, &huge, 413),
+    ] {
+        let body = if body == "latin-1" {
+            Body::from(&b"{\"city\":\"M\xfcnchen\"}"[..])
+        } else {
+            body.to_owned().into()
+        };
+        let mut request = ingress.request(Method::POST, FORECAST).body(body);
+        if !content_type.is_empty() {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+
+        let heard = hear(request).await;
+
+        assert_eq!(heard.status, status, "{what}: {heard:?}");
+        heard.assert_problem(status);
+    }
+    assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn a_path_or_a_method_that_is_not_there_is_a_problem() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    for (method, path, status, allow) in [
+        (Method::GET, FORECAST, 405, Some("POST")),
+        (Method::DELETE, FORECAST, 405, Some("POST")),
+        (Method::POST, "/healthz", 405, Some("GET,HEAD")),
+        (Method::POST, "/swagger/", 405, Some("GET,HEAD")),
+        (Method::GET, "/nothing", 404, None),
+        (Method::POST, "/weatherforecast/city", 404, None),
+        (Method::GET, "/swagger/nothing", 404, None),
+        (Method::GET, "/swagger/%ff", 404, None),
+        (Method::GET, "/metrics", 404, None),
+    ] {
+        let heard = hear(ingress.request(method.clone(), path)).await;
+
+        assert_eq!(heard.status, status, "{method} {path}: {heard:?}");
+        heard.assert_problem(status);
+        assert_eq!(heard.header("allow"), allow, "{method} {path}");
+    }
+    assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn all_values_that_break_a_rule_are_named_together() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    let heard = ingress.forecast(r#"{"city":"","location":"a\u0007"}"#).await;
+
+    heard.assert_problem(422);
+    let errors = heard.json()["errors"].clone();
+    assert_eq!((&errors[0]["field"], &errors[1]["field"]), (&"city".into(), &"location".into()), "{errors}");
+}
+
+#[tokio::test]
+async fn a_caller_that_writes_all_of_a_huge_body_before_it_reads_hears_why_it_is_refused() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+    let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
+    let size = 10 << 20;
+
+    let head = format!(
+        "POST {FORECAST} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {JSON}\r\ncontent-length: {size}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    stream.write_all(&vec![b' '; size]).await.expect("written to its end");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.expect("answered and closed");
+
+    assert!(heard.starts_with("HTTP/1.1 413"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &["--header-timeout", "100ms"]).await;
+    let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
+
+    let head =
+        format!("POST {FORECAST} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 9\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.expect("answered and closed");
+
+    assert!(heard.starts_with("HTTP/1.1 408"), "{heard}");
+    assert_eq!(stored(&server), 0);
+}

@@ -1,0 +1,101 @@
+//! The real binary, as an operator meets it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Output};
+
+use streamgate::testing::eventually;
+
+const SECRET: &str = "hunter2";
+const URL: &str = "redis://alice:hunter2@127.0.0.1:1/0";
+
+#[test]
+fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+
+    for (variable, value, expected) in [
+        ("REQUEST_TIMEOUT", "0s", "REQUEST_TIMEOUT=0s must be longer than 0"),
+        ("REQUEST_TIMEOUT", "soon", "REQUEST_TIMEOUT=soon must be a duration with its unit"),
+        ("MAX_IN_FLIGHT", "0", "MAX_IN_FLIGHT=0 must be from 1 to"),
+        ("INGRESS_ADMIN_LISTEN", "nowhere", "INGRESS_ADMIN_LISTEN=nowhere must be an address with a port"),
+        ("REPLY_STREAM", "weather-requests", "must be neither REPLY_STREAM=weather-requests nor"),
+        ("REDIS_URL", "redis:/alice:hunter2@x", "REDIS_URL=*** must be a URL such as"),
+    ] {
+        // Binding this port would exit 1.
+        let output = ingress(&[("INGRESS_LISTEN", &address), (variable, value)]).output().expect("runs");
+
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{variable}={value}: {said}");
+        assert!(said.contains(expected), "{variable}={value}: {said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_the_variable_that_changes_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+
+    for variable in ["INGRESS_LISTEN", "INGRESS_ADMIN_LISTEN"] {
+        let output = ingress(&[(variable, &address)]).output().expect("runs");
+
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+        assert!(said.contains(&format!("set {variable} to another address")), "{said}");
+    }
+}
+
+#[test]
+fn the_help_does_not_show_the_secrets_of_the_environment() {
+    let output = ingress(&[("REDIS_URL", URL)]).arg("--help").output().expect("runs");
+
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said.contains("REDIS_URL") && !said.contains(SECRET), "{said}");
+}
+
+#[test]
+fn it_ends_with_0_on_sigterm_and_says_no_secret_even_in_its_most_talkative_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let file = std::fs::File::create(&path).expect("a log file");
+    let log = || std::fs::read_to_string(&path).expect("a log");
+    let mut command = ingress(&[("REDIS_URL", URL), ("RUST_LOG", "trace")]);
+    let mut running = Running(command.stderr(file).spawn().expect("starts"));
+    eventually("it says that Redis fails", || log().contains("127.0.0.1:1") || log().contains("refused"));
+
+    let pid = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
+    let mut status = None;
+    eventually("it ends", || {
+        status = running.0.try_wait().expect("can be waited for");
+        status.is_some()
+    });
+
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", log());
+    assert!(!log().contains(SECRET), "{}", log());
+}
+
+/// The binary with nothing but these variables in its environment, on free ports unless they say
+/// otherwise.
+fn ingress(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingress"));
+    command.env_clear().env("INGRESS_LISTEN", "127.0.0.1:0").env("INGRESS_ADMIN_LISTEN", "127.0.0.1:0");
+    command.envs(variables.iter().copied());
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,235 @@
+//! What the tests share: an ingress, a worker, and a look at the stream between them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingress::config::Settings;
+use ingress::listeners::Listeners;
+use ingress::{RunError, run};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use streamgate::config::from_args;
+use streamgate::connection::{Redis, RedisSettings};
+use streamgate::request_reply::{Handler, Responder, ResponderSettings, Response, Work};
+use streamgate::stream::GroupSettings;
+use streamgate::telemetry::Readiness;
+use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
+use streamgate::testing::{RedisServer, eventually_async};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const REQUESTS: &str = "weather-requests";
+pub(crate) const FORECAST: &str = "/WeatherForecast/city";
+pub(crate) const BERLIN: &str = r#"{ "city" : "Berlin" }"#;
+
+/// A running ingress on ports of its own; it is told to stop with this value.
+pub(crate) struct Ingress {
+    pub(crate) api: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    running: JoinHandle<Result<(), RunError>>,
+    client: Client,
+}
+
+impl Ingress {
+    /// One that may not be ready yet.
+    pub(crate) fn start(server: &RedisServer, flags: &[&str]) -> Self {
+        let url = server.url();
+        let fixed = ["ingress", "--redis-url", &url, "--ingress-listen", "127.0.0.1:0"];
+        let args = fixed.into_iter().chain(["--ingress-admin-listen", "127.0.0.1:0"]);
+        let settings = from_args::<Settings>(args.chain(flags.iter().copied()))
+            .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let listeners = Listeners::bind(&settings).expect("free ports");
+        let stop = CancellationToken::new();
+        Self {
+            api: listeners.public.local_addr().expect("bound"),
+            admin: listeners.admin.local_addr().expect("bound"),
+            running: tokio::spawn(run(settings, listeners, stop.clone())),
+            stop,
+            client: client(),
+        }
+    }
+
+    /// One that is ready.
+    pub(crate) async fn ready(server: &RedisServer, flags: &[&str]) -> Self {
+        let ingress = Self::start(server, flags);
+        ingress.wait_until_ready().await;
+        ingress
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        eventually_async("ingress is ready", || async { self.get("/readyz").await.status == 200 }).await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Heard {
+        hear(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn get_admin(&self, path: &str) -> Heard {
+        hear(self.client.get(format!("http://{}{path}", self.admin))).await
+    }
+
+    pub(crate) async fn forecast(&self, body: &'static str) -> Heard {
+        hear(self.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json").body(body)).await
+    }
+
+    /// The forecast asked for in the background.
+    pub(crate) fn spawn_forecast(&self) -> JoinHandle<Heard> {
+        let request = self.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json");
+        tokio::spawn(hear(request.body(BERLIN)))
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.api))
+    }
+
+    pub(crate) async fn pending(&self) -> Value {
+        self.get("/healthz").await.json()["pendingRequests"].clone()
+    }
+
+    /// What `run` returns in the end.
+    pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
+        (&mut self.running).await.expect("run does not panic")
+    }
+}
+
+impl Drop for Ingress {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Heard {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+
+    /// Checks what all problems have in common.
+    pub(crate) fn assert_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert_eq!(problem["requestId"].as_str(), self.header("x-request-id"), "{self:?}");
+    }
+
+    /// Checks a 503 that says when to come back.
+    pub(crate) fn assert_unavailable(&self) {
+        self.assert_problem(503);
+        let wait: u64 = self.header("retry-after").expect("retry-after").parse().expect("seconds");
+        assert!(wait >= 1, "{self:?}");
+    }
+}
+
+pub(crate) async fn hear(request: RequestBuilder) -> Heard {
+    let response = request.send().await.expect("answered");
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Heard { status, headers, text: response.text().await.expect("text") }
+}
+
+fn client() -> Client {
+    // The client wants to know how it would do TLS, which nobody here does.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let redirects = reqwest::redirect::Policy::none();
+    Client::builder().no_proxy().redirect(redirects).build().expect("a client")
+}
+
+/// A worker in this process; it is told to stop with this value.
+pub(crate) struct Worker {
+    gate: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// Answers every request at once.
+    pub(crate) async fn start(server: &RedisServer) -> Self {
+        let worker = Self::holding(server).await;
+        worker.let_go();
+        worker
+    }
+
+    /// Holds every request until [`Worker::let_go`].
+    pub(crate) async fn holding(server: &RedisServer) -> Self {
+        let readiness = Readiness::default();
+        let (gate, stop) = (Arc::new(Semaphore::new(0)), CancellationToken::new());
+        let redis = RedisSettings {
+            url: server.url().parse().expect("a URL"),
+            response_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            clock_skew_ms: 0,
+        };
+        let redis =
+            Redis::open(redis, ConnectionMetrics::declare(), readiness.latch("redis")).expect("opens");
+        let weather = Weather { gate: Arc::clone(&gate) };
+        let responder = Responder::new(redis, responder_settings(), ResponderMetrics::declare(), weather);
+        tokio::spawn(responder.run(readiness.latch("reader"), stop.clone(), Duration::from_secs(10)));
+        eventually_async("the worker reads", || async { readiness.is_ready() }).await;
+        Self { gate, stop }
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Answers with the request it got.
+struct Weather {
+    gate: Arc<Semaphore>,
+}
+
+impl Handler for Weather {
+    async fn handle(&self, work: Work) -> Response {
+        let _permit = self.gate.acquire().await;
+        let request: Value = serde_json::from_slice(&work.request.body).expect("ingress sends JSON");
+        let body = json!({"requestId": work.request.id, "request": request});
+        Response::json(body.to_string())
+    }
+}
+
+fn responder_settings() -> ResponderSettings {
+    ResponderSettings {
+        group: GroupSettings {
+            stream: REQUESTS.parse().expect("a name"),
+            group: "workers".to_owned(),
+            consumer: "w1".to_owned(),
+            block: Duration::from_secs(2),
+            claim_min_idle: Duration::from_secs(2),
+            lease_renewal: Duration::from_millis(500),
+            grace: Duration::from_secs(3),
+            dead_letters_kept: 1_000,
+        },
+        worker: "w1".into(),
+        reply_stream: "weather-responses".parse().expect("a name"),
+        concurrency: 64,
+        handler_timeout: Duration::from_secs(30),
+        max_deliveries: 5,
+        request_timeout: Duration::from_secs(30),
+    }
+}
+
+/// How many requests were ever stored.
+pub(crate) fn stored(server: &RedisServer) -> u64 {
+    server.command(&["XLEN", REQUESTS])
+}

@@ -1,0 +1,10 @@
+//! The whole ingress on real ports, against real Redis servers, with a worker or without.
+
+mod bad_input;
+mod configuration;
+mod harness;
+mod health;
+mod lifecycle;
+mod metrics;
+mod outages;
+mod round_trip;

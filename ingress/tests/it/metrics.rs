@@ -1,0 +1,81 @@
+use std::sync::{Arc, Mutex};
+
+use ingress::metrics::HttpMetrics;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use streamgate::http::ServerMetrics;
+use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
+use streamgate::testing::RedisServer;
+
+use crate::harness::{BERLIN, Ingress, Worker};
+
+#[tokio::test]
+async fn a_scrape_has_every_declared_metric_with_its_help() {
+    let server = RedisServer::start();
+    let _worker = Worker::start(&server).await;
+    let ingress = Ingress::ready(&server, &[]).await;
+    ingress.forecast(BERLIN).await;
+
+    let scrape = ingress.get_admin("/metrics").await.text;
+
+    let declared = declared();
+    assert!(declared.len() >= 19, "{declared:?}");
+    for name in declared {
+        let help = format!("# HELP {name} ");
+        assert!(scrape.lines().any(|line| line.starts_with(&help)), "no {help}in\n{scrape}");
+        let sample = scrape.lines().any(|line| line.starts_with(&name) && !line.starts_with('#'));
+        assert!(sample, "no value of {name} in\n{scrape}");
+    }
+    let bucket = r#"http_request_duration_seconds_bucket{route="/WeatherForecast/city",status="200",le=""#;
+    assert!(scrape.contains(bucket), "{scrape}");
+    assert!(scrape.contains("# TYPE http_request_duration_seconds histogram"), "{scrape}");
+    assert!(
+        scrape.contains(r#"http_requests_total{route="/WeatherForecast/city",status="200"} 1"#),
+        "{scrape}"
+    );
+}
+
+/// The names that the structs of this process describe.
+fn declared() -> Vec<String> {
+    let names = Arc::new(Names::default());
+    metrics::with_local_recorder(&names, || {
+        (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
+    });
+    HttpMetrics::declare(Arc::clone(&names) as _);
+    names.0.lock().expect("not poisoned").clone()
+}
+
+/// Notes what is described.
+#[derive(Default)]
+struct Names(Mutex<Vec<String>>);
+
+impl Names {
+    fn note(&self, name: &KeyName) {
+        self.0.lock().expect("not poisoned").push(name.as_str().to_owned());
+    }
+}
+
+impl Recorder for Names {
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name);
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
