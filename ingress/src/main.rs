@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let settings: Settings = config::read();
-    telemetry::init_logs(settings.process.log_format);
+    telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -29,8 +29,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&settings)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        api = %settings.ingress_listen,
-        admin = %settings.ingress_admin_listen,
+        api = %listeners.public.local_addr()?,
+        admin = %listeners.admin.local_addr()?,
         requests = %settings.streams.request_stream,
         replies = %settings.streams.reply_stream,
         replica = settings.ingress_replica.as_deref(),

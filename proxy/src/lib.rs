@@ -82,7 +82,7 @@ pub async fn run(
     let responder_settings = settings.responder();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        operations = %settings.proxy_listen,
+        operations = %listener.local_addr().unwrap_or(settings.proxy_listen),
         redis = %settings.redis.redis_url,
         requests = %settings.streams.request_stream,
         group = responder_settings.group.group,

@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let settings: Settings = config::read();
-    telemetry::init_logs(settings.process.log_format);
+    telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{ConfigError, Span};
 use crate::connection::{RedisSettings, RedisUrl};
 use crate::stream::StreamKey;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFilter, LogFormat};
 
 /// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
@@ -114,7 +114,11 @@ pub struct ProcessArgs {
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "30s", value_name = "DURATION")]
     pub shutdown_grace: Span,
 
-    /// How log lines look; RUST_LOG filters them (error, warn, info, debug, trace, or per module)
+    /// Which log lines are written: error, warn, info, debug or trace, or levels by module
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub log_filter: LogFilter,
+
+    /// How log lines look
     #[arg(long, env = "LOG_FORMAT", default_value = "pretty", value_enum)]
     pub log_format: LogFormat,
 }

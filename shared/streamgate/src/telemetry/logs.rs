@@ -1,4 +1,5 @@
 use std::io::IsTerminal;
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,11 +14,24 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error, filtered by `RUST_LOG` (default `info`). A second call in
-/// the same process changes nothing.
-pub fn init_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let registry = tracing_subscriber::registry().with(filter);
+/// Which log lines are written: `info`, or `warn,streamgate=debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl FromStr for LogFilter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match EnvFilter::builder().parse(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err("must be levels by module, such as info or warn,streamgate=debug"),
+        }
+    }
+}
+
+/// Starts logging to standard error. A second call in the same process changes nothing.
+pub fn init_logs(format: LogFormat, filter: &LogFilter) {
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(&filter.0));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());

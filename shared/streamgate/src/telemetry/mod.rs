@@ -4,5 +4,5 @@ mod logs;
 pub mod metrics;
 mod readiness;
 
-pub use logs::{LogFormat, init_logs};
+pub use logs::{LogFilter, LogFormat, init_logs};
 pub use readiness::{Latch, Readiness};

@@ -1,0 +1,173 @@
+//! Starts ingress and proxy as people do, on free ports, and ends them on drop.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use streamgate::testing::{RedisServer, eventually, eventually_async};
+
+/// A running process of ours and everything it has logged.
+pub(crate) struct Process {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Where it answers HTTP, in the order it named them.
+    addresses: Vec<String>,
+}
+
+impl Process {
+    /// Starts a binary of this workspace and waits until it has named `addresses` in its first
+    /// lines.
+    fn start(name: &str, environment: &[(&str, &str)], addresses: &[&str]) -> Self {
+        let mut child = Command::new(binary(name))
+            .env_remove("RUST_LOG")
+            .env("LOG_FORMAT", "json")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{name} does not start ({error}): run `cargo build --workspace` first")
+            });
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().expect("not poisoned").push(line);
+            }
+        });
+        let mut process = Self { child, log, addresses: Vec::new() };
+        eventually("the process names its addresses", || {
+            process.addresses = addresses.iter().filter_map(|field| process.logged(field)).collect();
+            process.addresses.len() == addresses.len()
+        });
+        process
+    }
+
+    /// The first value logged under `field`.
+    fn logged(&self, field: &str) -> Option<String> {
+        let log = self.log.lock().expect("not poisoned");
+        log.iter().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            line[field].as_str().map(str::to_owned)
+        })
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").join("\n")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("the signal is sent");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().expect("its state is known");
+            status.is_some()
+        });
+        status.expect("it ended")
+    }
+
+    /// The URL of `path` on its nth address.
+    pub(crate) fn url(&self, nth: usize, path: &str) -> String {
+        format!("http://{}{path}", self.addresses[nth])
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A worker with a short lease, ready to work.
+pub(crate) async fn proxy(server: &RedisServer, name: &str, environment: &[(&str, &str)]) -> Process {
+    let url = server.url();
+    let mut all = vec![
+        ("REDIS_URL", url.as_str()),
+        ("PROXY_LISTEN", "127.0.0.1:0"),
+        ("WORKER_NAME", name),
+        ("CLAIM_MIN_IDLE", "900ms"),
+        ("LEASE_RENEWAL", "200ms"),
+        ("HOUSEKEEPING_PERIOD", "500ms"),
+    ];
+    all.extend_from_slice(environment);
+    let process = Process::start("proxy", &all, &["operations"]);
+    ready(&process, &process.url(0, "/readyz")).await;
+    process
+}
+
+/// A gateway, ready for callers.
+pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) -> Process {
+    let url = server.url();
+    let mut all = vec![
+        ("REDIS_URL", url.as_str()),
+        ("INGRESS_LISTEN", "127.0.0.1:0"),
+        ("INGRESS_ADMIN_LISTEN", "127.0.0.1:0"),
+    ];
+    all.extend_from_slice(environment);
+    let process = Process::start("ingress", &all, &["api", "admin"]);
+    ready(&process, &process.url(1, "/readyz")).await;
+    process
+}
+
+async fn ready(process: &Process, url: &str) {
+    let client = client();
+    eventually_async("the process is ready", async || match client.get(url).send().await {
+        Ok(answer) => answer.status().is_success(),
+        Err(_) => false,
+    })
+    .await;
+    assert!(!process.log().contains("panicked"), "{}", process.log());
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    // An error means that another test was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
+/// Asks for a forecast: the status and the JSON of the answer.
+pub(crate) async fn ask(client: &reqwest::Client, ingress: &Process, city: &str) -> (u16, Value) {
+    let sent =
+        client.post(ingress.url(0, "/WeatherForecast/city")).json(&json!({ "city": city })).send().await;
+    let answer = sent.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+/// Asks for many forecasts at once; each must be the one that was asked for.
+pub(crate) async fn ask_many(ingress: &Process, count: usize) {
+    let client = client();
+    let answers = (0..count).map(|n| {
+        let client = &client;
+        async move {
+            let city = format!("City {n}");
+            let (status, forecast) = ask(client, ingress, &city).await;
+            assert_eq!((status, forecast["city"].as_str()), (200, Some(city.as_str())), "{forecast}");
+        }
+    });
+    futures_util::future::join_all(answers).await;
+}
+
+/// How many entries are delivered and not acknowledged.
+pub(crate) fn pending(server: &RedisServer) -> u64 {
+    let summary: redis::Value = server.command(&["XPENDING", "weather-requests", "weather-workers"]);
+    match summary {
+        redis::Value::Array(parts) => redis::from_redis_value_ref(&parts[0]).expect("a count"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Binaries are beside the folder this test runs from.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    let deps = std::env::current_exe().expect("a path");
+    deps.parent().and_then(|deps| deps.parent()).expect("a target folder").join(name)
+}

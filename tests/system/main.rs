@@ -1,0 +1,7 @@
+//! The whole product: the real binaries against a real Redis server, asked over HTTP.
+
+mod documented;
+mod faults;
+mod forecast;
+mod harness;
+mod shutdown;
