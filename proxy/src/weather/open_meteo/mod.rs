@@ -3,8 +3,8 @@
 //!
 //! A request becomes two questions: where is the city (geocoding), what is the weather there
 //! (forecast). Each is answered from its cache where possible, asked once however many wait for it
-//! ([`cache`]), and sent with a bound on everything: time, tries, rate, size ([`endpoint`], which
-//! sends one [`attempt`] at a time). [`shapes`] holds what the service writes.
+//! (`cache`), and sent with a bound on everything: time, tries, rate, size (`endpoint`, which
+//! sends one `attempt` at a time). `shapes` holds what the service writes.
 
 mod attempt;
 mod cache;
