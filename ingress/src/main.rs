@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ingress::config::Settings;
 use ingress::listeners::Listeners;
-use streamgate::{config, shutdown, telemetry};
-use tokio::runtime::{Builder, Runtime};
+use streamgate::{config, process, shutdown, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,13 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let settings: Settings = config::read();
     telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
-    match serve(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(serve(settings))
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -36,18 +29,9 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
         replica = settings.ingress_replica.as_deref(),
         "listening"
     );
-    let runtime = runtime(settings.ingress_threads).context("the runtime cannot start")?;
+    let runtime = process::runtime(settings.ingress_threads).context("the runtime cannot start")?;
     runtime.block_on(async {
         let stop = shutdown::on_signal().context("signals cannot be handled")?;
         Ok(ingress::run(settings, listeners, stop).await?)
     })
-}
-
-/// One thread has no wake-ups across cores, which halve the latency of a lone request; more
-/// threads carry more requests.
-fn runtime(threads: usize) -> std::io::Result<Runtime> {
-    match threads {
-        1 => Builder::new_current_thread().enable_all().build(),
-        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
-    }
 }

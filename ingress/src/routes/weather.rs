@@ -13,6 +13,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::BytesMut;
+use streamgate::codec::{Codec, Json};
 use streamgate::envelope::{CorrelationId, TraceContext};
 use streamgate::request_reply::{Answer, Call, Timing};
 
@@ -40,9 +41,8 @@ pub async fn forecast(
     // Header map and path are not held while the work is done elsewhere.
     drop(head);
     let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
-    let body = serde_json::to_vec(&place).map_err(|error| Failure::internal(error.to_string()))?;
-    let call =
-        Call { id, trace: Some(trace), content_type: JSON, body: body.into(), timeout: gateway.timeout };
+    let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
+    let call = Call { id, trace: Some(trace), content_type: JSON, body, timeout: gateway.timeout };
     Ok(pass_on(gateway.requester.request(call).await?))
 }
 

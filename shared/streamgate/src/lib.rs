@@ -13,7 +13,7 @@
 //! 4. [`connection`]: Redis, with what happens to it: reconnects, time limits, kinds of errors.
 //! 5. [`resilience`]: backoff, circuit breaker, concurrency limit, retry budget.
 //! 6. [`codec`], [`clock`], [`fields`]: small things everybody needs.
-//! 7. [`config`], [`shutdown`], [`telemetry`] and `http` (a cargo feature): what makes a process of it.
+//! 7. [`config`], [`process`], [`shutdown`], [`telemetry`] and `http` (a cargo feature): what makes a process of it.
 //!
 //! Imports run one way: `envelope`, `codec`, `resilience` know no Redis; `stream` stands on
 //! `connection`; `request_reply` stands on all of them. A test holds these walls.
@@ -26,6 +26,7 @@ pub mod envelope;
 pub mod fields;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod process;
 pub mod request_reply;
 pub mod resilience;
 pub mod shutdown;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{Handler, Response, Work};
-use super::responder::ResponderSettings;
+use super::settings::ResponderSettings;
 use super::settle::{Outgoing, Settlement};
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};

@@ -4,6 +4,23 @@
 //! appends the request; its reply listener reads the lane and completes whoever waits.
 //! The answering side: a [`Responder`] takes deliveries, runs a [`Handler`] for each and settles
 //! them: reply first, acknowledge after.
+//!
+//! A worker is a handler:
+//!
+//! ```
+//! use streamgate::request_reply::{Handler, Response, Work};
+//!
+//! struct Shout;
+//!
+//! impl Handler for Shout {
+//!     async fn handle(&self, work: Work) -> Response {
+//!         match std::str::from_utf8(&work.request.body) {
+//!             Ok(text) => Response::json(format!("{:?}", text.to_uppercase())),
+//!             Err(_) => Response::problem(work.request.id, 422, "the body is no text"),
+//!         }
+//!     }
+//! }
+//! ```
 
 mod execution;
 mod handler;
@@ -12,9 +29,11 @@ mod listener;
 mod pending;
 mod requester;
 mod responder;
+mod settings;
 mod settle;
 
 pub use handler::{Handler, Response, Work};
 pub use pending::{Arrival, Completion, PendingGuard, PendingReplies, Received};
 pub use requester::{Answer, Call, RequestError, RequestErrorKind, Requester, RequesterSettings, Timing};
-pub use responder::{Responder, ResponderSettings};
+pub use responder::Responder;
+pub use settings::ResponderSettings;

@@ -8,31 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::execution::{Execution, UsualWork};
 use super::handler::Handler;
 use super::lane;
+use super::settings::ResponderSettings;
 use super::settle::Settler;
 use crate::connection::{Outage, Redis};
 use crate::resilience::ConcurrencyLimit;
-use crate::stream::{Claimer, Consumer, ConsumerGroup, GroupSettings, Leases, StreamKey};
+use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
 use crate::telemetry::Latch;
 use crate::telemetry::metrics::ResponderMetrics;
-
-/// Settings of a [`Responder`].
-#[derive(Debug, Clone)]
-pub struct ResponderSettings {
-    /// Which stream, as whom.
-    pub group: GroupSettings,
-    /// The worker's name, as replies carry it.
-    pub worker: Arc<str>,
-    /// Replies go to this stream or one of its lanes; anything else is refused.
-    pub reply_stream: StreamKey,
-    /// Requests worked on at once.
-    pub concurrency: usize,
-    /// The longest a handler may take.
-    pub handler_timeout: Duration,
-    /// Deliveries after which an entry is given up.
-    pub max_deliveries: u32,
-    /// The deadline of a request that names none, counted from its entry.
-    pub request_timeout: Duration,
-}
 
 /// A worker: takes requests from the stream, runs a [`Handler`] for each, settles them.
 pub struct Responder<H> {

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use redis::Value;
 
+use crate::codec::{Codec, CodecError};
 use crate::connection::Error;
 use crate::fields::Fields;
 
@@ -77,6 +78,16 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The value in the field `body`, as [`Producer::send`](super::Producer::send) wrote it.
+    ///
+    /// # Errors
+    /// There is no body, or it is not in this format.
+    pub fn decode<T>(&self, codec: &impl Codec<T>) -> Result<T, CodecError> {
+        let body =
+            self.fields.get("body").ok_or_else(|| CodecError::new("entry", "field `body` is missing"))?;
+        codec.decode(body)
+    }
+
     /// Reads `[id, [name, value, …]]`.
     pub(crate) fn from_value(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else { return None };

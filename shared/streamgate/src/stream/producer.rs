@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{Cmd, Value};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{EntryId, StreamKey};
+use crate::codec::{Codec, CodecError};
 use crate::connection::{BatchWriter, Error, ErrorKind, Outbound, Redis};
 use crate::fields::Fields;
 
@@ -23,6 +25,16 @@ impl Producer {
         Self { key, patience, writer: BatchWriter::spawn(redis, "producer", 1_024) }
     }
 
+    /// Appends a value as the fields `content_type` and `body`, in the format of `codec`.
+    ///
+    /// # Errors
+    /// The value has no representation in this format; or as [`Producer::append`].
+    pub async fn send<T>(&self, value: &T, codec: &impl Codec<T>) -> Result<EntryId, SendError> {
+        let body = codec.encode(value)?;
+        let fields = Fields::from_iter([("content_type", Bytes::from(codec.content_type())), ("body", body)]);
+        Ok(self.append(fields).await?)
+    }
+
     /// Appends one entry and returns the id the server gave it.
     ///
     /// # Errors
@@ -36,6 +48,17 @@ impl Producer {
         self.writer.send(append).await.map_err(|_| ended())?;
         stored.await.map_err(|_| ended())?
     }
+}
+
+/// Why a value was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It could not be encoded; nothing was sent.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// It could not be stored.
+    #[error(transparent)]
+    Redis(#[from] Error),
 }
 
 /// The start of an XADD with a server-chosen id: add names and values to it. `size` is what they

@@ -4,5 +4,6 @@ mod harness;
 mod leases;
 mod outages;
 mod round_trip;
+mod toolkit;
 mod trimming;
 mod walls;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import. `telemetry` here is its metrics and latches.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
     ("resilience", &[]),
     ("shutdown", &[]),
+    ("process", &[]),
     ("telemetry", &[]),
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),

@@ -1,15 +1,19 @@
 //! Every setting of the process: a flag, a variable and a default each, checked as a whole before
 //! a port is bound.
 
+mod weather;
+mod worker;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
-use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, SpanRange, StreamArgs};
+use clap::{Args, Parser};
+use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::request_reply::ResponderSettings;
-use streamgate::stream::{ConsumerGroup, GroupSettings, Retention};
+use streamgate::stream::{GroupSettings, Retention};
 
-use crate::weather::OpenMeteoSettings;
+pub use self::weather::{ProviderName, WeatherArgs};
+pub use self::worker::WorkerArgs;
 
 /// Worker: takes requests from a Redis stream, gets the weather, replies.
 #[derive(Debug, Clone, Parser)]
@@ -48,43 +52,6 @@ pub struct Settings {
     pub process: ProcessArgs,
 }
 
-/// How this worker takes part in its group.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Worker")]
-pub struct WorkerArgs {
-    /// Consumer group that shares the requests
-    #[arg(long, env = "CONSUMER_GROUP", default_value = "weather-workers", value_name = "NAME")]
-    pub consumer_group: String,
-
-    /// Name of this worker, unique in its group [default: made of host name, process id and chance]
-    #[arg(long, env = "WORKER_NAME", value_name = "NAME")]
-    pub worker_name: Option<String>,
-
-    /// Requests worked on at once
-    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 256, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub worker_concurrency: u32,
-
-    /// Longest time for one piece of work, a duration
-    #[arg(long, env = "HANDLER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
-    pub handler_timeout: Span,
-
-    /// Length of a lease: an entry idle for longer may be claimed by another worker, a duration
-    #[arg(long, env = "CLAIM_MIN_IDLE", default_value = "2s", value_name = "DURATION")]
-    pub claim_min_idle: Span,
-
-    /// How often leases are renewed, a duration, at most a third of CLAIM_MIN_IDLE
-    #[arg(long, env = "LEASE_RENEWAL", default_value = "500ms", value_name = "DURATION")]
-    pub lease_renewal: Span,
-
-    /// A worker silent for longer counts as dead, a duration
-    #[arg(long, env = "CONSUMER_GRACE", default_value = "15s", value_name = "DURATION")]
-    pub consumer_grace: Span,
-
-    /// Deliveries of one entry after which it becomes a dead letter
-    #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub max_deliveries: u32,
-}
-
 /// How much finished work stays on the streams, and how often that is looked after.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Retention")]
@@ -110,58 +77,6 @@ pub struct RetentionArgs {
     pub housekeeping_period: Span,
 }
 
-/// Where the weather comes from.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Weather")]
-pub struct WeatherArgs {
-    /// Where forecasts come from
-    #[arg(long, env = "WEATHER_PROVIDER", default_value = "simulated", value_enum)]
-    pub weather_provider: ProviderName,
-
-    /// Time a simulated forecast takes, for demonstrations: a range of durations such as 100ms..500ms [default: none]
-    #[arg(long, env = "SIMULATED_LATENCY", value_name = "RANGE")]
-    pub simulated_latency: Option<SpanRange>,
-
-    /// Open-Meteo's forecast service
-    #[arg(
-        long,
-        env = "OPEN_METEO_FORECAST_URL",
-        default_value = "https://api.open-meteo.com/v1/forecast",
-        value_name = "URL"
-    )]
-    pub open_meteo_forecast_url: String,
-
-    /// Open-Meteo's geocoding service
-    #[arg(
-        long,
-        env = "OPEN_METEO_GEOCODING_URL",
-        default_value = "https://geocoding-api.open-meteo.com/v1/search",
-        value_name = "URL"
-    )]
-    pub open_meteo_geocoding_url: String,
-
-    /// Longest wait for one answer of Open-Meteo, a duration
-    #[arg(long, env = "OPEN_METEO_TIMEOUT", default_value = "2s", value_name = "DURATION")]
-    pub open_meteo_timeout: Span,
-
-    /// Requests to Open-Meteo, per minute; the free service allows 600
-    #[arg(long, env = "OPEN_METEO_PER_MINUTE", default_value = "600", value_name = "COUNT")]
-    pub open_meteo_per_minute: std::num::NonZeroU32,
-
-    /// How long a forecast is answered from memory, a duration
-    #[arg(long, env = "OPEN_METEO_CACHE_TTL", default_value = "10m", value_name = "DURATION")]
-    pub open_meteo_cache_ttl: Span,
-}
-
-/// The providers there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProviderName {
-    /// Computes plausible weather; needs no network
-    Simulated,
-    /// Asks open-meteo.com
-    OpenMeteo,
-}
-
 impl streamgate::config::Settings for Settings {
     fn validate(&self) -> Result<(), ConfigError> {
         self.redis.validate()?;
@@ -177,40 +92,13 @@ impl streamgate::config::Settings for Settings {
     }
 }
 
-impl WorkerArgs {
-    fn validate(&self) -> Result<(), ConfigError> {
-        let name = |variable, value: &str| {
-            ConsumerGroup::check_name(value).map_err(|rule| ConfigError::rule(variable, value, rule))
-        };
-        name("CONSUMER_GROUP", &self.consumer_group)?;
-        if let Some(worker) = &self.worker_name {
-            name("WORKER_NAME", worker)?;
-        }
-        if self.handler_timeout.0.is_zero() {
-            return Err(ConfigError::rule("HANDLER_TIMEOUT", self.handler_timeout, "must be longer than 0"));
-        }
-        if self.lease_renewal.0 < Duration::from_millis(10) {
-            return Err(ConfigError::rule("LEASE_RENEWAL", self.lease_renewal, "must be at least 10ms"));
-        }
-        if self.claim_min_idle.0 < self.lease_renewal.0 * 3 {
-            let rule = format!("must be at least 3 × LEASE_RENEWAL={}", self.lease_renewal);
-            return Err(ConfigError::rule("CLAIM_MIN_IDLE", self.claim_min_idle, rule));
-        }
-        if self.consumer_grace.0 < self.claim_min_idle.0 {
-            let rule = format!("must be at least CLAIM_MIN_IDLE={}", self.claim_min_idle);
-            return Err(ConfigError::rule("CONSUMER_GRACE", self.consumer_grace, rule));
-        }
-        Ok(())
-    }
-}
-
 /// How long a reader blocks: short enough to notice a shutdown even if it cannot be woken.
 const BLOCK: Duration = Duration::from_secs(2);
 
 impl Settings {
     /// What the engine needs to know.
     pub fn responder(&self) -> ResponderSettings {
-        let worker = self.worker.worker_name.clone().unwrap_or_else(unique_name);
+        let worker = self.worker.name();
         ResponderSettings {
             worker: worker.as_str().into(),
             group: GroupSettings {
@@ -239,48 +127,6 @@ impl Settings {
             bytes: self.retention.retention_bytes,
         }
     }
-}
-
-impl WeatherArgs {
-    fn validate(&self) -> Result<(), ConfigError> {
-        for (variable, text) in [
-            ("OPEN_METEO_FORECAST_URL", &self.open_meteo_forecast_url),
-            ("OPEN_METEO_GEOCODING_URL", &self.open_meteo_geocoding_url),
-        ] {
-            let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
-            if !reqwest::Url::parse(text).is_ok_and(|url| is_http(&url)) {
-                return Err(ConfigError::rule(variable, text, "must be an http or https URL"));
-            }
-        }
-        if self.open_meteo_timeout.0.is_zero() {
-            return Err(ConfigError::rule(
-                "OPEN_METEO_TIMEOUT",
-                self.open_meteo_timeout,
-                "must be longer than 0",
-            ));
-        }
-        Ok(())
-    }
-
-    /// How to ask Open-Meteo.
-    pub fn open_meteo(&self) -> OpenMeteoSettings {
-        OpenMeteoSettings {
-            forecast_url: self.open_meteo_forecast_url.clone(),
-            geocoding_url: self.open_meteo_geocoding_url.clone(),
-            timeout: self.open_meteo_timeout.0,
-            per_minute: self.open_meteo_per_minute,
-            forecast_ttl: self.open_meteo_cache_ttl.0,
-            ..OpenMeteoSettings::default()
-        }
-    }
-}
-
-/// Two processes with one name would read each other's pending entries, so chance has the last word.
-fn unique_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
-    let host = if host.is_empty() { "worker".to_owned() } else { host };
-    format!("{host}-{}-{:06x}", std::process::id(), rand::random_range(0..0x100_0000))
 }
 
 #[cfg(test)]

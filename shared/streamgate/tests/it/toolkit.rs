@@ -1,0 +1,62 @@
+//! The toolkit on its own, without requests and replies.
+
+use std::time::Duration;
+
+use streamgate::codec::Json;
+use streamgate::connection::Redis;
+use streamgate::stream::{EntryId, Producer, StreamHealth, StreamKey, TailReader};
+use streamgate::testing::{RedisServer, eventually_async};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::redis;
+
+fn key() -> StreamKey {
+    "measurements".parse().expect("a name")
+}
+
+async fn tail(redis: &Redis) -> TailReader {
+    let mut tail = TailReader::new(redis.clone(), key(), Duration::from_secs(2), "test");
+    tail.start(&CancellationToken::new()).await;
+    tail
+}
+
+#[tokio::test]
+async fn a_typed_value_goes_in_at_one_end_and_comes_out_at_the_other() {
+    let server = RedisServer::start();
+    let redis = redis(&server);
+    let mut tail = tail(&redis).await;
+    let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));
+
+    let id = producer.send(&vec![1, 2, 3], &Json).await.expect("stored");
+
+    let entries = tail.read().await.expect("reads");
+    assert_eq!((entries.len(), entries[0].id), (1, id));
+    assert_eq!(entries[0].decode::<Vec<u32>>(&Json).expect("the value"), [1, 2, 3]);
+    let health = StreamHealth::read(&redis, &key()).await.expect("reads").expect("is there");
+    assert_eq!((health.length, health.last.map(|entry| entry.id)), (1, Some(id)));
+}
+
+#[tokio::test]
+async fn a_tail_reads_everything_from_its_start_in_order_and_nothing_before() {
+    let server = RedisServer::start();
+    let redis = redis(&server);
+    let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));
+    producer.send(&0, &Json).await.expect("stored");
+    let mut tail = tail(&redis).await;
+
+    let mut sent: Vec<EntryId> = futures_util::future::join_all((1..500).map(|n| {
+        let producer = &producer;
+        async move { producer.send(&n, &Json).await.expect("stored") }
+    }))
+    .await;
+
+    // They were queued in no particular order.
+    sent.sort_unstable();
+    let mut seen = Vec::new();
+    eventually_async("everything is read", async || {
+        seen.extend(tail.read().await.expect("reads").iter().map(|entry| entry.id));
+        seen.len() == sent.len()
+    })
+    .await;
+    assert!(seen == sent, "{} entries, but not those that were sent in their order", seen.len());
+}
