@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let settings: Settings = config::read();
     telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    process::log_panics();
     process::exit_code(serve(settings))
 }
 

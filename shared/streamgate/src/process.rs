@@ -17,6 +17,15 @@ pub fn runtime(threads: usize) -> std::io::Result<Runtime> {
     }
 }
 
+/// Panics go to the log like everything else, instead of breaking into its lines.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, message, "a panic");
+    }));
+}
+
 /// 0, or 1 with the error in the log.
 pub fn exit_code<E: Display>(result: Result<(), E>) -> ExitCode {
     match result {

@@ -15,7 +15,7 @@ pub use correlation_id::CorrelationId;
 pub use deadline::Deadline;
 pub use problem::{FieldError, PROBLEM_JSON, Problem};
 pub use reply::Reply;
-pub use request::Request;
+pub use request::{Request, is_media_type};
 pub use trace_context::TraceContext;
 
 /// Why an entry could not be read as a request or a reply.

@@ -28,6 +28,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// True if HTTP can answer with `status`: 200 to 599.
+    pub fn is_final_status(status: u16) -> bool {
+        (200..=599).contains(&status)
+    }
+
     /// An error reply with a problem body.
     pub fn problem(id: CorrelationId, status: u16, detail: impl Into<String>) -> Self {
         Self {
@@ -66,7 +71,7 @@ impl Reply {
             status: std::str::from_utf8(status)
                 .ok()
                 .and_then(|text| text.parse().ok())
-                .filter(|status| (200..=599).contains(status))
+                .filter(|status| Self::is_final_status(*status))
                 .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
             content_type: content_type_of(fields)?,
             body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),

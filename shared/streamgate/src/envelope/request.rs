@@ -71,12 +71,16 @@ pub(super) fn content_type_of(fields: &Fields) -> Result<Cow<'static, str>, Enve
     let Some(value) = fields.get("content_type") else {
         return Ok(Cow::Borrowed(JSON));
     };
-    let visible = !value.is_empty() && value.len() <= 255 && value.iter().all(|b| (0x20..0x7f).contains(b));
     match std::str::from_utf8(value) {
         Ok(JSON) => Ok(Cow::Borrowed(JSON)),
-        Ok(text) if visible => Ok(Cow::Owned(text.to_owned())),
+        Ok(text) if is_media_type(value) => Ok(Cow::Owned(text.to_owned())),
         _ => Err(EnvelopeError::Invalid { field: "content_type", rule: "1 to 255 visible ASCII characters" }),
     }
+}
+
+/// True if `text` can stand in a `content-type` header: 1 to 255 visible ASCII characters.
+pub fn is_media_type(text: &[u8]) -> bool {
+    (1..=255).contains(&text.len()) && text.iter().all(|b| (0x20..0x7f).contains(b))
 }
 
 fn text<'a>(fields: &'a Fields, field: &'static str) -> Result<&'a str, EnvelopeError> {

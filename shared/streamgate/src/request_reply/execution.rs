@@ -151,6 +151,11 @@ impl<H: Handler> Execution<H> {
         slot: Slot,
     ) -> Option<Settlement> {
         let (reply, disposition) = match outcome {
+            Outcome::Answered(response) if !response.is_sendable() => {
+                tracing::error!(id = %origin.id, status = response.status, "the handler's answer is no HTTP answer");
+                let detail = "the work gave an answer that cannot be sent";
+                (Some(self.problem(origin, &delivery, 502, detail)), Disposition::Acknowledge)
+            }
             Outcome::Answered(response) => {
                 self.usual_work.learn(spent);
                 (Some(self.outgoing(origin, &delivery, response, spent)), Disposition::Acknowledge)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::envelope::{CorrelationId, PROBLEM_JSON, Problem, Request};
+use crate::envelope::{CorrelationId, PROBLEM_JSON, Problem, Reply, Request, is_media_type};
 
 /// One delivery of a request, as a [`Handler`] gets it.
 #[derive(Debug, Clone)]
@@ -42,6 +42,13 @@ impl Response {
             content_type: Cow::Borrowed(PROBLEM_JSON),
             body: Problem::new(status, detail).for_request(id).to_body(),
         }
+    }
+}
+
+impl Response {
+    /// True if a gateway can pass it on: a final status, and a media type that fits a header.
+    pub(super) fn is_sendable(&self) -> bool {
+        Reply::is_final_status(self.status) && is_media_type(self.content_type.as_bytes())
     }
 }
 

@@ -251,7 +251,12 @@ impl Settler {
                 }
                 Ok(None) => tracing::info!(entry = %id, "entry is another consumer's now; left to it"),
                 Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,
-                Err(error) => return Err(error),
+                Err(error) if error.is_transient() => return Err(error),
+                // Waiting for it here would hold up everybody else's replies.
+                Err(error) => tracing::error!(
+                    entry = %id, %error, reason,
+                    "entry cannot be moved to the dead letters; it stays pending and is tried again later"
+                ),
             }
             self.burying.pop();
         }

@@ -11,7 +11,8 @@ use crate::fields::Fields;
 /// Where entries go that nobody can process: a bounded stream beside the original one.
 ///
 /// A dead letter has the fields `dlq_reason`, `dlq_attempts`, `dlq_origin_id`, `dlq_group`,
-/// `dlq_consumer` and then the original fields as they were; its id says when.
+/// `dlq_consumer` and then the original fields as they were (the first 1,000; `dlq_fields_left_out`
+/// counts the others); its id says when.
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     redis: Redis,
@@ -38,11 +39,16 @@ pub struct DeadLetter {
     pub fields: Fields,
 }
 
+/// Original fields kept of one entry: Lua passes a few thousand values at most, and a request has six.
+const MOST_FIELDS: usize = 1_000;
+
 const REASON: &str = "dlq_reason";
 const ATTEMPTS: &str = "dlq_attempts";
 const ORIGIN_ID: &str = "dlq_origin_id";
 const GROUP: &str = "dlq_group";
 const CONSUMER: &str = "dlq_consumer";
+/// How many fields were too many to keep.
+const LEFT_OUT: &str = "dlq_fields_left_out";
 const OWN_FIELDS: [&str; 5] = [REASON, ATTEMPTS, ORIGIN_ID, GROUP, CONSUMER];
 
 impl DeadLetterQueue {
@@ -77,7 +83,12 @@ impl DeadLetterQueue {
         for (name, value) in OWN_FIELDS.iter().zip(own) {
             args.extend([name.as_bytes(), value.as_bytes()]);
         }
-        for (name, value) in delivery.entry.fields.iter() {
+        let fields = &delivery.entry.fields;
+        let left_out = fields.len().saturating_sub(MOST_FIELDS).to_string();
+        if fields.len() > MOST_FIELDS {
+            args.extend([LEFT_OUT.as_bytes(), left_out.as_bytes()]);
+        }
+        for (name, value) in fields.iter().take(MOST_FIELDS) {
             args.extend([&name[..], &value[..]]);
         }
         let buried = self.script.run(&self.redis, &[self.stream.as_str(), self.key.as_str()], &args).await?;

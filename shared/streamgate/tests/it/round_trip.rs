@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use streamgate::request_reply::RequestErrorKind;
+use streamgate::request_reply::{Handler, RequestErrorKind, Response, Work};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, settled};
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, owner_of, settled};
 
 #[tokio::test]
 async fn a_request_comes_back_with_its_own_body() {
@@ -163,4 +163,67 @@ async fn garbage_on_the_stream_stops_nobody_and_lands_in_the_dead_letters_with_a
     assert_eq!(letters.len(), garbage.len());
     let keys: Vec<String> = server.command(&["KEYS", "somebody*"]);
     assert!(keys.is_empty(), "no text from an entry becomes a key");
+}
+
+#[tokio::test]
+async fn an_entry_with_thousands_of_fields_is_a_dead_letter_like_others() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let mut huge = redis::cmd("XADD");
+    huge.arg(REQUESTS).arg("*");
+    for n in 0..20_000 {
+        huge.arg(format!("field-{n}")).arg("x");
+    }
+    let _: String = server.run(&huge);
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    assert_eq!(asker.ask("still here").await.expect("an answer").reply.status, 200);
+    settled(&server).await;
+    let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
+    let fields = &letters[0].1;
+    assert_eq!(fields.len(), 2 * (5 + 1 + 1_000));
+    assert_eq!(fields[10..12], ["dlq_fields_left_out", "19000"]);
+}
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_kept_hold_up_nobody() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
+    let garbage: String = server.command(&["XADD", REQUESTS, "*", "x", "y"]);
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    for n in 0..50 {
+        assert_eq!(asker.ask(n.to_string()).await.expect("an answer").reply.status, 200);
+    }
+    assert_eq!(owner_of(&server, &garbage), "w1", "not lost either");
+    let _: u64 = server.command(&["DEL", "{requests}:dlq"]);
+
+    eventually_async("it is kept after all", async || {
+        server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
+    })
+    .await;
+}
+
+struct Nonsense;
+
+impl Handler for Nonsense {
+    async fn handle(&self, work: Work) -> Response {
+        match &work.request.body[..] {
+            b"status" => Response { status: 99, ..Response::json("{}") },
+            _ => Response { content_type: "text/plain\r\nx: y".into(), ..Response::json("{}") },
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_http_could_not_send_is_a_502() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Nonsense).await;
+
+    for body in ["status", "type"] {
+        assert_eq!(asker.ask(body).await.expect("an answer").reply.status, 502, "{body}");
+    }
 }
