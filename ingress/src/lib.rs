@@ -87,7 +87,7 @@ pub async fn run(
             .map_err(RunError::Admin)?;
 
     let timeout = settings.streams.request_timeout.0;
-    let gateway = Gateway { requester, redis, readiness, body: settings.body(), timeout };
+    let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };
     let router = router::router(Arc::new(gateway), HttpMetrics::declare(recorder));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();
@@ -98,6 +98,7 @@ pub async fn run(
     tokio::select! {
         () = shutdown.cancelled() => {}
         ended = &mut serving => return Err(RunError::Server(ended.err())),
+        () = requester.ended() => return Err(RunError::RequesterEnded),
         () = admin.ended() => return Err(RunError::AdminEnded),
     }
     accepting.set(false);
@@ -131,6 +132,9 @@ pub enum RunError {
     /// The public server ended by itself.
     #[error("the server ended by itself")]
     Server(#[source] Option<JoinError>),
+    /// A part of the requester ended by itself: a defect; nobody would be answered any more.
+    #[error("the requester ended by itself")]
+    RequesterEnded,
     /// The admin thread ended by itself.
     #[error("the admin thread ended by itself")]
     AdminEnded,

@@ -24,10 +24,11 @@ use std::sync::Arc;
 
 use streamgate::connection::Redis;
 use streamgate::http::admin::AdminThread;
-use streamgate::request_reply::Responder;
+use streamgate::request_reply::{PartEnded, Responder};
 use streamgate::stream::Trimmer;
 use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ProviderName, Settings};
@@ -45,6 +46,9 @@ pub enum RunError {
     /// The operations thread could not be started.
     #[error("the operations thread cannot start: {0}")]
     Operations(#[source] io::Error),
+    /// A part of the worker ended that should not have.
+    #[error(transparent)]
+    Part(#[from] PartEnded),
     /// Something ended that should not have.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
@@ -107,13 +111,14 @@ pub async fn run(
         redis,
         group,
     };
-    tokio::spawn(housekeeping.run(stop.clone()));
+    let mut keeping_house = tokio::spawn(housekeeping.run(stop.clone()));
     let mut responding = tokio::spawn(responder.run(reading, stop.clone(), settings.process.drain()));
     working.set(true);
 
     tokio::select! {
         () = shutdown.cancelled() => {}
-        _ = &mut responding => return Err(RunError::Ended("worker")),
+        ended = &mut responding => return Err(worker_ended(ended)),
+        _ = &mut keeping_house => return Err(RunError::Ended("housekeeping")),
         () = admin.ended() => return Err(RunError::Ended("operations thread")),
     }
     working.set(false);
@@ -121,8 +126,19 @@ pub async fn run(
     stop.cancel();
     let drained = responding.await;
     admin.stop().await;
+    if !matches!(drained, Ok(Ok(()))) {
+        return Err(worker_ended(drained));
+    }
     tracing::info!("stopped");
-    drained.map_err(|_| RunError::Ended("worker"))
+    Ok(())
+}
+
+/// Which part of the worker ended, if it could still say so.
+fn worker_ended(ended: Result<Result<(), PartEnded>, JoinError>) -> RunError {
+    match ended {
+        Ok(Err(part)) => RunError::Part(part),
+        Ok(Ok(())) | Err(_) => RunError::Ended("worker"),
+    }
 }
 
 fn provider(settings: &Settings, redis: &Redis, metrics: UpstreamMetrics) -> Result<Provider, RunError> {

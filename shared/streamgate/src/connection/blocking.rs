@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 
-use super::error::{Error, checked};
+use super::error::{Error, ErrorKind, checked};
 use super::{Outage, Redis};
 
 /// A socket of its own for commands that block: one per reader, never one per request, because
@@ -49,13 +49,17 @@ impl BlockingConnection {
     /// Sends one command, which may block.
     ///
     /// # Errors
-    /// The connection's or the server's; what the command did is then unknown, and the socket is
-    /// replaced. Pause as [`BlockingConnection::failed`] says before the next call.
+    /// The connection's or the server's. Unless the server refused the command itself, what it did is
+    /// unknown and the socket is replaced. Pause as [`BlockingConnection::failed`] says before the next call.
     pub async fn run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
         let result = self.try_run(cmd).await;
         match &result {
             Ok(_) => self.outage.healed(),
-            Err(_) => self.disconnect(),
+            // The node or the socket may be to blame: find out with another one.
+            Err(error) if error.is_about_the_connection() || error.kind() == ErrorKind::Unblocked => {
+                self.disconnect();
+            }
+            Err(_) => {}
         }
         result
     }

@@ -4,13 +4,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
+use super::RedisUrl;
 use super::error::{Error, ErrorKind, checked};
-use super::{RedisUrl, heartbeat};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
-use crate::telemetry::Latch;
 use crate::telemetry::metrics::ConnectionMetrics;
 
 /// A pool for rare, exclusive work: health, statistics, dead-letter administration.
@@ -61,18 +60,13 @@ struct Connecting {
 }
 
 impl Redis {
-    /// Prepares the handle and starts its heartbeat, which connects in the background and goes on
-    /// until the last clone is dropped. `reachable` is set while the server answers.
-    ///
-    /// # Errors
-    /// The URL cannot be used.
-    pub fn open(
+    /// The handle without its heartbeat, which ends when `alive` goes.
+    pub(super) fn new(
         settings: RedisSettings,
         metrics: ConnectionMetrics,
-        reachable: Latch,
+        alive: DropGuard,
     ) -> Result<Self, Error> {
         let info = tuned(settings.url.info());
-        let stop = CancellationToken::new();
         let shared = Shared {
             client: Client::open(info.clone())?,
             circuit: CircuitBreaker::new(BreakerSettings::default()),
@@ -87,11 +81,9 @@ impl Redis {
                 backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
                 refused: None,
             }),
-            _heartbeat: stop.clone().drop_guard(),
+            _heartbeat: alive,
         };
-        let redis = Self(Arc::new(shared));
-        heartbeat::spawn(&redis, reachable, stop);
-        Ok(redis)
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Sends a pipeline and returns one value per command, in order; a command that failed has

@@ -7,25 +7,45 @@ use redis::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Outage, Redis};
+use super::command::{Redis, RedisSettings};
+use super::{Error, Outage};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Latch;
+use crate::telemetry::metrics::ConnectionMetrics;
 
 /// How often the server is asked while it answers.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A measurement of the clock over a slower round trip than this could be off by as much, so it
-/// is not taken once there is a better one.
-const SLOW_ROUND_TRIP: Duration = Duration::from_millis(20);
+/// A sample of the clock is off by up to half its round trip, so one over an unusually slow round
+/// trip is left out, but not for longer than this: clocks drift and are set.
+const OLDEST_SAMPLE: Duration = Duration::from_secs(10);
 
-pub(super) fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
+impl Redis {
+    /// Prepares the handle and starts its heartbeat, which connects in the background and goes on
+    /// until the last clone is dropped. `reachable` is set while the server answers.
+    ///
+    /// # Errors
+    /// The URL cannot be used.
+    pub fn open(
+        settings: RedisSettings,
+        metrics: ConnectionMetrics,
+        reachable: Latch,
+    ) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let redis = Self::new(settings, metrics, stop.clone().drop_guard())?;
+        spawn(&redis, reachable, stop);
+        Ok(redis)
+    }
+}
+
+fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     let upgrade = redis.downgrade();
     tokio::spawn(async move {
         let mut outage = Outage::new("redis");
-        let mut measured = false;
+        let mut sample = None;
         loop {
             let Some(redis) = upgrade() else { return };
-            let pause = match beat(&redis, &mut measured).await {
+            let pause = match beat(&redis, &mut sample).await {
                 Ok(round_trip) => {
                     outage.healed();
                     redis.set_round_trip(Some(round_trip));
@@ -48,13 +68,18 @@ pub(super) fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     });
 }
 
-async fn beat(redis: &Redis, measured: &mut bool) -> Result<Duration, Error> {
+/// When the sample in force was taken, and the best round trip lately.
+type Sample = Option<(Instant, Duration)>;
+
+async fn beat(redis: &Redis, sample: &mut Sample) -> Result<Duration, Error> {
     let (sent, sent_ms) = (Instant::now(), SystemClock.now_ms());
     let answer = redis.command(&redis::cmd("TIME")).await?;
     let round_trip = sent.elapsed();
     let server_ms = server_time_ms(&answer).ok_or_else(|| Error::unexpected("TIME", &answer))?;
-    if !*measured || round_trip < SLOW_ROUND_TRIP {
-        *measured = true;
+    let usual = sample.is_some_and(|(_, best)| round_trip <= best * 2);
+    if usual || sample.is_none_or(|(at, _)| at.elapsed() > OLDEST_SAMPLE) {
+        let best = sample.filter(|_| usual).map_or(round_trip, |(_, best)| best.min(round_trip));
+        *sample = Some((sent, best));
         redis.clock().record(server_ms, sent_ms + round_trip.as_millis() as u64 / 2);
     }
     Ok(round_trip)

@@ -29,7 +29,7 @@ pub(super) struct Execution<H> {
     pub(super) limit: ConcurrencyLimit,
     pub(super) settled: mpsc::UnboundedSender<Settlement>,
     /// Held shared by ordinary work, alone by an entry that may be what kills workers.
-    pub(super) isolation: RwLock<()>,
+    pub(super) isolation: Arc<RwLock<()>>,
     /// Cancelled when a stopping worker has waited long enough.
     pub(super) abandon: CancellationToken,
     pub(super) usual_work: UsualWork,
@@ -67,9 +67,10 @@ impl<H: Handler> Execution<H> {
     /// `None` when the lease was lost: the entry is another worker's to settle.
     async fn work(&self, delivery: Delivery, slot: Slot) -> Option<Settlement> {
         let fallback = delivery.entry.id.ms.saturating_add(self.settings.request_timeout.as_millis() as u64);
-        let request = match Request::decode(&delivery.entry.fields, Deadline::at(fallback)) {
+        let fallback = Deadline::at(fallback);
+        let request = match Request::decode(&delivery.entry.fields, fallback) {
             Ok(request) => request,
-            Err(error) => return Some(self.undecodable(delivery, slot, &error.to_string())),
+            Err(error) => return Some(self.undecodable(delivery, slot, fallback, &error.to_string())),
         };
         if !self.settings.reply_stream.is_or_has_lane(&request.reply_to) {
             let reason = format!("reply_to is not {} or one of its lanes", self.settings.reply_stream);
@@ -79,12 +80,14 @@ impl<H: Handler> Execution<H> {
             Origin { id: request.id, lane: Arc::clone(&request.reply_to), deadline: request.deadline };
         if delivery.attempt > self.settings.max_deliveries {
             let reason = format!("given up after {} deliveries", delivery.attempt - 1);
-            let reply = self.problem(&origin, &delivery, 502, "the work was tried too often without success");
-            return Some(dead_letter(delivery, slot, Some(reply), reason));
+            let reply =
+                self.problem_in_time(&origin, &delivery, "the work was tried too often without success");
+            return Some(dead_letter(delivery, slot, reply, reason));
         }
         if delivery.attempt >= SUSPECT_FROM {
-            let _alone = self.isolation.write().await;
-            self.execute(request, origin, delivery, slot).await
+            let alone = Arc::clone(&self.isolation).write_owned().await;
+            let settlement = self.execute(request, origin, delivery, slot).await;
+            settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })
         } else {
             let _together = self.isolation.read().await;
             self.execute(request, origin, delivery, slot).await
@@ -113,6 +116,7 @@ impl<H: Handler> Execution<H> {
             return Some(Settlement {
                 delivery,
                 _slot: slot,
+                _alone: None,
                 reply: Some(reply),
                 disposition: Disposition::Acknowledge,
             });
@@ -184,26 +188,31 @@ impl<H: Handler> Execution<H> {
             }
             Outcome::Abandoned => (None, Disposition::HandBack),
         };
-        Some(Settlement { delivery, _slot: slot, reply, disposition })
+        Some(Settlement { delivery, _slot: slot, _alone: None, reply, disposition })
     }
 
     /// Nobody waits any more: acknowledged without a word to anybody.
     fn expired(&self, delivery: Delivery, slot: Slot) -> Settlement {
         self.metrics.expired.increment(1);
-        Settlement { delivery, _slot: slot, reply: None, disposition: Disposition::Acknowledge }
+        Settlement { delivery, _slot: slot, _alone: None, reply: None, disposition: Disposition::Acknowledge }
     }
 
     /// If it at least says who asked, they are told.
-    fn undecodable(&self, delivery: Delivery, slot: Slot, error: &str) -> Settlement {
+    fn undecodable(&self, delivery: Delivery, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
         let fields = &delivery.entry.fields;
         let id = fields.get("id").and_then(|id| CorrelationId::from_bytes(id));
         let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
-        let reply = id.zip(lane).map(|(id, lane)| {
-            let deadline = Deadline::after(self.settings.request_timeout, &*self.clock);
+        let reply = id.zip(lane).and_then(|(id, lane)| {
             let origin = Origin { id, lane: lane.into(), deadline };
-            self.problem(&origin, &delivery, 502, &format!("the request could not be read: {error}"))
+            self.problem_in_time(&origin, &delivery, &format!("the request could not be read: {error}"))
         });
         dead_letter(delivery, slot, reply, format!("undecodable: {error}"))
+    }
+
+    /// A 502 for an entry that is given up, unless nobody waits any more: giving up may take more
+    /// than one try.
+    fn problem_in_time(&self, origin: &Origin, delivery: &Delivery, detail: &str) -> Option<Outgoing> {
+        (!origin.deadline.has_passed(&*self.clock)).then(|| self.problem(origin, delivery, 502, detail))
     }
 
     fn problem(&self, origin: &Origin, delivery: &Delivery, status: u16, detail: &str) -> Outgoing {
@@ -235,7 +244,7 @@ struct Origin {
 }
 
 fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
-    Settlement { delivery, _slot: slot, reply, disposition: Disposition::DeadLetter(reason) }
+    Settlement { delivery, _slot: slot, _alone: None, reply, disposition: Disposition::DeadLetter(reason) }
 }
 
 /// How long the work usually takes: an exponentially weighted mean of the last dozen or so.

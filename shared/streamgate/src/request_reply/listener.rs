@@ -1,5 +1,8 @@
 //! The one reader of a reply lane: completes whoever waits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 
 use super::pending::{Completion, PendingReplies, Received};
@@ -15,11 +18,14 @@ pub(super) struct ReplyListener {
     /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
     pub(super) own_lane: bool,
     pub(super) listening: Latch,
+    /// Set for good once the end of the lane is known.
+    pub(super) listens: Arc<AtomicBool>,
 }
 
 impl ReplyListener {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.tail.start(&stop).await;
+        self.listens.store(true, Ordering::Release);
         self.listening.set(true);
         loop {
             let read = tokio::select! {

@@ -22,6 +22,7 @@
 //! }
 //! ```
 
+mod error;
 mod execution;
 mod handler;
 mod lane;
@@ -32,8 +33,9 @@ mod responder;
 mod settings;
 mod settle;
 
+pub use error::{RequestError, RequestErrorKind};
 pub use handler::{Handler, Response, Work};
 pub use pending::{Arrival, Completion, PendingGuard, PendingReplies, Received};
-pub use requester::{Answer, Call, RequestError, RequestErrorKind, Requester, RequesterSettings, Timing};
-pub use responder::Responder;
+pub use requester::{Answer, Call, Requester, RequesterSettings, Timing};
+pub use responder::{PartEnded, Responder};
 pub use settings::ResponderSettings;

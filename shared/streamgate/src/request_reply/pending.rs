@@ -6,7 +6,7 @@ use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::RequestErrorKind;
+use super::error::RequestErrorKind;
 use crate::envelope::{CorrelationId, Reply};
 
 /// A reply as it came off the lane.

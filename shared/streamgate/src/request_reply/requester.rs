@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::error::{RequestError, RequestErrorKind};
 use super::lane;
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
@@ -54,34 +56,6 @@ pub struct Timing {
     pub reply: Duration,
 }
 
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}")]
-pub struct RequestError {
-    /// What kind of failure.
-    pub kind: RequestErrorKind,
-    /// When it makes sense to try again, where that is known.
-    pub retry_after: Option<Duration>,
-}
-
-/// The kinds of [`RequestError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RequestErrorKind {
-    /// As many callers wait as may; nothing was sent.
-    #[error("too many requests are waiting")]
-    Overloaded,
-    /// Redis cannot be reached or refuses to store the request. If it was reached before, the
-    /// request may be stored all the same.
-    #[error("the queue is unavailable")]
-    Unavailable,
-    /// Nobody answered in time; the work may have been done all the same.
-    #[error("the deadline passed")]
-    DeadlinePassed,
-    /// This process is stopping; nothing was sent.
-    #[error("the gateway is shutting down")]
-    Draining,
-}
-
 /// Settings of a [`Requester`].
 #[derive(Debug, Clone)]
 pub struct RequesterSettings {
@@ -108,7 +82,12 @@ struct Inner {
     pending: PendingReplies,
     writer: BatchWriter<Submission>,
     metrics: RequesterMetrics,
+    /// Set once the reply listener knows where its lane ends: what is sent before could be answered
+    /// behind its back.
+    listens: Arc<AtomicBool>,
     stop: CancellationToken,
+    /// Cancelled when a part ends.
+    ended: CancellationToken,
 }
 
 /// How long the reply listener blocks before it checks its node and its stream.
@@ -139,19 +118,21 @@ impl Requester {
             None => settings.reply_stream.clone(),
         };
         let pending = PendingReplies::default();
+        let (listens, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
         let listener = ReplyListener {
             tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
             pending: pending.clone(),
             metrics: metrics.clone(),
             own_lane: settings.replica.is_some(),
             listening,
+            listens: Arc::clone(&listens),
         };
-        tokio::spawn(listener.run(stop.clone()));
-        tokio::spawn(lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, stop.clone()));
-        tokio::spawn(sweep(pending.clone(), metrics.clone(), stop.clone()));
+        vital(&ended, listener.run(stop.clone()));
+        vital(&ended, lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, stop.clone()));
+        vital(&ended, sweep(pending.clone(), metrics.clone(), stop.clone()));
         let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight);
         let lane = lane.as_str().into();
-        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, stop })))
+        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, listens, stop, ended })))
     }
 
     /// Sends one request and waits for its reply, at most `call.timeout`.
@@ -189,6 +170,12 @@ impl Requester {
         }
     }
 
+    /// Returns once a part of it has ended: after `stop`, or by a defect, and then nobody is answered
+    /// any more.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
+    }
+
     /// How many callers wait.
     pub fn pending(&self) -> usize {
         self.0.pending.len()
@@ -200,7 +187,8 @@ impl Requester {
         if inner.stop.is_cancelled() {
             return Err(refusal(RequestErrorKind::Draining));
         }
-        if inner.redis.circuit().state() != BreakerState::Closed {
+        let listens = inner.listens.load(Ordering::Acquire);
+        if !listens || inner.redis.circuit().state() != BreakerState::Closed {
             return Err(refusal(RequestErrorKind::Unavailable));
         }
         if inner.pending.len() >= inner.settings.max_in_flight {
@@ -221,6 +209,15 @@ impl Requester {
         metrics.reply.record(reply.as_secs_f64());
         Timing { queue, work, reply }
     }
+}
+
+/// Spawns a part that must not end before the requester is stopped.
+fn vital(ended: &CancellationToken, part: impl Future<Output = ()> + Send + 'static) {
+    let alarm = ended.clone().drop_guard();
+    tokio::spawn(async move {
+        let _alarm = alarm;
+        part.await;
+    });
 }
 
 fn refusal(kind: RequestErrorKind) -> RequestError {

@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::execution::{Execution, UsualWork};
 use super::handler::Handler;
 use super::lane;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
-use crate::connection::{Outage, Redis};
+use crate::connection::{Error, Outage, Redis, Waker};
 use crate::resilience::ConcurrencyLimit;
 use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
 use crate::telemetry::Latch;
@@ -45,16 +45,20 @@ impl<H: Handler> Responder<H> {
 
     /// Works until `stop`, then finishes what it holds within `grace` and hands back the rest.
     /// `reading` is set while the stream is being read.
-    pub async fn run(self, reading: Latch, stop: CancellationToken, grace: Duration) {
+    ///
+    /// # Errors
+    /// A part of the worker ended although nobody asked it to: a defect. What it held is claimed by
+    /// others.
+    pub async fn run(
+        self,
+        reading: Latch,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Result<(), PartEnded> {
         let leases = Leases::new(self.group.clone());
         let limit = ConcurrencyLimit::new(self.settings.concurrency);
         let (settled, queue) = mpsc::unbounded_channel();
         let lane_ttl = lane::ttl(self.settings.request_timeout);
-        let settler = tokio::spawn(Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue).run());
-        let drained = CancellationToken::new();
-        let _keep = drained.clone().drop_guard();
-        tokio::spawn(leases.clone().keep(drained.clone()));
-        tokio::spawn(gauge(limit.clone(), self.metrics.clone(), drained.clone()));
         let execution = Arc::new(Execution {
             handler: self.handler,
             settings: self.settings,
@@ -62,59 +66,74 @@ impl<H: Handler> Responder<H> {
             clock: Arc::clone(self.redis.clock()),
             limit: limit.clone(),
             settled,
-            isolation: RwLock::new(()),
+            isolation: Arc::new(RwLock::new(())),
             abandon: CancellationToken::new(),
             usual_work: UsualWork::default(),
         });
-        let claims = tokio::spawn(claim(
-            Claimer::new(self.group.clone(), leases.clone()),
-            Arc::clone(&execution),
-            self.group.settings().claim_min_idle,
-            stop.clone(),
-        ));
-        let consumer = Consumer::new(self.group.clone(), leases);
-        read(consumer, &execution, reading, &stop).await;
-        // Both have stopped taking new entries before anything is counted.
-        let _ = claims.await;
+        let mut consumer = Consumer::new(self.group.clone(), leases.clone());
+        consumer.join(&stop).await;
+
+        let settler = Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue);
+        let mut settler = tokio::spawn(settler.run());
+        let drained = CancellationToken::new();
+        let _drained = drained.clone().drop_guard();
+        let mut keeper = tokio::spawn(leases.clone().keep(drained.clone()));
+        tokio::spawn(gauge(limit, execution.metrics.clone(), drained));
+        let claimer = Claimer::new(self.group.clone(), leases);
+        tokio::select! {
+            () = take(consumer, claimer, &execution, reading, &stop) => {}
+            _ = &mut settler => return Err(PartEnded("settler")),
+            _ = &mut keeper => return Err(PartEnded("keeper of leases")),
+        }
         drain(&execution, grace).await;
         drop(execution);
         if tokio::time::timeout(HAND_BACK_TIME, settler).await.is_err() {
             tracing::warn!("Redis did not confirm everything in time; what is left is claimed by others");
         }
+        Ok(())
     }
 }
 
-/// Reads as many entries as there are free slots, and starts each.
-async fn read<H: Handler>(
+/// A part that must not end did.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} ended by itself")]
+pub struct PartEnded(pub(super) &'static str);
+
+/// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
+/// idle, else what is new. One loop does both, so that they never fill the same slot.
+async fn take<H: Handler>(
     mut consumer: Consumer,
+    mut claimer: Claimer,
     execution: &Arc<Execution<H>>,
     reading: Latch,
     stop: &CancellationToken,
 ) {
-    let done = CancellationToken::new();
-    let _done = done.clone().drop_guard();
-    let waker = consumer.waker();
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        stopping.cancelled().await;
-        while !done.is_cancelled() {
-            waker.wake().await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    consumer.join(stop).await;
+    let _awake = wake_on(stop, consumer.waker());
+    let mut claims = Claims::new(execution.settings.group.claim_min_idle);
     while !stop.is_cancelled() {
         let free = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            free = execution.limit.wait_for_free() => free,
+            free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
         };
-        match consumer.read(free.min(LARGEST_READ)).await {
+        if claims.are_due() {
+            match claimer.claim(free).await {
+                Ok(deliveries) => {
+                    reading.set(true);
+                    claims.made(claimer.has_seen_all());
+                    deliveries.into_iter().for_each(|delivery| execution.start(delivery));
+                }
+                Err(error) => claims.failed(&error),
+            }
+        }
+        let free = execution.limit.free().min(LARGEST_READ);
+        if free == 0 {
+            continue;
+        }
+        match consumer.read(free, claims.until_next()).await {
             Ok(deliveries) => {
                 reading.set(true);
-                for delivery in deliveries {
-                    execution.start(delivery);
-                }
+                deliveries.into_iter().for_each(|delivery| execution.start(delivery));
             }
             Err(error) => {
                 reading.set(false);
@@ -128,39 +147,60 @@ async fn read<H: Handler>(
     }
 }
 
-/// Takes over what others let idle, twice per lease, as far as there are free slots.
-async fn claim<H: Handler>(
-    mut claimer: Claimer,
-    execution: Arc<Execution<H>>,
-    claim_min_idle: Duration,
-    stop: CancellationToken,
-) {
-    let mut outage = Outage::new("claimer");
-    loop {
-        // Jittered, so that workers do not all ask at once.
-        let pause = claim_min_idle.mul_f64(rand::random_range(0.35..0.5));
+/// Ends a blocked read once `stop` is cancelled, again and again until the reader is gone: it may be
+/// just about to block.
+fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
+    let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
+    let guard = reader_gone.clone().drop_guard();
+    tokio::spawn(async move {
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = reader_gone.cancelled() => return,
+            () = stop.cancelled() => {}
         }
-        while let free @ 1.. = execution.limit.free().min(LARGEST_READ) {
-            match claimer.claim(free).await {
-                Ok(deliveries) => {
-                    outage.healed();
-                    let came = deliveries.len();
-                    for delivery in deliveries {
-                        execution.start(delivery);
-                    }
-                    if came < free {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    outage.failed(&error);
-                    break;
-                }
-            }
+        while !reader_gone.is_cancelled() {
+            waker.wake().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    });
+    guard
+}
+
+/// When to look for entries that others let idle.
+struct Claims {
+    claim_min_idle: Duration,
+    due: Instant,
+    outage: Outage,
+}
+
+impl Claims {
+    fn new(claim_min_idle: Duration) -> Self {
+        Self { claim_min_idle, due: Instant::now(), outage: Outage::new("claimer") }
+    }
+
+    fn are_due(&self) -> bool {
+        self.due <= Instant::now()
+    }
+
+    /// While pending entries are left to look at, the next look is due at once.
+    fn until_next(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    fn made(&mut self, seen_all: bool) {
+        self.outage.healed();
+        if seen_all {
+            self.pause();
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.outage.failed(error);
+        self.pause();
+    }
+
+    /// Twice per lease, jittered, so that workers do not all look at once.
+    fn pause(&mut self) {
+        self.due = Instant::now() + self.claim_min_idle.mul_f64(rand::random_range(0.35..0.5));
     }
 }
 

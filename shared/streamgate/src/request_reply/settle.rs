@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
 
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, Outage, checked};
@@ -19,6 +19,8 @@ pub(super) struct Settlement {
     /// Counts against the worker's concurrency until then: a Redis that refuses replies slows the
     /// reading down instead of filling the memory.
     pub(super) _slot: Slot,
+    /// Held by an entry that must be alone in its worker until it is settled.
+    pub(super) _alone: Option<OwnedRwLockWriteGuard<()>>,
     /// What the caller is told, and where; nothing for work nobody waits for.
     pub(super) reply: Option<Outgoing>,
     /// What becomes of the entry once the reply is stored.
@@ -47,6 +49,7 @@ pub(super) struct Settler {
     burying: Vec<Settlement>,
     handing_back: Vec<Settlement>,
     outage: Outage,
+    burial: Outage,
 }
 
 /// Replies in one pipeline; see `connection::BatchWriter`.
@@ -72,6 +75,7 @@ impl Settler {
             burying: Vec::new(),
             handing_back: Vec::new(),
             outage: Outage::new("settle"),
+            burial: Outage::new("dead letters"),
         }
     }
 
@@ -244,8 +248,9 @@ impl Settler {
                 continue;
             };
             let (id, attempt) = (settlement.delivery.entry.id, settlement.delivery.attempt);
-            match self.group.dead_letters().bury(&self.group, &settlement.delivery, reason).await {
+            match self.group.bury(&settlement.delivery.entry, attempt, reason).await {
                 Ok(Some(dead_letter)) => {
+                    self.burial.healed();
                     self.group.metrics().dead_letters.increment(1);
                     tracing::warn!(entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
                 }
@@ -253,10 +258,10 @@ impl Settler {
                 Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,
                 Err(error) if error.is_transient() => return Err(error),
                 // Waiting for it here would hold up everybody else's replies.
-                Err(error) => tracing::error!(
-                    entry = %id, %error, reason,
-                    "entry cannot be moved to the dead letters; it stays pending and is tried again later"
-                ),
+                // The entry stays pending and is tried again after its lease.
+                Err(error) => {
+                    self.burial.failed(&error);
+                }
             }
             self.burying.pop();
         }

@@ -20,6 +20,12 @@ impl Claimer {
         Self { group, leases, script, cursor: EntryId::MIN }
     }
 
+    /// True if the last claim came to the end of the pending entries, or there was none yet. One
+    /// call looks at ten times as many entries as it may claim.
+    pub fn has_seen_all(&self) -> bool {
+        self.cursor == EntryId::MIN
+    }
+
     /// Claims up to `most` idle entries. Each call goes on where the last one stopped.
     ///
     /// # Errors

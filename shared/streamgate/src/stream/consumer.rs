@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use redis::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,15 +47,16 @@ impl Consumer {
     }
 
     /// Reads up to `most` entries: this consumer's own pending ones first where that is due, else
-    /// new ones, waiting up to the group's blocking time. Empty when there were none.
+    /// new ones, waiting up to `patience` or the group's blocking time, whichever is shorter. Empty
+    /// when there were none.
     ///
     /// # Errors
     /// The connection's or the server's, after the group was recreated if that was the matter.
     /// Pause as [`Consumer::failed`] says before the next read.
-    pub async fn read(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+    pub async fn read(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
         let result = match &self.recovery {
             Some(_) => self.read_own(most).await,
-            None => self.read_new(most).await,
+            None => self.read_new(most, patience).await,
         };
         if let Err(error) = &result {
             if self.recovery.is_none() {
@@ -67,7 +70,7 @@ impl Consumer {
     }
 
     /// How long to pause after `error`; logged once per outage.
-    pub fn failed(&mut self, error: &Error) -> std::time::Duration {
+    pub fn failed(&mut self, error: &Error) -> Duration {
         self.connection.failed(error)
     }
 
@@ -83,10 +86,12 @@ impl Consumer {
         }
     }
 
-    async fn read_new(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+    async fn read_new(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
+        // BLOCK 0 would block for ever.
+        let block_ms = (patience.as_millis() as u64).clamp(1, self.connection.block_ms());
         let mut cmd = redis::cmd("XREADGROUP");
         cmd.arg("GROUP").arg(self.group.name()).arg(self.group.consumer());
-        cmd.arg("COUNT").arg(most).arg("BLOCK").arg(self.connection.block_ms());
+        cmd.arg("COUNT").arg(most).arg("BLOCK").arg(block_ms);
         cmd.arg("STREAMS").arg(self.group.stream()).arg(">");
         let sent = Instant::now();
         let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREADGROUP")?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::entry::Entry;
-use super::{ConsumerGroup, Delivery, EntryId, StreamKey};
+use super::{EntryId, StreamKey};
 use crate::connection::{Error, Redis, Script};
 use crate::fields::Fields;
 
@@ -64,26 +64,28 @@ impl DeadLetterQueue {
         &self.key
     }
 
-    /// Moves a delivery here and acknowledges it, in one step. `None` if another consumer has
+    /// Moves an entry here and acknowledges it, in one step. `None` if another consumer has
     /// claimed it meanwhile: it is that one's to settle.
     ///
     /// # Errors
     /// The connection's or the server's; the entry then stays pending.
-    pub async fn bury(
+    pub(super) async fn bury(
         &self,
-        group: &ConsumerGroup,
-        delivery: &Delivery,
+        group: &str,
+        consumer: &str,
+        entry: &Entry,
+        attempt: u32,
         reason: &str,
     ) -> Result<Option<EntryId>, Error> {
-        let id = delivery.entry.id.to_string();
-        let (attempts, keep) = (delivery.attempt.to_string(), self.keep.to_string());
+        let id = entry.id.to_string();
+        let (attempts, keep) = (attempt.to_string(), self.keep.to_string());
         let mut args: Vec<&[u8]> =
-            vec![group.name().as_bytes(), group.consumer().as_bytes(), id.as_bytes(), keep.as_bytes()];
-        let own = [reason, &attempts, &id, group.name(), group.consumer()];
+            vec![group.as_bytes(), consumer.as_bytes(), id.as_bytes(), keep.as_bytes()];
+        let own = [reason, &attempts, &id, group, consumer];
         for (name, value) in OWN_FIELDS.iter().zip(own) {
             args.extend([name.as_bytes(), value.as_bytes()]);
         }
-        let fields = &delivery.entry.fields;
+        let fields = &entry.fields;
         let left_out = fields.len().saturating_sub(MOST_FIELDS).to_string();
         if fields.len() > MOST_FIELDS {
             args.extend([LEFT_OUT.as_bytes(), left_out.as_bytes()]);

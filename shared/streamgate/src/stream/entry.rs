@@ -134,6 +134,13 @@ pub(crate) fn fields_from(value: Value) -> Option<Fields> {
     Some(fields)
 }
 
+/// A named field of a flat `[name, value, …]` answer or a map.
+pub(super) fn field<'a>(info: &'a Value, name: &str) -> Option<&'a Value> {
+    info.as_map_iter()?
+        .find(|(key, _)| matches!(key, Value::BulkString(key) if key == name.as_bytes()))
+        .map(|(_, v)| v)
+}
+
 pub(crate) fn bytes_from(value: Value) -> Option<Bytes> {
     match value {
         Value::BulkString(bytes) => Some(bytes.into()),

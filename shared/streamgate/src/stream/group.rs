@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::{DeadLetterQueue, EntryId, StreamKey};
+use super::{DeadLetterQueue, Entry, EntryId, StreamKey};
 use crate::connection::{Error, ErrorKind, Redis, Script};
 use crate::telemetry::metrics::ResponderMetrics;
 
@@ -146,6 +146,15 @@ impl ConsumerGroup {
         let args = [self.name().as_bytes(), idle.as_bytes()];
         let value = self.0.reap.run(self.redis(), &[self.stream()], &args).await?;
         Ok(redis::from_redis_value(value).unwrap_or_default())
+    }
+
+    /// Moves an entry to the dead letters and acknowledges it, in one step. `None` if another
+    /// consumer has claimed it meanwhile: it is that one's to settle.
+    ///
+    /// # Errors
+    /// The connection's or the server's; the entry then stays pending.
+    pub async fn bury(&self, entry: &Entry, attempt: u32, reason: &str) -> Result<Option<EntryId>, Error> {
+        self.0.dead_letters.bury(self.name(), self.consumer(), entry, attempt, reason).await
     }
 
     /// Where this group's unprocessable entries go.

@@ -2,8 +2,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::entry::Entry;
-use super::tail::field;
+use super::entry::{Entry, field};
 use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, Redis};

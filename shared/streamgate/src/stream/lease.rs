@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use redis::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::group::ids_from;
 use super::{ConsumerGroup, EntryId};
 use crate::clock::Clock;
-use crate::connection::{Error, Outage, Script};
+use crate::connection::{Error, ErrorKind, Outage, Script};
 
 /// What this consumer holds, and the renewal that keeps it.
 ///
@@ -81,11 +82,13 @@ impl Leases {
         Instant::now().checked_sub(Duration::from_millis(age)).map_or(sent, |written| written.max(sent))
     }
 
-    /// Renews every lease that has not been proven since half a renewal period ago. What Redis no
-    /// longer counts as ours is lost.
+    /// Renews every lease that has not been proven since half a renewal period ago. What Redis
+    /// counts as another's is lost. What is pending with nobody, because the group was made anew, is
+    /// neither: the work goes on, its reply is wanted all the same.
     ///
     /// # Errors
-    /// The connection's or the server's; leases then stay as they are and lapse by themselves.
+    /// The connection's or the server's; leases then stay as they are and lapse by themselves. A
+    /// group that is gone is made anew.
     pub async fn renew(&self) -> Result<(), Error> {
         let settings = self.0.group.settings();
         let due: Vec<(EntryId, Arc<State>)> = {
@@ -96,11 +99,14 @@ impl Leases {
         for chunk in due.chunks(RENEWAL_CHUNK) {
             let ids: Vec<EntryId> = chunk.iter().map(|(id, _)| *id).collect();
             let sent = Instant::now();
-            let owned = ids_from(self.0.group.on_ids(&self.0.renew, &[], &ids).await?);
+            let (owned, taken) = match self.0.group.on_ids(&self.0.renew, &[], &ids).await {
+                Err(error) if error.kind() == ErrorKind::NoGroup => return self.0.group.heal().await,
+                answer => owned_and_taken(answer?),
+            };
             for (id, state) in chunk {
                 if owned.contains(id) {
                     *state.proven.lock().unwrap_or_else(PoisonError::into_inner) = sent;
-                } else if self.0.is_held(*id, state) {
+                } else if taken.contains(id) && self.0.is_held(*id, state) {
                     self.0.group.metrics().lost_leases.increment(1);
                     state.lose();
                 }
@@ -122,20 +128,32 @@ impl Leases {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let mut result = self.renew().await;
-            if result.is_ok() && heartbeat_due <= Instant::now() {
-                result = self.0.group.heartbeat().await;
-                if result.is_ok() {
+            let renewed = self.renew().await;
+            let mut alive = Ok(());
+            if heartbeat_due <= Instant::now() {
+                alive = self.0.group.heartbeat().await;
+                if alive.is_ok() {
                     heartbeat_due = Instant::now() + settings.grace / 3;
                 }
             }
-            match result {
+            match renewed.and(alive) {
                 Ok(()) => outage.healed(),
                 Err(error) => {
                     outage.failed(&error);
                 }
             }
         }
+    }
+}
+
+/// Reads `[[id, …], [id, …]]`.
+fn owned_and_taken(answer: Value) -> (Vec<EntryId>, Vec<EntryId>) {
+    match answer {
+        Value::Array(mut parts) if parts.len() == 2 => {
+            let taken = parts.pop().map(ids_from).unwrap_or_default();
+            (parts.pop().map(ids_from).unwrap_or_default(), taken)
+        }
+        _ => Default::default(),
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::field;
 use super::{Entry, EntryId, StreamKey};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker};
 
@@ -110,11 +111,4 @@ impl TailReader {
 fn is_primary(role: &Value) -> bool {
     let Value::Array(parts) = role else { return false };
     matches!(parts.first(), Some(Value::BulkString(name)) if name == b"master")
-}
-
-/// A named field of a flat `[name, value, …]` answer or a map.
-pub(super) fn field<'a>(info: &'a Value, name: &str) -> Option<&'a Value> {
-    info.as_map_iter()?
-        .find(|(key, _)| matches!(key, Value::BulkString(key) if key == name.as_bytes()))
-        .map(|(_, v)| v)
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::tail::field;
+use super::entry::field;
 use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, Redis, Script};

@@ -128,11 +128,11 @@ impl RequesterMetrics {
             ),
             late: declare_counter(
                 "streamgate_replies_late_total",
-                "Replies that came after their caller had gone, or a second time",
+                "Replies that came after their caller had gone; on a lane of one's own also a second reply",
             ),
             foreign: declare_counter(
                 "streamgate_replies_foreign_total",
-                "Replies to somebody else, seen on a shared reply stream",
+                "Replies nobody here waits for on a shared reply stream: another replica's, or a second reply",
             ),
             undecodable: declare_counter(
                 "streamgate_replies_undecodable_total",

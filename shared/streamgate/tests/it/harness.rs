@@ -8,8 +8,8 @@ use bytes::Bytes;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::{
-    Answer, Call, Handler, RequestError, Requester, RequesterSettings, Responder, ResponderSettings,
-    Response, Work,
+    Answer, Call, Handler, PartEnded, RequestError, Requester, RequesterSettings, Responder,
+    ResponderSettings, Response, Work,
 };
 use streamgate::stream::GroupSettings;
 use streamgate::telemetry::Readiness;
@@ -65,11 +65,19 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
 pub(crate) struct Asker {
     pub(crate) requester: Requester,
     pub(crate) redis: Redis,
+    readiness: Readiness,
     stop: CancellationToken,
 }
 
 impl Asker {
     pub(crate) async fn start(server: &RedisServer, replica: Option<&str>) -> Self {
+        let asker = Self::start_unready(server, replica);
+        eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
+        asker
+    }
+
+    /// One that may not have reached the server yet.
+    pub(crate) fn start_unready(server: &RedisServer, replica: Option<&str>) -> Self {
         let redis = redis(server);
         let settings = RequesterSettings {
             request_stream: REQUESTS.parse().expect("a name"),
@@ -88,8 +96,7 @@ impl Asker {
             stop.clone(),
         )
         .expect("valid lane");
-        eventually_async("the requester listens", || async { readiness.is_ready() }).await;
-        Self { requester, redis, stop }
+        Self { requester, redis, readiness, stop }
     }
 
     pub(crate) async fn ask(&self, body: impl Into<Bytes>) -> Result<Answer, RequestError> {
@@ -122,7 +129,7 @@ impl Drop for Asker {
 /// crash would, except that its tasks go on until the runtime ends.
 pub(crate) struct Worker {
     stop: CancellationToken,
-    running: JoinHandle<()>,
+    running: JoinHandle<Result<(), PartEnded>>,
 }
 
 impl Worker {
@@ -145,10 +152,30 @@ impl Worker {
         handler: impl Handler,
         grace: Duration,
     ) -> Self {
+        Self::start_as(server, settings, handler, grace, ResponderMetrics::declare()).await
+    }
+
+    /// One whose metrics are looked at.
+    pub(crate) async fn start_counting(
+        server: &RedisServer,
+        settings: ResponderSettings,
+        handler: impl Handler,
+        metrics: ResponderMetrics,
+    ) -> Self {
+        Self::start_as(server, settings, handler, Duration::from_secs(10), metrics).await
+    }
+
+    async fn start_as(
+        server: &RedisServer,
+        settings: ResponderSettings,
+        handler: impl Handler,
+        grace: Duration,
+        metrics: ResponderMetrics,
+    ) -> Self {
         let readiness = Readiness::default();
         let reading = readiness.latch("reader");
         let stop = CancellationToken::new();
-        let responder = Responder::new(redis(server), settings, ResponderMetrics::declare(), handler);
+        let responder = Responder::new(redis(server), settings, metrics, handler);
         let running = tokio::spawn(responder.run(reading, stop.clone(), grace));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { stop, running }
@@ -160,7 +187,7 @@ impl Worker {
     /// Drains and ends it.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        self.running.await.expect("the worker drains");
+        self.running.await.expect("joins").expect("the worker drains");
     }
 }
 
@@ -253,4 +280,10 @@ impl CrashingWorker {
     pub(crate) fn crash(self) {
         self.0.shutdown_background();
     }
+}
+
+/// What the server's clock shows.
+pub(crate) fn server_time_ms(server: &RedisServer) -> u64 {
+    let (seconds, micros): (u64, u64) = server.command(&["TIME"]);
+    seconds * 1_000 + micros / 1_000
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, group_settings, owner_of,
-    pending, redis, responder_settings, settled,
+    pending, redis, responder_settings, server_time_ms, settled,
 };
 
 /// A group member without a worker around it.
@@ -34,7 +34,7 @@ async fn a_lease_is_not_taken_back_from_the_worker_that_claimed_it() {
     let id = append_request(&server);
     let mut held = Vec::new();
     eventually_async("the entry is read", async || {
-        held.extend(consumer.read(1).await.expect("reads"));
+        held.extend(consumer.read(1, LEASE).await.expect("reads"));
         !held.is_empty()
     })
     .await;
@@ -246,9 +246,57 @@ async fn a_quiet_system_stays_alive_and_the_silent_are_removed() {
     assert_eq!(&*asker.ask("still there?").await.expect("an answer").reply.worker, "w1");
 }
 
+#[tokio::test]
+async fn an_idle_entry_is_found_behind_a_thousand_that_are_not() {
+    let server = RedisServer::start();
+    let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0", "MKSTREAM"]);
+    for _ in 0..1_000 {
+        append_request(&server);
+    }
+    let read = ["XREADGROUP", "GROUP", GROUP, "busy", "STREAMS", REQUESTS, ">"];
+    let _: redis::Value = server.command(&read);
+    leave_pending(&server, 1, 1);
+    let mut settings = responder_settings("w1");
+    settings.concurrency = 1;
+    settings.group.claim_min_idle = Duration::from_secs(50);
+
+    let _worker = Worker::start_with(&server, settings, Echo).await;
+
+    eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1).await;
+    assert_eq!(pending(&server), 1_000, "the others are left to their worker");
+}
+
+#[tokio::test]
+async fn a_worker_takes_no_more_than_it_may_from_claims_and_reads_together() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    leave_pending_after(&server, 1, 1);
+    let gate = Gate::default();
+    let mut settings = responder_settings("w1");
+    settings.concurrency = 1;
+    let _worker = Worker::start_with(&server, settings, gate.clone()).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("read"), async {
+        gate.wait_for(1).await;
+        let later = server_time_ms(&server) + 2 * LEASE.as_millis() as u64;
+        eventually_async("two leases pass", async || server_time_ms(&server) > later).await;
+        assert_eq!(gate.entered(), 1, "one at a time");
+        gate.open();
+    });
+
+    assert_eq!(answer.expect("an answer").reply.status, 200);
+    assert_eq!(gate.entered(), 2);
+    settled(&server).await;
+}
+
 /// Leaves `count` requests pending with a consumer that is gone, delivered `deliveries` times.
 fn leave_pending_after(server: &RedisServer, deliveries: u32, count: usize) {
     let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0", "MKSTREAM"]);
+    leave_pending(server, deliveries, count);
+}
+
+/// The same for a group that is there.
+fn leave_pending(server: &RedisServer, deliveries: u32, count: usize) {
     for _ in 0..count {
         let id = append_request(server);
         let _: redis::Value =
@@ -264,9 +312,4 @@ fn unread(server: &RedisServer) -> u64 {
     let groups: Vec<std::collections::HashMap<String, redis::Value>> =
         server.command(&["XINFO", "GROUPS", REQUESTS]);
     redis::from_redis_value_ref(&groups[0]["lag"]).unwrap_or(0)
-}
-
-fn server_time_ms(server: &RedisServer) -> u64 {
-    let (seconds, micros): (u64, u64) = server.command(&["TIME"]);
-    seconds * 1_000 + micros / 1_000
 }

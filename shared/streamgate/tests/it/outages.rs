@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use streamgate::request_reply::RequestErrorKind;
 use streamgate::resilience::BreakerState;
+use streamgate::telemetry::metrics::{ResponderMetrics, prometheus_recorder};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, settled};
+use crate::harness::{
+    Asker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, pending, responder_settings, server_time_ms,
+    settled,
+};
 
 #[tokio::test]
 async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memory_again() {
@@ -207,4 +211,88 @@ async fn a_reply_is_not_missed_when_its_stream_starts_over_with_lower_ids() {
         asker.ask_within("hello", Duration::from_secs(5)).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_worker_without_a_free_slot_heals_too() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let gate = Gate::default();
+    let mut settings = responder_settings("w1");
+    settings.concurrency = 1;
+    let _worker = Worker::start_with(&server, settings, gate.clone()).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("in the middle"), async {
+        gate.wait_for(1).await;
+        let _: () = server.command(&["FLUSHALL"]);
+        eventually_async("the group is made anew", async || {
+            server.command::<u64>(&["EXISTS", REQUESTS]) == 1
+        })
+        .await;
+        let later = server_time_ms(&server) + 2 * LEASE.as_millis() as u64;
+        eventually_async("its lease lapses", async || server_time_ms(&server) > later).await;
+        gate.open();
+    });
+
+    assert_eq!(answer.expect("its work was done, so it is answered").reply.status, 200);
+    assert_eq!(asker.ask("and the next").await.expect("an answer").reply.status, 200);
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_started_before_redis_misses_no_reply() {
+    let mut server = RedisServer::start();
+    server.kill();
+    let asker = Arc::new(Asker::start_unready(&server, None));
+    eventually_async("callers are refused", async || asker.ask("too early").await.is_err()).await;
+
+    server.restart();
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    let mut refused = 0;
+    loop {
+        match asker.ask_within("now?", Duration::from_secs(10)).await {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind, RequestErrorKind::Unavailable, "admitted, but not answered"),
+        }
+        refused += 1;
+        assert!(refused < 1_000_000, "never admitted");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_is_no_recreation_of_the_group_and_a_lost_group_is() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let recorder = prometheus_recorder().expect("valid buckets");
+    let metrics = metrics::with_local_recorder(&recorder, ResponderMetrics::declare);
+    let recreations = |count: u32| {
+        recorder.handle().render().contains(&format!("streamgate_group_recreations_total {count}\n"))
+    };
+    let _worker = Worker::start_counting(&server, responder_settings("w1"), Echo, metrics).await;
+
+    asker.ask("hello").await.expect("an answer");
+    assert!(recreations(0), "{}", recorder.handle().render());
+    let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
+
+    eventually_async("it is counted", async || recreations(1)).await;
+}
+
+#[tokio::test]
+async fn a_burial_that_is_refused_again_and_again_tells_its_caller_only_in_time() {
+    let server = RedisServer::start();
+    let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+    // No body, and nobody waits for it any more: written long ago.
+    let _: String = server.command(&["XADD", REQUESTS, "1000-0", "id", id, "reply_to", REPLIES]);
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    eventually_async("it was tried more than once", async || {
+        let tried: Vec<(String, String, u64, u64)> =
+            server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "1"]);
+        tried.first().is_some_and(|(.., deliveries)| *deliveries > 2)
+    })
+    .await;
+
+    assert_eq!(server.command::<u64>(&["XLEN", REPLIES]), 0);
 }

@@ -16,8 +16,18 @@ const NOTHING: Retention = Retention { entries: 0, age: Duration::ZERO, bytes: 0
 #[derive(Debug, Clone)]
 enum Step {
     Add(u8),
-    Read { group: usize, count: u8 },
-    AcknowledgeOneIn { group: usize, stride: usize },
+    Read {
+        group: usize,
+        count: u8,
+    },
+    AcknowledgeOneIn {
+        group: usize,
+        stride: usize,
+    },
+    /// Reads again from the beginning, as a person does who replays a stream.
+    Replay {
+        group: usize,
+    },
     Trim,
 }
 
@@ -26,6 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..30u8).prop_map(Step::Add),
         3 => (0..2usize, 1..30u8).prop_map(|(group, count)| Step::Read { group, count }),
         3 => (0..2usize, 1..4usize).prop_map(|(group, stride)| Step::AcknowledgeOneIn { group, stride }),
+        1 => (0..2usize).prop_map(|group| Step::Replay { group }),
         2 => Just(Step::Trim),
     ];
     proptest::collection::vec(step, 1..30)
@@ -78,6 +89,11 @@ fn trimming_never_removes_an_unread_or_unacknowledged_entry() {
                         let _: u64 = server.command(&["XACK", STREAM, GROUPS[group], &id]);
                         model.unacknowledged[group].remove(&id);
                     }
+                }
+                Step::Replay { group } => {
+                    let _: () = server.command(&["XGROUP", "SETID", STREAM, GROUPS[group], "0"]);
+                    let left: Vec<(String, Vec<String>)> = server.command(&["XRANGE", STREAM, "-", "+"]);
+                    model.unread[group] = left.into_iter().map(|(id, _)| id).collect();
                 }
                 Step::Trim => {
                     runtime.block_on(trimmer.trim()).expect("trims");

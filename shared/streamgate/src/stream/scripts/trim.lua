@@ -19,13 +19,13 @@ local frontier = false
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
-  local oldest
+  -- Everything up to here has been read; this entry itself stays until later ones are finished,
+  -- which costs one entry and needs no arithmetic on ids. XGROUP SETID may have moved it back behind
+  -- entries that are still pending.
+  local oldest = group['last-delivered-id']
   if group.pending > 0 then
-    oldest = redis.call('XPENDING', KEYS[1], group.name)[2]
-  else
-    -- Everything up to here is read and acknowledged; this entry itself stays until later ones
-    -- are finished, which costs one entry and needs no arithmetic on ids.
-    oldest = group['last-delivered-id']
+    local pending = redis.call('XPENDING', KEYS[1], group.name)[2]
+    if less(pending, oldest) then oldest = pending end
   end
   if not frontier or less(oldest, frontier) then frontier = oldest end
 end

@@ -1,0 +1,29 @@
+use std::time::Duration;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct RequestError {
+    /// What kind of failure.
+    pub kind: RequestErrorKind,
+    /// When it makes sense to try again, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of [`RequestError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestErrorKind {
+    /// As many callers wait as may; nothing was sent.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// Redis cannot be reached or refuses to store the request. If it was reached before, the
+    /// request may be stored all the same.
+    #[error("the queue is unavailable")]
+    Unavailable,
+    /// Nobody answered in time; the work may have been done all the same.
+    #[error("the deadline passed")]
+    DeadlinePassed,
+    /// This process is stopping; nothing was sent.
+    #[error("the gateway is shutting down")]
+    Draining,
+}
