@@ -101,6 +101,7 @@ impl UnderWay {
             response = failure.render(self.id);
         }
         response.headers_mut().insert(X_REQUEST_ID, header_of(self.id));
+        tracing::debug!(id = %self.id, route, status = response.status().as_u16(), "answered");
         self.metrics.answered(route, response.status(), self.started.elapsed());
         self.answered = true;
         response

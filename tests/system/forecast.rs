@@ -1,7 +1,7 @@
 use streamgate::testing::{RedisServer, eventually_async};
 use weather::Forecast;
 
-use crate::harness::{ask, ask_many, client, ingress, pending, proxy};
+use crate::harness::{ask, ask_many, client, greeter, ingress, pending, proxy};
 
 #[tokio::test]
 async fn a_forecast_crosses_both_streams_and_comes_back_as_documented() {
@@ -52,6 +52,17 @@ async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
 
     assert_eq!(server.command::<u64>(&["XLEN", "weather-responses"]), 400);
     assert_eq!(server.command::<u64>(&["XLEN", "weather-responses.pod-7"]), 200);
+}
+
+#[tokio::test]
+async fn a_worker_of_ones_own_answers_in_the_proxys_place() {
+    let server = RedisServer::start();
+    let ingress = ingress(&server, &[]).await;
+    let _greeter = greeter(&server);
+
+    let (status, answer) = ask(&client(), &ingress, "Oslo").await;
+
+    assert_eq!((status, answer["youSent"].as_str()), (200, Some(r#"{"city":"Oslo"}"#)), "{answer}");
 }
 
 #[tokio::test]

@@ -119,6 +119,11 @@ pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) 
     process
 }
 
+/// The worker of `shared/streamgate/examples/`.
+pub(crate) fn greeter(server: &RedisServer) -> Process {
+    Process::start("examples/greeter", &[("REDIS_URL", server.url().as_str())], &[])
+}
+
 async fn ready(process: &Process, url: &str) {
     let client = client();
     eventually_async("the process is ready", async || match client.get(url).send().await {

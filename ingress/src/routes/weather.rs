@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::weather::WeatherRequest;
 use axum::Extension;
@@ -66,7 +65,7 @@ fn pass_on(answer: Answer) -> Response {
     headers.insert(CONTENT_TYPE, content_type(reply.content_type));
     headers.insert(SERVER_TIMING, server_timing(timing));
     if wants_retry_after(status) {
-        headers.insert(RETRY_AFTER, retry_after(Duration::ZERO));
+        headers.insert(RETRY_AFTER, retry_after(reply.retry_after.unwrap_or_default()));
     }
     response
 }
@@ -93,6 +92,8 @@ fn server_timing(timing: Timing) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

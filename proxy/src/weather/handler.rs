@@ -47,6 +47,12 @@ fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -
     if *error != ProviderError::UnknownPlace {
         tracing::warn!(%id, %error, "no forecast");
     }
+    let wait = match error {
+        ProviderError::CircuitOpen { retry_after } | ProviderError::Overloaded { retry_after } => {
+            Some(*retry_after)
+        }
+        _ => None,
+    };
     let (status, detail) = match error {
         ProviderError::UnknownPlace => (404, format!("there is no city named `{}`", request.city)),
         ProviderError::Unavailable { .. } => (502, "the weather service is not available".to_owned()),
@@ -64,7 +70,7 @@ fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -
         ),
         ProviderError::TimedOut => (504, "the weather service did not answer in time".to_owned()),
     };
-    Response::problem(id, status, detail)
+    Response { retry_after: wait, ..Response::problem(id, status, detail) }
 }
 
 /// Rounded up: coming back early helps nobody.

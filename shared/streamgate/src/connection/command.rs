@@ -28,6 +28,14 @@ pub struct RedisSettings {
     pub clock_skew_ms: i64,
 }
 
+impl RedisSettings {
+    /// One second to connect and one for each answer.
+    pub fn new(url: RedisUrl) -> Self {
+        let second = Duration::from_secs(1);
+        Self { url, response_timeout: second, connect_timeout: second, clock_skew_ms: 0 }
+    }
+}
+
 /// Everything a process shares about its Redis server. Clones share everything.
 #[derive(Clone)]
 pub struct Redis(Arc<Shared>);

@@ -25,6 +25,8 @@ pub struct Reply {
     pub attempt: u32,
     /// Time spent in the handler.
     pub work: Duration,
+    /// When it makes sense to try again, for a 503 or 429: whole seconds on the wire.
+    pub retry_after: Option<Duration>,
 }
 
 impl Reply {
@@ -43,6 +45,7 @@ impl Reply {
             worker: "".into(),
             attempt: 1,
             work: Duration::ZERO,
+            retry_after: None,
         }
     }
 
@@ -55,6 +58,10 @@ impl Reply {
         put("worker", self.worker.as_bytes());
         put("attempt", self.attempt.to_string().as_bytes());
         put("work_us", self.work.as_micros().to_string().as_bytes());
+        if let Some(wait) = self.retry_after {
+            // Rounded up: coming back early helps nobody.
+            put("retry_after", wait.as_millis().div_ceil(1_000).to_string().as_bytes());
+        }
     }
 
     /// Reads a reply from the fields of an entry; unknown fields are ignored, `content_type`,
@@ -78,6 +85,7 @@ impl Reply {
             worker: fields.text("worker").unwrap_or_default().into(),
             attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             work: Duration::from_micros(number("work_us").unwrap_or(0)),
+            retry_after: number("retry_after").map(Duration::from_secs),
         })
     }
 }
@@ -96,6 +104,7 @@ mod tests {
             worker: "w-1".into(),
             attempt: 2,
             work: Duration::from_micros(1_234),
+            retry_after: Some(Duration::from_secs(5)),
         };
 
         let mut fields = Fields::default();

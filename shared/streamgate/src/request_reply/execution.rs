@@ -162,6 +162,7 @@ impl<H: Handler> Execution<H> {
             }
             Outcome::Answered(response) => {
                 self.usual_work.learn(spent);
+                tracing::debug!(id = %origin.id, entry = %delivery.entry.id, status = response.status, "worked");
                 (Some(self.outgoing(origin, &delivery, response, spent)), Disposition::Acknowledge)
             }
             Outcome::Panicked => {
@@ -231,6 +232,7 @@ impl<H: Handler> Execution<H> {
                 worker: Arc::clone(&self.settings.worker),
                 attempt: delivery.attempt,
                 work,
+                retry_after: response.retry_after,
             },
         }
     }

@@ -27,25 +27,34 @@ pub struct Response {
     pub content_type: Cow<'static, str>,
     /// The payload.
     pub body: Bytes,
+    /// When it makes sense to try again, for a 503 or 429.
+    pub retry_after: Option<Duration>,
 }
 
 impl Response {
+    /// An answer with any status and media type.
+    pub fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type: content_type.into(), body: body.into(), retry_after: None }
+    }
+
     /// A 200 with a JSON body.
     pub fn json(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, content_type: Cow::Borrowed("application/json"), body: body.into() }
+        Self::new(200, "application/json", body)
     }
 
     /// An error with a problem body (RFC 9457).
     pub fn problem(id: CorrelationId, status: u16, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            content_type: Cow::Borrowed(PROBLEM_JSON),
-            body: Problem::new(status, detail).for_request(id).to_body(),
-        }
+        Self::new(status, PROBLEM_JSON, Problem::new(status, detail).for_request(id).to_body())
     }
 }
 
 impl Response {
+    /// Tells the caller when to come back.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// True if a gateway can pass it on: a final status, and a media type that fits a header.
     pub(super) fn is_sendable(&self) -> bool {
         Reply::is_final_status(self.status) && is_media_type(self.content_type.as_bytes())

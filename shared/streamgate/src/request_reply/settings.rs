@@ -21,3 +21,18 @@ pub struct ResponderSettings {
     /// The deadline of a request that names none, counted from its entry.
     pub request_timeout: Duration,
 }
+
+impl ResponderSettings {
+    /// The defaults that the proxy ships with, for the worker `consumer` of `group`.
+    pub fn new(requests: StreamKey, replies: StreamKey, group: &str, consumer: &str) -> Self {
+        Self {
+            group: GroupSettings::new(requests, group, consumer),
+            worker: consumer.into(),
+            reply_stream: replies,
+            concurrency: 256,
+            handler_timeout: Duration::from_secs(10),
+            max_deliveries: 5,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}

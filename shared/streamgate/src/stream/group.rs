@@ -29,6 +29,22 @@ pub struct GroupSettings {
     pub dead_letters_kept: usize,
 }
 
+impl GroupSettings {
+    /// The defaults that the proxy ships with.
+    pub fn new(stream: StreamKey, group: &str, consumer: &str) -> Self {
+        Self {
+            stream,
+            group: group.to_owned(),
+            consumer: consumer.to_owned(),
+            block: Duration::from_secs(2),
+            claim_min_idle: Duration::from_secs(2),
+            lease_renewal: Duration::from_millis(500),
+            grace: Duration::from_secs(15),
+            dead_letters_kept: 10_000,
+        }
+    }
+}
+
 /// A consumer group of one stream, and this process's membership in it. Clones share everything.
 #[derive(Clone)]
 pub struct ConsumerGroup(Arc<Inner>);

@@ -197,7 +197,7 @@ pub(crate) struct Echo;
 
 impl Handler for Echo {
     async fn handle(&self, work: Work) -> Response {
-        Response { status: 200, content_type: "text/plain".into(), body: work.request.body }
+        Response::new(200, "text/plain", work.request.body)
     }
 }
 
