@@ -7,6 +7,7 @@
 
 mod common;
 mod span;
+pub mod value;
 
 use std::fmt;
 
