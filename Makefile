@@ -40,4 +40,4 @@ load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurre
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean
 	rm -rf .venv
-	find scripts examples -name __pycache__ -exec rm -rf {} +
+	find scripts -name __pycache__ -prune -exec rm -rf {} +

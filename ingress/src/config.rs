@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
+use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::http::ServerLimits;
 use streamgate::request_reply::RequesterSettings;
@@ -34,19 +35,19 @@ pub struct Settings {
     pub ingress_replica: Option<String>,
 
     /// Threads that serve requests, 1 to 256; 1 has the lowest latency
-    #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = threads)]
+    #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
 
     /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
-    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT")]
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
     pub max_in_flight: usize,
 
     /// Connections served at once, 1 to 1000000; more wait in the accept queue of the system
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8_192, value_name = "COUNT")]
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8_192, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
     pub max_connections: usize,
 
-    /// Largest request body, in bytes, up to 16777216; more is answered 413
-    #[arg(long, env = "BODY_LIMIT", default_value_t = 65_536, value_name = "BYTES")]
+    /// Largest request body, in bytes, 1 to 16777216; more is answered 413
+    #[arg(long, env = "BODY_LIMIT", default_value_t = 65_536, value_name = "BYTES", value_parser = count(1..=LARGEST_BODY))]
     pub body_limit: usize,
 
     /// Longest wait for the head of a request, and for its body, a duration
@@ -71,18 +72,6 @@ impl streamgate::config::Settings for Settings {
         self.redis.validate()?;
         self.streams.validate()?;
         self.process.validate()?;
-        for (variable, count) in
-            [("MAX_IN_FLIGHT", self.max_in_flight), ("MAX_CONNECTIONS", self.max_connections)]
-        {
-            if !(1..=LARGEST_COUNT).contains(&count) {
-                let rule = format!("must be from 1 to {LARGEST_COUNT}");
-                return Err(ConfigError::rule(variable, count, rule));
-            }
-        }
-        if !(1..=LARGEST_BODY).contains(&self.body_limit) {
-            let rule = format!("must be from 1 to {LARGEST_BODY} bytes");
-            return Err(ConfigError::rule("BODY_LIMIT", self.body_limit, rule));
-        }
         if self.header_timeout.0.is_zero() {
             return Err(ConfigError::rule("HEADER_TIMEOUT", self.header_timeout, "must be longer than 0"));
         }
@@ -129,23 +118,12 @@ impl Settings {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be an address with a port, such as 0.0.0.0:5009 or [::]:5009".to_owned())
-}
-
 fn replica(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(text.to_owned());
     }
     Err("must be 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned())
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=256).contains(count))
-        .ok_or_else(|| "must be a number of threads from 1 to 256".to_owned())
 }
 
 #[cfg(test)]
@@ -176,15 +154,20 @@ mod tests {
         for (flags, expected) in [
             (&["--request-timeout", "0s"][..], "REQUEST_TIMEOUT=0s must be longer than 0"),
             (&["--request-timeout", "11m"], "REQUEST_TIMEOUT=11m must be at most 10m"),
+            (
+                &["--header-timeout", "9999999h"],
+                "HEADER_TIMEOUT=9999999h must be at most 720h, which is 30 days",
+            ),
             (&["--header-timeout", "0s"], "HEADER_TIMEOUT=0s must be longer than 0"),
-            (&["--max-in-flight", "0"], "MAX_IN_FLIGHT=0 must be from 1 to 1000000"),
-            (&["--max-connections", "0"], "MAX_CONNECTIONS=0 must be from 1 to 1000000"),
-            (&["--body-limit", "0"], "BODY_LIMIT=0 must be from 1 to 16777216 bytes"),
-            (&["--body-limit", "16777217"], "BODY_LIMIT=16777217 must be from 1 to 16777216 bytes"),
-            (&["--ingress-threads", "0"], "INGRESS_THREADS=0 must be a number of threads from 1 to 256"),
+            (&["--max-in-flight", "0"], "MAX_IN_FLIGHT=0 must be a whole number from 1 to 1000000"),
+            (&["--max-in-flight", "abc"], "MAX_IN_FLIGHT=abc must be a whole number from 1 to 1000000"),
+            (&["--max-connections", "0"], "MAX_CONNECTIONS=0 must be a whole number from 1 to 1000000"),
+            (&["--body-limit", "0"], "BODY_LIMIT=0 must be a whole number from 1 to 16777216"),
+            (&["--body-limit", "16777217"], "BODY_LIMIT=16777217 must be a whole number from 1 to 16777216"),
+            (&["--ingress-threads", "0"], "INGRESS_THREADS=0 must be a whole number from 1 to 256"),
             (
                 &["--ingress-listen", "5009"],
-                "INGRESS_LISTEN=5009 must be an address with a port, such as 0.0.0.0:5009 or [::]:5009",
+                "INGRESS_LISTEN=5009 must be an address with a port, such as 0.0.0.0:5010 or [::]:5010",
             ),
             (
                 &["--ingress-admin-listen", "0.0.0.0:5009"],

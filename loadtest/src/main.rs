@@ -1,5 +1,6 @@
 //! `loadtest --url http://127.0.0.1:5009 --mode concurrent --count 1000 --concurrency 50`
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use loadtest::options::Refusal;
@@ -11,7 +12,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let options = match Options::read(std::env::args_os()) {
         Ok(options) => options,
         Err(Refusal::Help(text)) => {
-            text.print()?;
+            unless_nobody_reads(text.print())?;
             return Ok(EXIT_OK.into());
         }
         Err(Refusal::Invalid(message)) => {
@@ -27,14 +28,23 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error),
     };
-    print(&report, options.output)?;
+    unless_nobody_reads(print(&report, options.output))?;
     Ok(if report.failed == 0 { EXIT_OK } else { EXIT_FAILURES }.into())
 }
 
-fn print(report: &Report, output: Output) -> anyhow::Result<()> {
+fn print(report: &Report, output: Output) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
     match output {
-        Output::Text => print!("{report}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(report)?),
+        Output::Text => write!(stdout, "{report}")?,
+        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?,
     }
-    Ok(())
+    stdout.flush()
+}
+
+/// A reader that has seen enough, as in `loadtest | head -1`, is no failure of the load.
+fn unless_nobody_reads(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }

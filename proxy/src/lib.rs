@@ -41,10 +41,10 @@ use crate::weather::{OpenMeteo, Provider, Simulated, UpstreamMetrics, WeatherHan
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// REDIS_URL cannot be used.
-    #[error("REDIS_URL cannot be used: {0}")]
+    #[error("REDIS_URL cannot be used")]
     Redis(#[from] streamgate::connection::Error),
     /// The operations thread could not be started.
-    #[error("the operations thread cannot start: {0}")]
+    #[error("the operations thread cannot start")]
     Operations(#[source] io::Error),
     /// A part of the worker ended that should not have.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub enum RunError {
     #[error("metrics cannot be recorded: {0}")]
     Metrics(String),
     /// The weather provider could not be set up.
-    #[error("the weather provider cannot be used: {0}")]
+    #[error("the weather provider cannot be used")]
     Provider(#[from] weather::open_meteo::SetupError),
 }
 

@@ -124,3 +124,23 @@ async fn a_body_that_does_not_arrive_is_given_up() {
     assert!(heard.starts_with("HTTP/1.1 408"), "{heard}");
     assert_eq!(stored(&server), 0);
 }
+
+#[tokio::test]
+async fn a_head_that_is_no_http_or_too_large_is_refused_before_the_gateway_sees_it() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    for (head, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        (format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(65_535)), 414),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)), 431),
+    ] {
+        let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
+        stream.write_all(head.as_bytes()).await.expect("written");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.expect("answered and closed");
+
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{heard:?}");
+        assert!(heard.ends_with("\r\n\r\n") && !heard.contains("x-request-id"), "{heard:?}");
+    }
+}

@@ -16,7 +16,7 @@ fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
     for (variable, value, expected) in [
         ("REQUEST_TIMEOUT", "0s", "REQUEST_TIMEOUT=0s must be longer than 0"),
         ("REQUEST_TIMEOUT", "soon", "REQUEST_TIMEOUT=soon must be a duration with its unit"),
-        ("MAX_IN_FLIGHT", "0", "MAX_IN_FLIGHT=0 must be from 1 to"),
+        ("MAX_IN_FLIGHT", "0", "MAX_IN_FLIGHT=0 must be a whole number from 1 to"),
         ("INGRESS_ADMIN_LISTEN", "nowhere", "INGRESS_ADMIN_LISTEN=nowhere must be an address with a port"),
         ("REPLY_STREAM", "weather-requests", "must be neither REPLY_STREAM=weather-requests nor"),
         ("REDIS_URL", "redis:/alice:hunter2@x", "REDIS_URL=*** must be a URL such as"),
@@ -32,6 +32,26 @@ fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_or_writing_is_not_repeated() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let misplaced = ingress(&[]).arg(URL).output().expect("runs");
+    let no_text = OsStr::from_bytes(b"redis://:hunter2\xff@x");
+    let miswritten = ingress(&[]).env("REDIS_URL", no_text).output().expect("runs");
+
+    for (output, expected) in [
+        (misplaced, "invalid configuration: an argument is not understood"),
+        (miswritten, "invalid configuration: REDIS_URL is not text in UTF-8"),
+    ] {
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named_with_the_variable_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
@@ -41,6 +61,8 @@ fn a_port_in_use_is_named_with_the_variable_that_changes_it() {
 
         let said = said(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches("cannot listen on").count(), 1, "{said}");
+        assert_eq!(said.matches("in use").count(), 1, "the cause is told once: {said}");
         assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
         assert!(said.contains(&format!("set {variable} to another address")), "{said}");
     }

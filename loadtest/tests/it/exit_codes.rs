@@ -1,4 +1,4 @@
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -25,6 +25,25 @@ async fn zero_when_all_succeeded() {
     let report = text(&output.stdout);
     assert!(report.contains("20 succeeded, 0 failed") && report.contains("p99.9"), "{report}");
     assert_eq!(text(&output.stderr), "", "no progress bar without a terminal");
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_early_changes_nothing_and_is_no_error() {
+    let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
+    let url = gateway.url();
+
+    for args in [&["--url", &url, "--output", "text"][..], &["--url", &url, "--output", "json"], &["--help"]]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("it starts");
+        // As `head` closes its end; nothing is printed before the load is over.
+        drop(running.stdout.take());
+        let output = tokio::task::spawn_blocking(move || running.wait_with_output());
+        let output = output.await.expect("joins").expect("it ends");
+
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{args:?}");
+    }
 }
 
 #[tokio::test]

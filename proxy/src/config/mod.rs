@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser};
+use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::request_reply::ResponderSettings;
 use streamgate::stream::{GroupSettings, Retention};
@@ -15,16 +16,19 @@ use streamgate::stream::{GroupSettings, Retention};
 pub use self::weather::{ProviderName, WeatherArgs};
 pub use self::worker::WorkerArgs;
 
+/// The largest RETENTION_ENTRIES and RETENTION_BYTES: more than a server holds.
+const LARGEST_RETENTION: u64 = 1_000_000_000_000;
+
 /// Worker: takes requests from a Redis stream, gets the weather, replies.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "proxy", version)]
 pub struct Settings {
     /// Address and port of health, metrics and operations
-    #[arg(long, env = "PROXY_LISTEN", default_value = "0.0.0.0:5010", value_name = "ADDRESS")]
+    #[arg(long, env = "PROXY_LISTEN", default_value = "0.0.0.0:5010", value_name = "ADDRESS", value_parser = address)]
     pub proxy_listen: SocketAddr,
 
     /// Threads that do the work, 1 to 256; operations have a thread of their own
-    #[arg(long, env = "PROXY_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "PROXY_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256u16))]
     pub proxy_threads: u16,
 
     /// Worker settings.
@@ -57,7 +61,7 @@ pub struct Settings {
 #[command(next_help_heading = "Retention")]
 pub struct RetentionArgs {
     /// Finished requests kept on the stream, about
-    #[arg(long, env = "RETENTION_ENTRIES", default_value_t = 100_000, value_name = "COUNT")]
+    #[arg(long, env = "RETENTION_ENTRIES", default_value_t = 100_000, value_name = "COUNT", value_parser = count(0..=LARGEST_RETENTION))]
     pub retention_entries: u64,
 
     /// Finished requests kept no longer than this, a duration
@@ -65,11 +69,11 @@ pub struct RetentionArgs {
     pub retention_age: Span,
 
     /// Memory of the request stream, in bytes, above which finished requests go earlier
-    #[arg(long, env = "RETENTION_BYTES", default_value_t = 268_435_456, value_name = "BYTES")]
+    #[arg(long, env = "RETENTION_BYTES", default_value_t = 268_435_456, value_name = "BYTES", value_parser = count(0..=LARGEST_RETENTION))]
     pub retention_bytes: u64,
 
     /// Dead letters kept, about
-    #[arg(long, env = "DEAD_LETTERS_KEPT", default_value_t = 10_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "DEAD_LETTERS_KEPT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=1_000_000_000u32))]
     pub dead_letters_kept: u32,
 
     /// How often streams are trimmed, dead consumers removed and gauges refreshed, a duration
@@ -174,8 +178,44 @@ mod tests {
             ),
             (
                 &["--open-meteo-forecast-url", "ftp://x"],
-                "OPEN_METEO_FORECAST_URL=ftp://x must be an http or https URL",
+                "OPEN_METEO_FORECAST_URL=*** must be an http or https URL",
             ),
+            (
+                &["--open-meteo-geocoding-url", "apikey=hunter2"],
+                "OPEN_METEO_GEOCODING_URL=*** must be an http or https URL",
+            ),
+            (&["--proxy-threads", "0"], "PROXY_THREADS=0 must be a whole number from 1 to 256"),
+            (
+                &["--proxy-listen", "localhost:5010"],
+                "PROXY_LISTEN=localhost:5010 must be an address with a port, such as 0.0.0.0:5010 or [::]:5010",
+            ),
+            (&["--worker-concurrency", "x"], "WORKER_CONCURRENCY=x must be a whole number from 1 to 100000"),
+            (&["--max-deliveries", "0"], "MAX_DELIVERIES=0 must be a whole number from 1 to 1000"),
+            (
+                &["--retention-entries=-1"],
+                "RETENTION_ENTRIES=-1 must be a whole number from 0 to 1000000000000",
+            ),
+            (
+                &["--retention-bytes", "1GB"],
+                "RETENTION_BYTES=1GB must be a whole number from 0 to 1000000000000",
+            ),
+            (
+                &["--dead-letters-kept", "0"],
+                "DEAD_LETTERS_KEPT=0 must be a whole number from 1 to 1000000000",
+            ),
+            (
+                &["--open-meteo-per-minute", "0"],
+                "OPEN_METEO_PER_MINUTE=0 must be a whole number from 1 to 1000000",
+            ),
+            (
+                &["--lease-renewal", "5124095576030431h"],
+                "LEASE_RENEWAL=5124095576030431h must be a duration with its unit, such as 500ms, 30s or 5m",
+            ),
+            (
+                &["--lease-renewal", "2000000000000000h"],
+                "LEASE_RENEWAL=2000000000000000h must be at most 720h, which is 30 days",
+            ),
+            (&["--consumer-grace", "721h"], "CONSUMER_GRACE=721h must be at most 720h, which is 30 days"),
             (&["--shutdown-delay", "30s"], "SHUTDOWN_DELAY=30s must be shorter than SHUTDOWN_GRACE=30s"),
         ] {
             assert_eq!(message(flags), format!("invalid configuration: {expected}"));
@@ -197,6 +237,17 @@ mod tests {
                 "--{name} shows no default"
             );
         }
+    }
+
+    #[test]
+    fn the_help_does_not_show_what_may_hold_a_key() {
+        let hidden: Vec<_> = Settings::command()
+            .get_arguments()
+            .filter(|argument| argument.is_hide_env_values_set())
+            .filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned))
+            .collect();
+
+        assert_eq!(hidden, ["OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL", "REDIS_URL"]);
     }
 
     #[test]

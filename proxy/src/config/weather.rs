@@ -1,7 +1,13 @@
+use std::num::NonZeroU32;
+
 use clap::{Args, ValueEnum};
+use streamgate::config::value::count;
 use streamgate::config::{ConfigError, Span, SpanRange};
 
 use crate::weather::OpenMeteoSettings;
+
+/// The largest OPEN_METEO_PER_MINUTE: no bound at all, in effect.
+const MOST_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
 
 /// Where the weather comes from.
 #[derive(Debug, Clone, Args)]
@@ -15,20 +21,22 @@ pub struct WeatherArgs {
     #[arg(long, env = "SIMULATED_LATENCY", value_name = "RANGE")]
     pub simulated_latency: Option<SpanRange>,
 
-    /// Open-Meteo's forecast service
+    /// Open-Meteo's forecast service; an API key in the query is kept
     #[arg(
         long,
         env = "OPEN_METEO_FORECAST_URL",
         default_value = "https://api.open-meteo.com/v1/forecast",
+        hide_env_values = true,
         value_name = "URL"
     )]
     pub open_meteo_forecast_url: String,
 
-    /// Open-Meteo's geocoding service
+    /// Open-Meteo's geocoding service; likewise
     #[arg(
         long,
         env = "OPEN_METEO_GEOCODING_URL",
         default_value = "https://geocoding-api.open-meteo.com/v1/search",
+        hide_env_values = true,
         value_name = "URL"
     )]
     pub open_meteo_geocoding_url: String,
@@ -38,8 +46,8 @@ pub struct WeatherArgs {
     pub open_meteo_timeout: Span,
 
     /// Requests to Open-Meteo, per minute; the free service allows 600
-    #[arg(long, env = "OPEN_METEO_PER_MINUTE", default_value = "600", value_name = "COUNT")]
-    pub open_meteo_per_minute: std::num::NonZeroU32,
+    #[arg(long, env = "OPEN_METEO_PER_MINUTE", default_value = "600", value_name = "COUNT", value_parser = count(NonZeroU32::MIN..=MOST_PER_MINUTE))]
+    pub open_meteo_per_minute: NonZeroU32,
 
     /// How long a forecast is answered from memory, a duration
     #[arg(long, env = "OPEN_METEO_CACHE_TTL", default_value = "10m", value_name = "DURATION")]
@@ -64,7 +72,8 @@ impl WeatherArgs {
         ] {
             let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
             if !reqwest::Url::parse(text).is_ok_and(|url| is_http(&url)) {
-                return Err(ConfigError::rule(variable, text, "must be an http or https URL"));
+                // It may hold an API key.
+                return Err(ConfigError::rule(variable, "***", "must be an http or https URL"));
             }
         }
         if self.open_meteo_timeout.0.is_zero() {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use streamgate::config::value::count;
 use streamgate::config::{ConfigError, Span};
 use streamgate::stream::ConsumerGroup;
 
@@ -17,7 +18,7 @@ pub struct WorkerArgs {
     pub worker_name: Option<String>,
 
     /// Requests worked on at once
-    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 256, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 256, value_name = "COUNT", value_parser = count(1..=100_000u32))]
     pub worker_concurrency: u32,
 
     /// Longest time for one piece of work, a duration
@@ -37,7 +38,7 @@ pub struct WorkerArgs {
     pub consumer_grace: Span,
 
     /// Deliveries of one entry after which it becomes a dead letter
-    #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = count(1..=1_000u32))]
     pub max_deliveries: u32,
 }
 

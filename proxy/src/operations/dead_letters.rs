@@ -90,7 +90,11 @@ pub(super) async fn list(
         .transpose()
         .map_err(|rule| Problem::new(400, format!("before {rule}")))?;
     let queue = operations.group.dead_letters();
-    let letters = queue.list(before, page.count).await.map_err(|error| unavailable(&error))?;
+    let letters = match before {
+        // Nothing is below it, and Redis refuses to look there.
+        Some(EntryId::MIN) => Vec::new(),
+        _ => queue.list(before, page.count).await.map_err(|error| unavailable(&error))?,
+    };
     let total = queue.count().await.map_err(|error| unavailable(&error))?;
     let full = letters.len() == page.count;
     let next = letters.last().filter(|_| full).map(|letter| letter.id.to_string());

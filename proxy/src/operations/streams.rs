@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -97,14 +98,16 @@ struct ConsumerReport {
     params(("name" = String, Path, description = "Name of a configured stream", example = "weather-requests")),
     responses(
         (status = 200, description = "The stream; empty if nothing was ever added.", body = StreamReport),
+        (status = 400, description = "The name is no text in UTF-8.", body = super::ProblemSchema, content_type = "application/problem+json"),
         (status = 404, description = "Not one of the configured streams.", body = super::ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Redis does not answer.", body = super::ProblemSchema, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn stream(
     State(operations): State<Operations>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<StreamReport>, Problem> {
+    let Path(name) = name.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
     let grace = operations.group.settings().grace;

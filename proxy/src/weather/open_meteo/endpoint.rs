@@ -57,7 +57,7 @@ impl Endpoint {
         metrics: EndpointMetrics,
     ) -> Result<Self, SetupError> {
         let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = parsed.ok_or_else(|| SetupError::Url(url.to_owned()))?;
+        let url = parsed.ok_or(SetupError::Url)?;
         let breaker = CircuitBreaker::new(outbound.settings.breaker);
         metrics.circuit_state.set(breaker.state().gauge());
         Ok(Self { url, outbound, breaker, metrics })

@@ -58,10 +58,10 @@ impl Default for OpenMeteoSettings {
 /// Why an [`OpenMeteo`](super::OpenMeteo) could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not an absolute `http` or `https` URL.
-    #[error("`{0}` must be an http or https URL")]
-    Url(String),
+    /// Not an absolute `http` or `https` URL; it may hold a key, so it is not repeated.
+    #[error("an endpoint is no http or https URL")]
+    Url,
     /// The HTTP client could not be built: usually no CA certificates are installed.
-    #[error("the HTTP client cannot be built: {0}")]
+    #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
 }

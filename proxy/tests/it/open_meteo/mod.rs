@@ -4,7 +4,7 @@
 
 mod failures;
 mod sharing;
-mod stub;
+pub(crate) mod stub;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::value::count;
 use super::{ConfigError, Span};
 use crate::connection::{RedisSettings, RedisUrl};
 use crate::stream::StreamKey;
@@ -11,6 +12,9 @@ use crate::telemetry::{LogFilter, LogFormat};
 
 /// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The largest CLOCK_SKEW either way, in milliseconds: as long as the longest duration.
+const LARGEST_SKEW: i64 = Span::LONGEST.as_millis() as i64;
 
 /// Where Redis is and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -35,7 +39,7 @@ pub struct RedisArgs {
     pub redis_connect_timeout: Span,
 
     /// Milliseconds added to the clock on purpose, for tests of clock skew
-    #[arg(long, env = "CLOCK_SKEW", default_value_t = 0, hide = true, allow_negative_numbers = true)]
+    #[arg(long, env = "CLOCK_SKEW", default_value_t = 0, hide = true, allow_negative_numbers = true, value_parser = count(-LARGEST_SKEW..=LARGEST_SKEW))]
     pub clock_skew: i64,
 }
 

@@ -6,12 +6,14 @@
 //! the rule. [`EXIT_INVALID`] is the exit code for it.
 
 mod common;
+mod explain;
 mod span;
+pub mod value;
 
 use std::fmt;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use clap::error::ErrorKind;
 
 pub use common::{ProcessArgs, RedisArgs, StreamArgs};
 pub use span::{Span, SpanRange};
@@ -74,38 +76,10 @@ pub fn from_args<S: Settings>(
 ) -> Result<S, Refusal> {
     let settings = S::try_parse_from(args).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error),
-        _ => Refusal::Invalid(explain::<S>(&error)),
+        _ => Refusal::Invalid(explain::explain(&S::command(), &error)),
     })?;
     settings.validate().map_err(Refusal::Invalid)?;
     Ok(settings)
-}
-
-/// clap names the flag; people who deploy with variables look for the variable.
-fn explain<S: CommandFactory>(error: &clap::Error) -> ConfigError {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let (Some(flag), Some(value)) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue))
-    else {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        return ConfigError(format!("{} (see --help)", first.trim_start_matches("error: ")));
-    };
-    let command = S::command();
-    let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
-    let argument = command.get_arguments().find(|a| a.get_long() == Some(long));
-    let variable = argument
-        .and_then(|a| a.get_env())
-        .map_or_else(|| flag.clone(), |name| name.to_string_lossy().into_owned());
-    let secret = argument.is_some_and(clap::Arg::is_hide_env_values_set);
-    let value = if secret { "***".to_owned() } else { value };
-    let rule = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
-        (_, Some(ContextValue::Strings(allowed))) => format!("must be one of {}", allowed.join(", ")),
-        (Some(source), _) => source.to_string(),
-        _ => "is not valid (see --help)".to_owned(),
-    };
-    ConfigError::rule(&variable, value, rule)
 }
 
 #[cfg(test)]
@@ -118,6 +92,10 @@ mod tests {
         timeout: Span,
         #[arg(long, env = "EXAMPLE_URL", hide_env_values = true, default_value = "1")]
         url: u8,
+        #[arg(long, env = "EXAMPLE_THREADS", default_value = "1", value_parser = value::count(1u16..=256))]
+        threads: u16,
+        #[arg(long)]
+        quick: bool,
     }
 
     impl Settings for Example {
@@ -153,5 +131,50 @@ mod tests {
         let text = message(&["x", "--url", "redis://:hunter2@host"]);
 
         assert!(text.contains("EXAMPLE_URL=***") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_value_of_a_setting_is_not_repeated() {
+        const SECRET: &str = "redis://:hunter2@host:6379";
+        const NOT_UNDERSTOOD: &str = "an argument is not understood: settings are flags such as --name value";
+        let with_equals = |flag: &str| format!("{flag}={SECRET}");
+
+        for (args, expected) in [
+            (&[SECRET][..], NOT_UNDERSTOOD),
+            (&["-xhunter2"], NOT_UNDERSTOOD),
+            (&["--threads", "1", "hunter2"], NOT_UNDERSTOOD),
+            (&[&with_equals("--ulr")], "there is no --ulr"),
+            (&["--ulr", SECRET], "there is no --ulr"),
+            (&[&with_equals("--quick")], "--quick takes no such value"),
+            (&["--url", "1", "--url", SECRET], "--url is there more than once"),
+        ] {
+            let text = message(&[&["x"], args].concat());
+            assert_eq!(text, format!("invalid configuration: {expected} (see --help)"), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_without_its_value_says_so() {
+        for flag in ["--threads", "--timeout", "--url"] {
+            let text = message(&["x", flag]);
+            assert_eq!(text, format!("invalid configuration: {flag} needs a value (see --help)"));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_argument_that_is_no_text_is_not_repeated() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+
+        let args = ["x".into(), "--timeout".into(), OsString::from_vec(b"hunter2\xff".to_vec())];
+
+        match from_args::<Example>(args) {
+            Err(Refusal::Invalid(error)) => {
+                let text = error.to_string();
+                assert_eq!(text, "invalid configuration: an argument is not text in UTF-8 (see --help)");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

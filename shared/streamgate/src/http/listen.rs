@@ -9,11 +9,12 @@ const ACCEPT_QUEUE: i32 = 4_096;
 
 /// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; set {variable} to another address")]
+#[error("cannot listen on {address}: {reason}; set {variable} to another address")]
 pub struct BindError {
     address: SocketAddr,
     variable: &'static str,
-    source: io::Error,
+    /// Told by the message already, so it is no source: a chain of causes would repeat it.
+    reason: io::Error,
 }
 
 /// A non-blocking listener on `address`, which the setting `variable` names.
@@ -21,7 +22,7 @@ pub struct BindError {
 /// # Errors
 /// The address is in use or not this machine's; the message says what to change.
 pub fn listen(address: SocketAddr, variable: &'static str) -> Result<TcpListener, BindError> {
-    bind(address).map_err(|source| BindError { address, variable, source })
+    bind(address).map_err(|reason| BindError { address, variable, reason })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -36,6 +37,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]
@@ -43,8 +46,10 @@ mod tests {
         let taken = listen(([127, 0, 0, 1], 0).into(), "INGRESS_LISTEN").expect("a free port");
         let address = taken.local_addr().expect("bound");
 
-        let error = listen(address, "INGRESS_LISTEN").expect_err("in use").to_string();
+        let error = listen(address, "INGRESS_LISTEN").expect_err("in use");
 
+        assert!(error.source().is_none(), "a chain would tell the cause twice");
+        let error = error.to_string();
         assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
         assert!(error.ends_with("set INGRESS_LISTEN to another address"), "{error}");
     }

@@ -5,6 +5,7 @@
 pub mod admin;
 mod listen;
 mod problem;
+mod protocol;
 mod server;
 
 pub use listen::{BindError, listen};

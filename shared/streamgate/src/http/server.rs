@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::protocol::{self, Protocol};
 use crate::resilience::Backoff;
 use crate::telemetry::metrics::{declare_counter, declare_gauge};
 
@@ -81,7 +82,7 @@ pub async fn serve(
     metrics: ServerMetrics,
     stop: CancellationToken,
 ) -> bool {
-    let http = Arc::new(http(limits.header_timeout));
+    let http = Arc::new(Http::new(limits.header_timeout));
     let places = Arc::new(Semaphore::new(limits.connections));
     let draining = GracefulShutdown::new();
     let cut_off = CancellationToken::new();
@@ -105,11 +106,16 @@ pub async fn serve(
         let open = Open::new(metrics.open.clone());
         let service = TowerToHyperService::new(router.clone());
         let (http, watcher, cut_off) = (Arc::clone(&http), draining.watcher(), cut_off.clone());
+        let stop = stop.clone();
         tokio::spawn(async move {
             let _held = (place, open);
-            if !speaks_within(&stream, limits.header_timeout).await {
-                return;
-            }
+            let spoken = tokio::select! {
+                spoken = tokio::time::timeout(limits.header_timeout, protocol::spoken(&stream)) => spoken,
+                // Who has asked nothing yet is owed no answer, and the drain must not wait for it.
+                () = stop.cancelled() => return,
+            };
+            let Ok(Some(spoken)) = spoken else { return };
+            let http = http.speaking(spoken);
             let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
             tokio::select! {
                 result = watcher.watch(connection) => if let Err(error) = result {
@@ -123,20 +129,36 @@ pub async fn serve(
     tokio::time::timeout(limits.drain, draining.shutdown()).await.is_ok()
 }
 
-fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(HEAD_LIMIT as usize * 2);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(CONCURRENT_STREAMS)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_header_list_size(HEAD_LIMIT)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
-    http
+/// One builder for each protocol, as the first bytes have decided already which it is.
+struct Http {
+    one: auto::Builder<TokioExecutor>,
+    two: auto::Builder<TokioExecutor>,
+}
+
+impl Http {
+    fn new(header_timeout: Duration) -> Self {
+        let mut one = auto::Builder::new(TokioExecutor::new()).http1_only();
+        one.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(HEAD_LIMIT as usize * 2);
+        let mut two = auto::Builder::new(TokioExecutor::new()).http2_only();
+        two.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(CONCURRENT_STREAMS)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_header_list_size(HEAD_LIMIT)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        Self { one, two }
+    }
+
+    fn speaking(&self, protocol: Protocol) -> &auto::Builder<TokioExecutor> {
+        match protocol {
+            Protocol::Http1 => &self.one,
+            Protocol::Http2 => &self.two,
+        }
+    }
 }
 
 /// The next connection, once there is a place for it.
@@ -164,11 +186,6 @@ async fn pause_after(error: &io::Error, backoff: &mut Backoff, metrics: &ServerM
         tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
     }
     tokio::time::sleep(backoff.next_delay()).await;
-}
-
-/// hyper's header timeout starts with the first byte, which a silent peer never sends.
-async fn speaks_within(stream: &TcpStream, patience: Duration) -> bool {
-    matches!(tokio::time::timeout(patience, stream.peek(&mut [0])).await, Ok(Ok(1)))
 }
 
 /// A connection in the gauge.
@@ -231,6 +248,10 @@ mod tests {
         text
     }
 
+    async fn within_patience<T>(waiting: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("in time")
+    }
+
     const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
     #[tokio::test]
@@ -238,24 +259,59 @@ mod tests {
         let limits = ServerLimits { header_timeout: Duration::from_millis(50), ..limits() };
         let server = start(Router::new(), limits).await;
 
-        for start in ["", "GET / HTTP/1.1\r\nhost:"] {
+        for start in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost:"] {
             let stream = send(server.address, start).await;
-            assert!(!rest(stream).await.contains("200"), "cut off after {start:?}");
+            let heard = within_patience(rest(stream)).await;
+            assert!(!heard.contains("200"), "{heard} after {start:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn both_protocols_are_spoken_on_one_port() {
+        let server = start(Router::new().route("/", get(|| async { "hello" })), limits()).await;
+
+        let one = within_patience(rest(send(server.address, GET).await)).await;
+        let mut two = send(server.address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let mut frame = [0; 9];
+        within_patience(two.read_exact(&mut frame)).await.expect("a frame");
+
+        assert!(one.ends_with("hello"), "{one}");
+        assert_eq!(frame[3], 4, "the server speaks first, with SETTINGS (RFC 9113, 3.4): {frame:?}");
     }
 
     #[tokio::test]
     async fn connections_beyond_the_cap_wait_for_a_place() {
         let router = Router::new().route("/", get(|| async { "hello" }));
+        let uncapped = start(router.clone(), limits()).await;
         let server = start(router, ServerLimits { connections: 1, ..limits() }).await;
         let first = send(server.address, "GET / HTTP/1.1\r\n").await;
 
         let second = tokio::spawn(rest(send(server.address, GET).await));
-        tokio::task::yield_now().await;
-        assert!(!second.is_finished());
-        drop(first);
 
-        assert!(second.await.expect("joins").ends_with("hello"));
+        // These came later and need as many turns of the runtime, so the second had its chance.
+        for _ in 0..10 {
+            assert!(rest(send(uncapped.address, GET).await).await.ends_with("hello"));
+        }
+        assert!(!second.is_finished(), "served beyond the cap");
+        drop(first);
+        assert!(within_patience(second).await.expect("joins").ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_asked_nothing_does_not_hold_up_the_stop() {
+        let hour = Duration::from_secs(3_600);
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let server = start(router, ServerLimits { header_timeout: hour, drain: hour, ..limits() }).await;
+        let silent = send(server.address, "").await;
+        let hesitant = send(server.address, "PRI").await;
+        // Connections are accepted in their order.
+        assert!(rest(send(server.address, GET).await).await.ends_with("hello"));
+
+        server.stop.cancel();
+
+        assert!(within_patience(server.finished).await.expect("joins"), "nothing was cut off");
+        assert_eq!(within_patience(rest(silent)).await, "");
+        assert_eq!(within_patience(rest(hesitant)).await, "");
     }
 
     #[tokio::test]

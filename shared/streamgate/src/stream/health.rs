@@ -34,7 +34,7 @@ pub struct EntrySummary {
 /// One consumer group.
 #[derive(Debug, Clone)]
 pub struct GroupHealth {
-    /// Its name.
+    /// Its name as text; bytes that are no UTF-8 are replaced.
     pub name: String,
     /// Entries delivered and not acknowledged.
     pub pending: u64,
@@ -51,7 +51,7 @@ pub struct GroupHealth {
 /// One consumer of a group.
 #[derive(Debug, Clone)]
 pub struct ConsumerHealth {
-    /// Its name.
+    /// Its name as text; bytes that are no UTF-8 are replaced.
     pub name: String,
     /// Entries it holds.
     pub pending: u64,
@@ -111,11 +111,12 @@ async fn group_health(
     group: &Value,
     now_ms: u64,
 ) -> Result<GroupHealth, Error> {
-    let name = text(group, "name");
+    // Any bytes may name a group, and only these very bytes find it again.
+    let name = bytes(group, "name");
     let last_delivered = field(group, "last-delivered-id").and_then(EntryId::from_value).unwrap_or_default();
     let mut pipeline = redis::pipe();
-    pipeline.cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(&name);
-    pipeline.cmd("XPENDING").arg(key.as_str()).arg(&name);
+    pipeline.cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(name);
+    pipeline.cmd("XPENDING").arg(key.as_str()).arg(name);
     pipeline.cmd("XRANGE").arg(key.as_str()).arg(format!("({last_delivered}")).arg("+").arg("COUNT").arg(1);
     let (consumers, pending, unread): (Vec<Value>, Value, Value) = pipeline.query_async(connection).await?;
     let oldest_pending = match &pending {
@@ -132,12 +133,12 @@ async fn group_health(
         consumers: consumers
             .iter()
             .map(|consumer| ConsumerHealth {
-                name: text(consumer, "name"),
+                name: text(bytes(consumer, "name")),
                 pending: number(consumer, "pending"),
                 idle: Duration::from_millis(number(consumer, "idle")),
             })
             .collect(),
-        name,
+        name: text(name),
     })
 }
 
@@ -145,8 +146,16 @@ fn number(info: &Value, name: &str) -> u64 {
     field(info, name).and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or(0)
 }
 
-fn text(info: &Value, name: &str) -> String {
-    field(info, name).and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or_default()
+fn bytes<'a>(info: &'a Value, name: &str) -> &'a [u8] {
+    match field(info, name) {
+        Some(Value::BulkString(bytes)) => bytes,
+        Some(Value::SimpleString(text)) => text.as_bytes(),
+        _ => &[],
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn summary(info: &Value, name: &str) -> Option<EntrySummary> {

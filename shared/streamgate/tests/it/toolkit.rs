@@ -37,6 +37,26 @@ async fn a_typed_value_goes_in_at_one_end_and_comes_out_at_the_other() {
 }
 
 #[tokio::test]
+async fn a_group_and_a_consumer_may_have_any_bytes_for_a_name() {
+    let server = RedisServer::start();
+    let redis = redis(&server);
+    let id =
+        Producer::new(redis.clone(), key(), Duration::from_secs(5)).send(&1, &Json).await.expect("stored");
+    let (group, consumer) = (&b"g\xff"[..], &b"c\xff"[..]);
+    let mut create = redis::cmd("XGROUP");
+    server.run::<()>(create.arg("CREATE").arg(key().as_str()).arg(group).arg("0"));
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg(group).arg(consumer).arg("STREAMS").arg(key().as_str()).arg(">");
+    server.run::<redis::Value>(&read);
+
+    let health = StreamHealth::read(&redis, &key()).await.expect("reads").expect("is there");
+
+    let group = &health.groups[0];
+    assert_eq!((group.name.as_str(), group.pending, group.last_delivered), ("g\u{fffd}", 1, id));
+    assert_eq!((group.consumers[0].name.as_str(), group.consumers[0].pending), ("c\u{fffd}", 1));
+}
+
+#[tokio::test]
 async fn a_tail_reads_everything_from_its_start_in_order_and_nothing_before() {
     let server = RedisServer::start();
     let redis = redis(&server);

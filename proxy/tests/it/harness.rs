@@ -1,0 +1,99 @@
+//! What tests of the whole worker share: one that runs in this process, and how to ask it.
+
+use std::net::SocketAddr;
+
+use proxy::config::Settings;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method};
+use serde_json::Value;
+use streamgate::config::from_args;
+use streamgate::http::listen;
+use streamgate::testing::{RedisServer, eventually_async};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const REQUESTS: &str = "weather-requests";
+pub(crate) const DEAD_LETTERS: &str = "{weather-requests}:dlq";
+pub(crate) const REPLIES: &str = "weather-responses";
+
+/// A running proxy on a port of its own; it is told to stop with this value.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    stop: CancellationToken,
+    client: Client,
+}
+
+impl Proxy {
+    /// One that is ready.
+    pub(crate) async fn ready(server: &RedisServer, flags: &[&str]) -> Self {
+        let url = server.url();
+        let fixed = ["proxy", "--redis-url", &url, "--worker-name", "w1"];
+        let settings = from_args::<Settings>(fixed.into_iter().chain(flags.iter().copied()))
+            .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let listener = listen(([127, 0, 0, 1], 0).into(), "PROXY_LISTEN").expect("a free port");
+        let (address, stop) = (listener.local_addr().expect("bound"), CancellationToken::new());
+        tokio::spawn(proxy::run(settings, listener, stop.clone()));
+        let proxy = Self { address, stop, client: client() };
+        eventually_async("the proxy is ready", async || proxy.get("/readyz").await.status == 200).await;
+        proxy
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Heard {
+        self.ask(Method::GET, path).await
+    }
+
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Heard {
+        let request = self.client.request(method, format!("http://{}{path}", self.address));
+        let response = request.send().await.expect("answered");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Heard { status, headers, text: response.text().await.expect("text") }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Heard {
+    /// The JSON of a 200.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks what all problems have in common.
+    pub(crate) fn assert_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.headers[CONTENT_TYPE], "application/problem+json", "{self:?}");
+        let problem: Value = serde_json::from_str(&self.text).expect("JSON");
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+    }
+}
+
+fn client() -> Client {
+    // The client wants to know how it would do TLS, which nobody here does.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let redirects = reqwest::redirect::Policy::none();
+    Client::builder().no_proxy().redirect(redirects).build().expect("a client")
+}
+
+/// Puts an entry on a stream.
+pub(crate) fn add(server: &RedisServer, stream: &str, fields: &[&str]) -> String {
+    server.command(&[&["XADD", stream, "*"], fields].concat())
+}
+
+/// Puts a valid request on the stream.
+pub(crate) fn add_request(server: &RedisServer) -> String {
+    let (id, body) = ("01976c5e-5a80-7000-8000-000000000001", r#"{"city":"Berlin"}"#);
+    add(server, REQUESTS, &["id", id, "reply_to", REPLIES, "body", body])
+}

@@ -1,0 +1,181 @@
+//! The API on `:5010`, of a running worker on a real Redis.
+
+use reqwest::Method;
+use serde_json::Value;
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add, add_request};
+
+#[tokio::test]
+async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
+    let mut server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+
+    let report = proxy.get("/healthz").await.json();
+
+    assert_eq!((&report["status"], &report["service"]), (&"ok".into(), &"proxy".into()), "{report}");
+    assert_eq!((&report["worker"], &report["provider"]), (&"w1".into(), &"simulated".into()), "{report}");
+    assert_eq!(report["redis"]["circuit"], "closed", "{report}");
+    assert_eq!(report["notReady"], Value::Array(Vec::new()), "{report}");
+
+    server.kill();
+
+    eventually_async("the loss of Redis is reported", async || {
+        let heard = proxy.get("/healthz").await;
+        heard.status == 503 && heard.text.contains("degraded") && heard.text.contains("\"redis\"")
+    })
+    .await;
+    assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not bring Redis back");
+    proxy.get(&format!("/streams/{REQUESTS}")).await.assert_problem(503);
+    proxy.get("/dead-letters").await.assert_problem(503);
+}
+
+#[tokio::test]
+async fn a_configured_stream_is_shown_with_its_groups() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    let id = add_request(&server);
+
+    let path = format!("/streams/{REQUESTS}");
+    eventually_async("the request is done", async || {
+        let stream = proxy.get(&path).await.json();
+        let group = &stream["groups"][0];
+        group["lag"] == 0 && group["pending"] == 0
+    })
+    .await;
+
+    let stream = proxy.get(&path).await.json();
+    assert_eq!((&stream["name"], &stream["length"]), (&REQUESTS.into(), &1.into()), "{stream}");
+    assert_eq!((&stream["first"], &stream["last"]["id"]), (&stream["last"], &id.as_str().into()), "{stream}");
+    assert_eq!(stream["last"]["fields"]["body"], r#"{"city":"Berlin"}"#, "{stream}");
+    let group = &stream["groups"][0];
+    assert_eq!((&group["name"], &group["abandoned"]), (&"weather-workers".into(), &false.into()), "{group}");
+    assert_eq!((&group["lastDeliveredId"], &group["oldestAgeSeconds"]), (&id.into(), &0.0.into()), "{group}");
+    let consumer = &group["consumers"][0];
+    assert_eq!((&consumer["name"], &consumer["alive"]), (&"w1".into(), &true.into()), "{consumer}");
+    let replies = proxy.get(&format!("/streams/{REPLIES}")).await.json();
+    assert_eq!((&replies["length"], &replies["last"]["fields"]["status"]), (&1.into(), &"200".into()));
+}
+
+#[tokio::test]
+async fn a_lane_is_shown_whether_or_not_anything_was_ever_added_to_it() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    add(&server, "weather-responses.a", &["status", "200"]);
+
+    for (lane, length) in [("weather-responses.a", 1), ("weather-responses.b", 0)] {
+        let stream = proxy.get(&format!("/streams/{lane}")).await.json();
+        assert_eq!((&stream["name"], &stream["length"]), (&lane.into(), &length.into()), "{stream}");
+    }
+    let dead_letters = proxy.get("/streams/%7Bweather-requests%7D:dlq").await.json();
+    assert_eq!((&dead_letters["length"], &dead_letters["last"]), (&0.into(), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_no_configured_stream_is_refused_whatever_is_there() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    add(&server, "orders", &["a", "b"]);
+
+    for name in ["orders", "weather-responsesx", "weather-responses.", "weather-requests.a"] {
+        proxy.get(&format!("/streams/{name}")).await.assert_problem(404);
+    }
+    proxy.get("/streams/%ff").await.assert_problem(400);
+    proxy.get("/streams").await.assert_problem(404);
+    proxy.ask(Method::POST, &format!("/streams/{REQUESTS}")).await.assert_problem(405);
+}
+
+#[tokio::test]
+async fn dead_letters_are_paged_from_the_newest_to_the_oldest() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    let mut given_up: Vec<String> =
+        (0..5).map(|n| add(&server, REQUESTS, &["number", &n.to_string()])).collect();
+    eventually_async("all are given up", async || server.command::<u64>(&["XLEN", DEAD_LETTERS]) == 5).await;
+
+    let (mut listed, mut path) = (Vec::new(), "/dead-letters?count=2".to_owned());
+    for on_page in [2, 2, 1] {
+        let page = proxy.get(&path).await.json();
+        assert_eq!(page["total"], 5, "{page}");
+        let letters = page["deadLetters"].as_array().expect("a list");
+        assert_eq!(letters.len(), on_page, "{page}");
+        for letter in letters {
+            assert_eq!((&letter["consumer"], &letter["attempts"]), (&"w1".into(), &1.into()), "{letter}");
+            assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("`id`")), "{letter}");
+            assert!(letter["fields"]["number"].is_string() && letter["time"].is_string(), "{letter}");
+            listed.push((letter["id"].clone(), letter["originId"].as_str().expect("an id").to_owned()));
+        }
+        path = format!("/dead-letters?count=2&before={}", page["next"].as_str().unwrap_or("none"));
+    }
+
+    assert!(path.ends_with("none"), "there is no page after the last: {path}");
+    let mut origins: Vec<String> = listed.into_iter().map(|(_, origin)| origin).collect();
+    // They are worked on at once, so they may be given up in any order.
+    origins.sort_unstable();
+    given_up.sort_unstable();
+    assert_eq!(origins, given_up);
+}
+
+#[tokio::test]
+async fn a_page_before_the_first_id_is_empty() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    add(&server, DEAD_LETTERS, &["dlq_reason", "because"]);
+
+    for (before, listed) in [("0-0", 0), ("0-1", 0), ("18446744073709551615-18446744073709551615", 1)] {
+        let page = proxy.get(&format!("/dead-letters?before={before}")).await.json();
+        assert_eq!((&page["total"], &page["next"]), (&1.into(), &Value::Null), "{before}: {page}");
+        assert_eq!(page["deadLetters"].as_array().map(Vec::len), Some(listed), "{before}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_a_rule_is_refused() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+
+    for query in ["count=0", "count=501", "count=many", "before=yesterday", "before=", "page=2"] {
+        proxy.get(&format!("/dead-letters?{query}")).await.assert_problem(400);
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_show_work_and_streams() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
+    add_request(&server);
+
+    eventually_async("the work is counted and the gauges are fresh", async || {
+        let heard = proxy.get("/metrics").await;
+        assert_eq!(heard.status, 200);
+        assert!(
+            heard.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
+        );
+        let has = |expected| heard.text.lines().any(|line| line == expected);
+        has("streamgate_replies_total 1")
+            && has("streamgate_stream_length{stream=\"weather-requests\"} 1")
+            && has("streamgate_group_pending{stream=\"weather-requests\",group=\"weather-workers\"} 0")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_described_route_is_there_and_the_page_that_describes_them() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+
+    let api = proxy.get("/api-docs/openapi.json").await.json();
+
+    let paths = api["paths"].as_object().expect("paths");
+    let mut names: Vec<_> = paths.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["/dead-letters", "/healthz", "/streams/{name}"]);
+    for (path, methods) in paths {
+        assert_eq!(methods.as_object().expect("methods").keys().collect::<Vec<_>>(), ["get"], "{path}");
+        let heard = proxy.get(&path.replace("{name}", REQUESTS)).await;
+        assert_eq!(heard.status, 200, "{path}: {heard:?}");
+    }
+    let start = proxy.get("/").await;
+    assert_eq!((start.status, &start.headers["location"]), (307, &"/swagger".parse().expect("valid")));
+    assert_eq!(proxy.get("/swagger/").await.status, 200);
+}

@@ -1,0 +1,62 @@
+//! The real binary, with secrets wherever they may be.
+
+use std::process::{Child, Command, Stdio};
+
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::harness::{REPLIES, add_request};
+use crate::open_meteo::stub::Stub;
+
+const SECRET: &str = "hunter2";
+
+#[tokio::test]
+async fn a_key_for_the_weather_service_is_sent_and_never_logged() {
+    let (server, stub) = (RedisServer::start(), Stub::healthy().await);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let log = || std::fs::read_to_string(&path).expect("a log");
+    let mut command = proxy();
+    command.env("REDIS_URL", server.url()).env("RUST_LOG", "trace").env("WEATHER_PROVIDER", "open-meteo");
+    command.env("OPEN_METEO_FORECAST_URL", format!("{}?apikey={SECRET}", stub.forecast_url));
+    command.env("OPEN_METEO_GEOCODING_URL", format!("{}?apikey={SECRET}", stub.geocoding_url));
+    let file = std::fs::File::create(&path).expect("a log file");
+    let _running = Running(command.stderr(file).spawn().expect("starts"));
+
+    add_request(&server);
+
+    eventually_async("the request is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1)
+        .await;
+    assert_eq!((&stub.geocoding.last()["apikey"][..], &stub.forecast.last()["apikey"][..]), (SECRET, SECRET));
+    let log = log();
+    assert!(log.contains("TRACE") && !log.contains(SECRET), "{log}");
+}
+
+#[test]
+fn the_help_shows_no_secret_of_the_environment() {
+    let mut command = proxy();
+    for variable in ["REDIS_URL", "OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL"] {
+        command.env(variable, format!("http://{SECRET}"));
+    }
+
+    let output = command.arg("--help").stdout(Stdio::piped()).output().expect("runs");
+
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("OPEN_METEO_FORECAST_URL") && !said.contains(SECRET), "{said}");
+}
+
+/// The binary with an environment of its own, on a free port.
+fn proxy() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
+    command.env_clear().env("PROXY_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
