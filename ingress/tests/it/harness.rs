@@ -203,6 +203,10 @@ impl Handler for Weather {
     async fn handle(&self, work: Work) -> Response {
         let _permit = self.gate.acquire().await;
         let request: Value = serde_json::from_slice(&work.request.body).expect("ingress sends JSON");
+        if request["city"] == "Busy" {
+            return Response::problem(work.request.id, 503, "too busy")
+                .retry_after(Duration::from_millis(6_500));
+        }
         let body = json!({"requestId": work.request.id, "request": request});
         Response::json(body.to_string())
     }

@@ -77,3 +77,14 @@ async fn at_max_in_flight_the_next_caller_is_told_to_come_back() {
     assert_eq!(first.await.expect("joins").status, 200);
     assert_eq!(stored(&server), 1);
 }
+
+#[tokio::test]
+async fn a_worker_that_says_when_to_come_back_is_passed_on() {
+    let server = RedisServer::start();
+    let _worker = Worker::start(&server).await;
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    let heard = ingress.forecast(r#"{"city":"Busy"}"#).await;
+
+    assert_eq!((heard.status, heard.header("retry-after")), (503, Some("7")), "{heard:?}");
+}
