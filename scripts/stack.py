@@ -106,17 +106,22 @@ class Stack:
             binary = redis_server.find()
         except redis_server.NotFound as problem:
             raise StartError(str(problem)) from None
-        self.data.mkdir(parents=True, exist_ok=True)
+        # A folder for each kind: neither opens what the other wrote.
+        kind, version = redis_server.identify(binary)
+        folder = self.data / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = folder / "written-by"
+        _refuse_newer(writer, kind, version)
         options = {
             "--bind": "127.0.0.1",
             "--port": str(port),
-            "--dir": str(self.data),
+            "--dir": str(folder),
             "--appendonly": "yes",
             "--appendfsync": "everysec",
             "--save": "",
             "--maxmemory-policy": "noeviction",
         }
-        with (self.data / "lock").open("w") as lock:
+        with (folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -124,7 +129,8 @@ class Stack:
             # The server inherits the lock: two on the same files would destroy them.
             command = [binary, *(part for option in options.items() for part in option)]
             redis = self._spawn("redis", command, REDIS_GRACE, pass_fds=(lock.fileno(),))
-        self._wait(redis, lambda: answers_ping(port), f"Redis on port {port} with the data in {self.data}", 60)
+        self._wait(redis, lambda: answers_ping(port), f"Redis on port {port} with the data in {folder}", 60)
+        writer.write_text("{}.{}\n".format(*version))
 
     def _start_binary(self, name: str, url: str) -> None:
         binary = self.binaries / name
@@ -179,3 +185,18 @@ def _is_ready(url: str) -> bool:
             return answer.status == 200
     except (OSError, urllib.error.HTTPError):
         return False
+def _refuse_newer(writer: Path, kind: str, version: tuple[int, int]) -> None:
+    """An older server cannot read what a newer one wrote, and advises to "fix" it, which destroys it."""
+    try:
+        major, minor = writer.read_text().strip().split(".")
+        wrote = int(major), int(minor)
+    except (OSError, ValueError):
+        return
+    if wrote > version:
+        name = kind.capitalize()
+        raise StartError(
+            "{0} {2}.{3} wrote the data in {1}, and this is {0} {4}.{5}, which is older: put the newer server"
+            " on PATH, or move that folder away to start without data".format(name, writer.parent, *wrote, *version)
+        )
+
+

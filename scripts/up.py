@@ -5,7 +5,7 @@
     INGRESS_LISTEN=127.0.0.1:8080 make up     another port; also INGRESS_ADMIN_LISTEN,
                                               PROXY_LISTEN and REDIS_PORT
 
-Redis keeps its data in .data/redis. Standard library only, Python 3.9 or newer.
+Redis keeps its data in .data/redis, Valkey in .data/valkey. Standard library only, Python 3.9 or newer.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _stop_on_signals(stack: Stack) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin-dir", type=Path, help="take ingress and proxy from here instead of building them")
-    parser.add_argument("--data-dir", type=Path, default=ROOT / ".data" / "redis", help="where Redis keeps its data")
+    parser.add_argument("--data-dir", type=Path, default=ROOT / ".data", help="where servers keep their data")
     options = parser.parse_args()
     options.data_dir = options.data_dir.resolve()
     return options

@@ -17,6 +17,7 @@ from pathlib import Path
 SCRIPTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(SCRIPTS))
 
+import redis_server  # noqa: E402
 from ports import free_port  # noqa: E402
 from processes import answers_ping, wait_until  # noqa: E402
 
@@ -231,6 +232,21 @@ class UpTest(unittest.TestCase):
 
         self.assertIn("yes", redis(second.redis_port, "GET kept"))
         self.assertIn("noeviction", redis(second.redis_port, "CONFIG GET maxmemory-policy"))
+
+    def test_each_kind_of_server_has_its_own_data_and_refuses_that_of_a_newer_one(self) -> None:
+        kind, version = redis_server.identify(redis_server.find())
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+        first.end()
+        writer = self.folder / "redis" / kind / "written-by"
+        self.assertEqual(writer.read_text(), "{}.{}\n".format(*version))
+        writer.write_text("99.1\n")
+
+        second = self.up()
+
+        self.assertEqual(second.exit_code(), 1)
+        self.assertRegex(second.output, rf"(?i){kind} 99\.1 wrote the data in .*/{kind}, and this is {kind} ")
+        self.assertIn("newer server on PATH", second.output)
 
     def test_two_servers_never_share_a_data_folder(self) -> None:
         self.up().until("Ctrl-C stops everything")
