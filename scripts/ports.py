@@ -5,6 +5,7 @@ Standard library only, Python 3.9 or newer.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import socket
@@ -23,9 +24,9 @@ class Address(NamedTuple):
     def parse(cls, text: str) -> Address:
         """`0.0.0.0:5009`, `[::]:5009`."""
         host, _, port = text.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"{text!r} is no address with a port, such as 0.0.0.0:5009")
-        return cls(host.strip("[]"), int(port))
+        if not host:
+            raise ValueError("is no address with a port, such as 0.0.0.0:5009")
+        return cls(host.strip("[]"), port_number(port))
 
     def url(self) -> str:
         """As a person on this machine opens it: a wildcard address is no place to go to."""
@@ -33,16 +34,30 @@ class Address(NamedTuple):
         host = "localhost" if wildcard else f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
+    def meets(self, other: Address) -> bool:
+        """True when one process at most can listen at both."""
+        hosts = {self.host, other.host}
+        return self.port == other.port and (len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"}))
+
     def is_taken(self) -> bool:
-        """True when another socket listens where this address would."""
+        """True when another socket listens where this address would. OSError: nobody can listen there."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self.host, self.port))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 return True
         return False
+
+
+def port_number(text: str) -> int:
+    """A port that one can name; 0 would be another one at every start."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
+        raise ValueError("needs a port from 1 to 65535")
+    return int(text)
 
 
 def free_port() -> int:
@@ -52,11 +67,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def owner(port: int) -> str | None:
-    """`name (process 123)` of who listens on a port, where the system tells."""
-    pid = _pid_from_proc(port) or _pid_from_lsof(port)
+def owner(port: int) -> int | None:
+    """The process that listens on a port, where the system tells."""
+    return _pid_from_proc(port) or _pid_from_lsof(port)
+
+
+def describe(pid: int | None) -> str:
+    """`name (process 123)`."""
     if pid is None:
-        return None
+        return "another program"
     try:
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:

@@ -6,10 +6,12 @@ Standard library only, Python 3.9 or newer.
 from __future__ import annotations
 
 import collections
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -28,7 +30,8 @@ class Child:
     """A running process whose output is read line by line.
 
     It leads a session of its own, so a terminal's Ctrl-C does not reach it: whoever started it
-    decides when and in which order processes stop.
+    decides when and in which order processes stop. On Linux it gets SIGTERM when the thread that
+    started it is gone: not even a killed `up.py` leaves it behind.
     """
 
     def __init__(
@@ -39,12 +42,13 @@ class Child:
         grace: float = 10,
         on_exit: Callable[[], None] | None = None,
         pass_fds: Sequence[int] = (),
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self.grace = grace
         self.stopping = False
         self.last_lines: collections.deque[str] = collections.deque(maxlen=15)
-        self.on_line: Callable[[str], None] | None = None
+        self._on_line = on_line
         self.process = subprocess.Popen(
             [str(part) for part in command],
             env=None if env is None else dict(env),
@@ -55,6 +59,7 @@ class Child:
             errors="replace",
             start_new_session=True,
             pass_fds=pass_fds,
+            preexec_fn=_end_with(os.getpid()),
         )
         self._reader = threading.Thread(target=self._read, args=(on_exit,), daemon=True)
         self._reader.start()
@@ -89,7 +94,9 @@ class Child:
         return f"{self.name} ended by itself ({how}){self.said()}"
 
     def said(self) -> str:
-        """Its last lines, as the end of a sentence."""
+        """Its last lines, as the end of a sentence; nothing if somebody saw them as they came."""
+        if self._on_line:
+            return ""
         lines = "".join(f"\n  {line}" for line in self.last_lines)
         return f"; its last lines:{lines}" if lines else ""
 
@@ -103,11 +110,26 @@ class Child:
         for line in self.process.stdout:  # type: ignore[union-attr]
             line = line.rstrip("\n")
             self.last_lines.append(line)
-            if self.on_line:
-                self.on_line(line)
+            if self._on_line:
+                self._on_line(line)
         self.process.wait()
         if on_exit:
             on_exit()
+
+
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """What a new process runs before its program, to get SIGTERM when its parent is gone."""
+    if sys.platform != "linux":
+        return None
+    # Looked up here: between fork and exec as little as possible may happen.
+    prctl, set_parent_death_signal = ctypes.CDLL(None).prctl, 1
+
+    def before_exec() -> None:
+        prctl(set_parent_death_signal, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)  # It went before the signal was arranged.
+
+    return before_exec
 
 
 def wait_until(

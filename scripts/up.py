@@ -5,45 +5,49 @@
     INGRESS_LISTEN=127.0.0.1:8080 make up     another port; also INGRESS_ADMIN_LISTEN,
                                               PROXY_LISTEN and REDIS_PORT
 
-Redis keeps its data in .data/redis. Standard library only, Python 3.9 or newer.
+Redis keeps its data in .data/redis, Valkey in .data/valkey. Standard library only, Python 3.9 or newer.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import cargo
-from processes import Child, Interrupted, StartError
+from processes import Interrupted, StartError
 from stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = {"city": "New York", "location": "Downtown"}
 COLOURS = {"redis": "35", "proxy": "36", "ingress": "32"}
+WIDTH = max(map(len, COLOURS))
 
 _print_lock = threading.Lock()
 
 
 def main() -> int:
     options = _arguments()
-    stack = Stack(os.environ, options.bin_dir or Path(), options.data_dir)
+    stack = Stack(os.environ, options.bin_dir or Path(), options.data_dir, show)
     _stop_on_signals(stack)
     try:
         stack.check_ports()
+        stack.check_redis()
         if options.bin_dir is None:
             say("building ingress and proxy")
             stack.binaries = cargo.build(stack.stop_asked)
         stack.start(say)
         welcome(stack)
-        stream_logs(stack)
         stack.wake.wait()
         ended = stack.ended()
         if ended is not None and not stack.stop_asked.is_set():
@@ -55,18 +59,24 @@ def main() -> int:
         say(str(problem))
         return 1
     finally:
+        started = bool(stack.children)
         stack.stop(say)
-        say("stopped")
+        if started:
+            say("stopped")
 
 
 def welcome(stack: Stack) -> None:
-    """Where everything is, and one real answer."""
+    """Where everything is, and one real answer. Nothing if everything is to stop already."""
     gateway = stack.url("INGRESS_LISTEN")
     request = f"{gateway}/WeatherForecast/city"
     body = json.dumps(PLACE)
+    say("sending a sample request")
+    status, answer = _ask(stack, request, body)
+    if stack.wake.is_set():
+        return
     say(
         f"""
-Streamgate is up.
+{"Streamgate is up." if status == 200 else "Streamgate is up, but the sample request failed."}
 
   Gateway            {request}
   Swagger            {gateway}/swagger
@@ -77,22 +87,26 @@ Streamgate is up.
   curl -s {request} -H 'content-type: application/json' -d '{body}'
 """
     )
-    say(_indent(_ask(stack, request, body)))
+    say(_indent(answer))
+    say(f"\n  {_look(stack)}\n\nCtrl-C stops everything; a second one kills it.\n")
+
+
+def _look(stack: Stack) -> str:
+    """How to see the request on its stream."""
     stream = stack.env.get("REQUEST_STREAM") or "weather-requests"
-    say(
-        f"""
-  redis-cli -u {stack.redis_url} XREVRANGE {stream} + - COUNT 1
+    cli = next(filter(shutil.which, ("redis-cli", "valkey-cli")), None)
+    if cli is None:
+        return f"curl -s {stack.url('PROXY_LISTEN')}/streams/{urllib.parse.quote(stream, safe='')}"
+    # The password is in the environment already, and stays out of the terminal's history.
+    url = stack.redis_url if stack.starts_redis else '"$REDIS_URL"'
+    return f"{cli} -u {url} XREVRANGE {stream} + - COUNT 1"
 
-Ctrl-C stops everything; a second one kills it.
-"""
-    )
 
-
-def _ask(stack: Stack, url: str, body: str) -> str:
-    """Sends the request of the curl line; the answer, or what went wrong instead.
+def _ask(stack: Stack, url: str, body: str) -> tuple[int, str]:
+    """Sends the request of the curl line; the status and the answer, or 0 and what went wrong instead.
 
     On a thread, so that Ctrl-C does not wait for it."""
-    answer = []
+    answer: list[tuple[int, str]] = []
 
     def ask() -> None:
         request = urllib.request.Request(url, body.encode(), {"content-type": "application/json"})
@@ -101,30 +115,25 @@ def _ask(stack: Stack, url: str, body: str) -> str:
         try:
             with opener.open(request, timeout=60) as response:
                 text = json.dumps(json.load(response), indent=2, ensure_ascii=False)
-            answer.append(f"{text}\n\n({(time.monotonic() - start) * 1000:.0f} ms)")
+            answer.append((response.status, f"{text}\n\n({(time.monotonic() - start) * 1000:.0f} ms)"))
         except urllib.error.HTTPError as error:
-            answer.append(f"HTTP {error.code}: {error.read().decode(errors='replace')}")
-        except (OSError, ValueError) as error:
-            answer.append(f"no answer: {error}")
+            answer.append((error.code, f"HTTP {error.code}: {error.read().decode(errors='replace')}"))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            answer.append((0, f"no answer: {error}"))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     while thread.is_alive() and not stack.wake.is_set():
         thread.join(0.1)
-    return answer[0] if answer else "no answer yet"
+    return answer[0] if answer else (0, "no answer yet")
 
 
-def stream_logs(stack: Stack) -> None:
-    """From here on every line of every child, behind its name."""
-    width = max(len(child.name) for child in stack.children)
-    for child in stack.children:
-        child.on_line = lambda line, prefix=_prefix(child, width): say(prefix + line)
-
-
-def _prefix(child: Child, width: int) -> str:
-    plain = f"{child.name:<{width}} | "
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return f"\x1b[{COLOURS[child.name]}m{plain}\x1b[0m" if coloured else plain
+def show(name: str, line: str) -> None:
+    """Prints a line of a child behind its name."""
+    prefix = f"{name:<{WIDTH}} | "
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        prefix = f"\x1b[{COLOURS[name]}m{prefix}\x1b[0m"
+    say(prefix + line)
 
 
 def say(text: str) -> None:
@@ -162,7 +171,7 @@ def _stop_on_signals(stack: Stack) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin-dir", type=Path, help="take ingress and proxy from here instead of building them")
-    parser.add_argument("--data-dir", type=Path, default=ROOT / ".data" / "redis", help="where Redis keeps its data")
+    parser.add_argument("--data-dir", type=Path, default=ROOT / ".data", help="where servers keep their data")
     options = parser.parse_args()
     options.data_dir = options.data_dir.resolve()
     return options

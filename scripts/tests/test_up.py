@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from pathlib import Path
 SCRIPTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(SCRIPTS))
 
+import redis_server  # noqa: E402
 from ports import free_port  # noqa: E402
-from processes import answers_ping, wait_until  # noqa: E402
+from processes import Child, answers_ping, wait_until  # noqa: E402
 
 # Ready at once; answers every POST with a forecast; says when it was told to stop.
 STAND_IN = """\
@@ -30,10 +32,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(b"ready")
 
     def do_POST(self):
-        self.answer(b'{{"city": "New York"}}')
+        self.answer(b'{{"city": "New York"}}', {status})
 
-    def answer(self, body):
-        self.send_response(200)
+    def answer(self, body, status=200):
+        self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -45,6 +47,7 @@ def stop(*_):
     print("{name} was told to stop", flush=True)
     os._exit(0)
 
+print("{name} starts", flush=True)
 {when_told}
 host, port = os.environ["{variable}"].rsplit(":", 1)
 http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
@@ -99,6 +102,11 @@ class Up:
         return code
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def redis(port: int, command: str) -> str:
     """The raw answer to an inline command."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -114,9 +122,12 @@ class UpTest(unittest.TestCase):
         self.stand_in("proxy", "PROXY_LISTEN")
         self.stand_in("ingress", "INGRESS_LISTEN")
 
-    def stand_in(self, name: str, variable: str, when_told: str = "signal.signal(signal.SIGTERM, stop)") -> None:
+    def stand_in(
+        self, name: str, variable: str, when_told: str = "signal.signal(signal.SIGTERM, stop)", status: int = 200
+    ) -> None:
         path = self.folder / name
-        path.write_text(STAND_IN.format(python=sys.executable, name=name, variable=variable, when_told=when_told))
+        words = {"python": sys.executable, "name": name, "variable": variable, "when_told": when_told}
+        path.write_text(STAND_IN.format(status=status, **words))
         path.chmod(0o755)
 
     def up(self, **env: str) -> Up:
@@ -160,6 +171,8 @@ class UpTest(unittest.TestCase):
 
         self.assertEqual(up.exit_code(), 0)
         self.assertRegex(up.output, r"(?m)^proxy   \| proxy was told to stop$")
+        start = up.output.index("proxy   | proxy starts")
+        self.assertLess(start, up.output.index("Streamgate is up."), "lines are shown from the start on")
 
     def test_a_child_that_dies_takes_the_rest_with_it(self) -> None:
         dies = "import threading; threading.Timer(1, lambda: (print('out of luck', flush=True), os._exit(3))).start()"
@@ -177,7 +190,7 @@ class UpTest(unittest.TestCase):
         up = self.up()
 
         self.assertEqual(up.exit_code(), 1)
-        self.assertRegex(up.output, r"ingress ended by itself \(exit code 1\).*\n  INGRESS_THREADS=0 must be")
+        self.assertRegex(up.output, r"ingress \| INGRESS_THREADS=0 must be.*\ningress ended by itself \(exit code 1\)")
         self.assertEqual(self.left(up), [])
 
     def test_a_second_ctrl_c_kills(self) -> None:
@@ -231,6 +244,123 @@ class UpTest(unittest.TestCase):
 
         self.assertIn("yes", redis(second.redis_port, "GET kept"))
         self.assertIn("noeviction", redis(second.redis_port, "CONFIG GET maxmemory-policy"))
+
+    def test_each_kind_of_server_has_its_own_data_and_refuses_that_of_a_newer_one(self) -> None:
+        kind, version = redis_server.identify(redis_server.find())
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+        first.end()
+        writer = self.folder / "redis" / kind / "written-by"
+        self.assertEqual(writer.read_text(), "{}.{}\n".format(*version))
+        writer.write_text("99.1\n")
+
+        second = self.up()
+
+        self.assertEqual(second.exit_code(), 1)
+        self.assertRegex(second.output, rf"(?i){kind} 99\.1 wrote the data in .*/{kind}, and this is {kind} ")
+        self.assertIn("newer server on PATH", second.output)
+
+    def test_a_redis_url_that_leads_nowhere_is_told_at_once(self) -> None:
+        up = self.up(REDIS_URL=f"redis://:hunter2@127.0.0.1:{free_port()}")
+
+        self.assertEqual(up.exit_code(), 1)
+        self.assertRegex(up.output, r"^check REDIS_URL: cannot reach 127\.0\.0\.1:\d+: Connection refused\n$")
+
+    def test_settings_that_name_no_port_are_told_together_and_nothing_starts(self) -> None:
+        port = free_port()
+        same = {"INGRESS_LISTEN": f"0.0.0.0:{port}", "PROXY_LISTEN": f"127.0.0.1:{port}"}
+
+        for value in ("70000", "none", "0", "-1"):
+            up = self.up(REDIS_PORT=value, INGRESS_ADMIN_LISTEN="5009", **same)
+
+            self.assertEqual(up.exit_code(), 1)
+            self.assertEqual(
+                up.output.splitlines(),
+                [
+                    "INGRESS_ADMIN_LISTEN=5009 is no address with a port, such as 0.0.0.0:5009",
+                    f"INGRESS_LISTEN and PROXY_LISTEN both name port {port}: choose another for one",
+                    f"REDIS_PORT={value} needs a port from 1 to 65535",
+                ],
+            )
+
+    def test_an_address_of_another_machine_is_told(self) -> None:
+        up = self.up(INGRESS_LISTEN=f"192.0.2.1:{free_port()}")
+
+        self.assertEqual(up.exit_code(), 1)
+        self.assertRegex(up.output, r"^INGRESS_LISTEN=192\.0\.2\.1:\d+: \w")
+
+    def test_a_sample_request_that_fails_is_told_and_the_logs_go_on(self) -> None:
+        self.stand_in("ingress", "INGRESS_LISTEN", status=503)
+        up = self.up()
+
+        up.until("Ctrl-C stops everything")
+
+        self.assertIn("Streamgate is up, but the sample request failed.", up.output)
+        self.assertIn("HTTP 503", up.output)
+        up.process.terminate()
+        self.assertEqual(up.exit_code(), 0)
+        self.assertIn("proxy   | proxy was told to stop", up.output)
+
+    def test_the_way_to_look_at_the_stream_fits_what_is_installed(self) -> None:
+        programs = self.folder / "programs"
+        programs.mkdir()
+        (programs / "ps").symlink_to(shutil.which("ps"))
+        server = str(redis_server.find())
+        without = self.up(PATH=str(programs), STREAMGATE_TEST_REDIS_SERVER=server)
+        without.until("Ctrl-C stops everything")
+        self.assertIn("/streams/weather-requests", without.output)
+        self.assertNotIn("-cli", without.output)
+        without.end()
+        (programs / "valkey-cli").symlink_to(sys.executable)
+
+        with_cli = self.up(PATH=str(programs), STREAMGATE_TEST_REDIS_SERVER=server)
+        with_cli.until("Ctrl-C stops everything")
+
+        self.assertIn("valkey-cli -u redis://127.0.0.1:", with_cli.output)
+
+    @unittest.skipUnless(sys.platform == "linux", "only Linux tells children of the end of their parent")
+    def test_a_killed_up_leaves_nothing_behind(self) -> None:
+        up = self.up()
+        up.until("Ctrl-C stops everything")
+
+        up.process.kill()
+
+        wait_until(lambda: not self.left(up), "the end of all")
+        again = self.up()
+        again.until("Ctrl-C stops everything")
+
+        records = [file.name for file in (self.folder / "redis").glob("run-*")]
+        self.assertEqual(records, [f"run-{again.process.pid}"], "the killed one's is gone")
+
+    def test_what_an_earlier_run_left_is_named_with_the_way_to_end_it(self) -> None:
+        port = free_port()
+        env = {**os.environ, "PROXY_LISTEN": f"127.0.0.1:{port}"}
+        left = Child("proxy", [self.folder / "proxy"], env)
+        self.addCleanup(left.process.stdout.close)
+        self.addCleanup(left.stop)
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        record = self.folder / "redis" / f"run-{gone.pid}"
+        record.parent.mkdir()
+        record.write_text(f"{left.process.pid} proxy\n{gone.pid} ingress\n")
+        wait_until(lambda: _listens(port), "the one that was left")
+
+        up = self.up(PROXY_LISTEN=f"127.0.0.1:{port}")
+
+        self.assertEqual(up.exit_code(), 1)
+        self.assertIn(f"an earlier run started that; end it with: kill {left.process.pid}\n", up.output)
+        self.assertNotIn("stopped", up.output)
+
+    def test_a_run_that_is_still_up_is_named_as_the_one_to_end(self) -> None:
+        first = self.up()
+        first.until("Ctrl-C stops everything")
+
+        second = self.up(REDIS_PORT=str(first.redis_port), INGRESS_LISTEN=first.env["INGRESS_LISTEN"])
+        second.exit_code()
+        self.assertIn(f"end it with: kill {first.process.pid}\n", second.output)
+        first.end()
+
+        self.assertEqual(list((self.folder / "redis").glob("run-*")), [])
 
     def test_two_servers_never_share_a_data_folder(self) -> None:
         self.up().until("Ctrl-C stops everything")
