@@ -12,6 +12,8 @@ use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker};
 /// The end of the stream is resolved to a concrete id once: `$` on each read would lose what is
 /// written between two reads. XREAD says nothing when the stream is deleted or the node is demoted,
 /// so a read that stayed empty checks both; a stream that starts over is read from its beginning.
+/// (One that is deleted and written again within the millisecond of the last entry read gets the
+/// same id again; that entry is taken for read.)
 pub struct TailReader {
     key: StreamKey,
     connection: BlockingConnection,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use streamgate::request_reply::{Handler, RequestErrorKind, Response, Work};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, owner_of, settled};
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, owner_of, server_time_ms, settled};
 
 #[tokio::test]
 async fn a_request_comes_back_with_its_own_body() {
@@ -127,6 +127,9 @@ async fn every_lane_a_worker_writes_to_has_a_time_to_live() {
 
     asker.ask("first").await.expect("an answer");
     eventually_async("the lane has a time to live", || async { lives() }).await;
+    // Ids start over with the stream: within one millisecond the next reply would get the id of the last.
+    let first_ms = server_time_ms(&server);
+    eventually_async("the millisecond is over", async || server_time_ms(&server) > first_ms).await;
     // As if it had expired: the next reply recreates it, without a time to live of its own.
     let _: u64 = server.command(&["DEL", &lane]);
     asker.ask("second").await.expect("an answer");
