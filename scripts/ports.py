@@ -6,6 +6,7 @@ Standard library only, Python 3.9 or newer.
 from __future__ import annotations
 
 import errno
+import random
 import re
 import shutil
 import socket
@@ -61,10 +62,23 @@ def port_number(text: str) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listened on a moment ago; never the same one twice.
+
+    Below the range from which systems take ports for outgoing connections, so that none of those
+    comes in between."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+_given: set[int] = set()
 
 
 def owner(port: int) -> int | None:
