@@ -13,7 +13,7 @@ use crate::routes::health::Report;
 #[openapi(
     info(
         title = "Streamgate ingress",
-        description = "Ordinary HTTP requests, answered by workers behind a Redis stream. The weather forecast is the example that ships with it.",
+        description = "Ordinary HTTP requests, answered by workers behind a Redis stream. The weather forecast is the example that ships with it. Forecasts whose `source` is `open-meteo`: weather data by [Open-Meteo.com](https://open-meteo.com/) (CC BY 4.0).",
     ),
     paths(forecast, health, live, ready),
     components(schemas(Problem, FieldError)),

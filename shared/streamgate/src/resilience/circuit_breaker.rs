@@ -104,21 +104,6 @@ impl CircuitBreaker {
         Ok(Pass { breaker: self.clone(), probe: true })
     }
 
-    /// Refuses while open, without counting a call: for callers whose success somebody else
-    /// reports.
-    ///
-    /// # Errors
-    /// The breaker is open and no probe is due yet.
-    pub fn check(&self) -> Result<(), CircuitOpen> {
-        match self.lock().opened_at {
-            None => Ok(()),
-            Some(opened_at) => match self.settings.open_for.saturating_sub(opened_at.elapsed()) {
-                Duration::ZERO => Ok(()),
-                retry_after => Err(CircuitOpen { retry_after }),
-            },
-        }
-    }
-
     /// Something worked: close.
     pub fn succeeded(&self) {
         let mut inner = self.lock();
