@@ -6,6 +6,10 @@
 //!
 //! Everything here panics when it fails: that is what a test wants.
 
+mod link;
+
+pub use link::Link;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
