@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use streamgate::config::value::{address, count};
-use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
+use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::http::ServerLimits;
-use streamgate::request_reply::RequesterSettings;
+use streamgate::request_reply::{RequesterSettings, WorkerGroup};
 
 use crate::body::BodyLimits;
 
@@ -62,6 +62,10 @@ pub struct Settings {
     #[command(flatten)]
     pub streams: StreamArgs,
 
+    /// Who does the work.
+    #[command(flatten)]
+    pub workers: GroupArgs,
+
     /// The process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -71,6 +75,7 @@ impl streamgate::config::Settings for Settings {
     fn validate(&self) -> Result<(), ConfigError> {
         self.redis.validate()?;
         self.streams.validate()?;
+        self.workers.validate()?;
         self.process.validate()?;
         if self.header_timeout.0.is_zero() {
             return Err(ConfigError::rule("HEADER_TIMEOUT", self.header_timeout, "must be longer than 0"));
@@ -92,6 +97,10 @@ impl Settings {
             replica: self.ingress_replica.clone(),
             max_in_flight: self.max_in_flight,
             longest_timeout: self.streams.request_timeout.0,
+            workers: Some(WorkerGroup {
+                name: self.workers.consumer_group.clone(),
+                grace: self.workers.consumer_grace.0,
+            }),
         }
     }
 

@@ -63,8 +63,8 @@ const FORECAST_FAILURES: [(u16, &str, &str); 12] = [
     (502, "The work failed.", "the weather provider could not be reached"),
     (
         503,
-        "The gateway cannot take the request now: the queue is unavailable, too many callers wait, or it is shutting down.",
-        "too many requests are waiting: nothing was done; try again",
+        "The gateway cannot take the request now: the queue is unavailable or too long for an answer in time, too many callers wait, no worker is there, or it is shutting down.",
+        "too many requests are waiting: nothing was done; try again later",
     ),
     (
         504,

@@ -173,8 +173,11 @@ impl Failure {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         let (status, consequence) = match error.kind {
-            RequestErrorKind::Overloaded | RequestErrorKind::Draining => {
-                (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again")
+            RequestErrorKind::Overloaded
+            | RequestErrorKind::QueueTooLong
+            | RequestErrorKind::NoWorker
+            | RequestErrorKind::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again later")
             }
             RequestErrorKind::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -251,6 +254,8 @@ mod tests {
     async fn every_way_to_miss_a_reply_has_its_status_and_503_says_when_to_come_back() {
         for (kind, status, retry_after) in [
             (RequestErrorKind::Overloaded, 503, Some("3")),
+            (RequestErrorKind::QueueTooLong, 503, Some("3")),
+            (RequestErrorKind::NoWorker, 503, Some("3")),
             (RequestErrorKind::Unavailable, 503, Some("3")),
             (RequestErrorKind::Draining, 503, Some("3")),
             (RequestErrorKind::DeadlinePassed, 504, None),

@@ -47,7 +47,8 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `ok`, or `degraded` while Redis does not answer or its circuit is open.
+    /// `ok`, or `degraded` while Redis does not answer, its circuit is open, or no worker has been
+    /// alive for longer than CONSUMER_GRACE.
     #[schema(example = "ok")]
     pub status: &'static str,
     /// Which process this is.
@@ -58,6 +59,10 @@ pub struct Report {
     pub version: &'static str,
     /// How Redis is, as this process sees it.
     pub redis: RedisReport,
+    /// Workers alive; absent while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 3)]
+    pub workers_alive: Option<usize>,
     /// Callers that wait for a reply.
     #[schema(example = 12)]
     pub pending_requests: usize,
@@ -81,7 +86,7 @@ pub struct RedisReport {
 impl Report {
     fn of(gateway: &Gateway) -> Self {
         let (round_trip, circuit) = (gateway.redis.round_trip(), gateway.redis.circuit().state().as_str());
-        let ok = round_trip.is_some() && circuit != "open";
+        let ok = round_trip.is_some() && circuit != "open" && !gateway.requester.workers_are_absent();
         Self {
             status: if ok { "ok" } else { "degraded" },
             service: env!("CARGO_PKG_NAME"),
@@ -90,6 +95,7 @@ impl Report {
                 round_trip_ms: round_trip.map(|span| span.as_micros() as f64 / 1e3),
                 circuit,
             },
+            workers_alive: gateway.requester.workers_alive(),
             pending_requests: gateway.requester.pending(),
             not_ready: gateway.readiness.missing(),
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ingress::config::Settings;
@@ -153,6 +154,7 @@ fn client() -> Client {
 /// A worker in this process; it is told to stop with this value.
 pub(crate) struct Worker {
     gate: Arc<Semaphore>,
+    worked: Arc<AtomicUsize>,
     stop: CancellationToken,
 }
 
@@ -164,8 +166,19 @@ impl Worker {
         worker
     }
 
+    /// Works on `concurrency` requests at once, each for `work`.
+    pub(crate) async fn slow(server: &RedisServer, concurrency: usize, work: Duration) -> Self {
+        let worker = Self::start_with(server, concurrency, work).await;
+        worker.let_go();
+        worker
+    }
+
     /// Holds every request until [`Worker::let_go`].
     pub(crate) async fn holding(server: &RedisServer) -> Self {
+        Self::start_with(server, 64, Duration::ZERO).await
+    }
+
+    async fn start_with(server: &RedisServer, concurrency: usize, work: Duration) -> Self {
         let readiness = Readiness::default();
         let (gate, stop) = (Arc::new(Semaphore::new(0)), CancellationToken::new());
         let redis = RedisSettings {
@@ -176,11 +189,18 @@ impl Worker {
         };
         let redis =
             Redis::open(redis, ConnectionMetrics::declare(), readiness.latch("redis")).expect("opens");
-        let weather = Weather { gate: Arc::clone(&gate) };
-        let responder = Responder::new(redis, responder_settings(), ResponderMetrics::declare(), weather);
+        let worked = Arc::new(AtomicUsize::new(0));
+        let weather = Weather { gate: Arc::clone(&gate), work, worked: Arc::clone(&worked) };
+        let settings = ResponderSettings { concurrency, ..responder_settings() };
+        let responder = Responder::new(redis, settings, ResponderMetrics::declare(), weather);
         tokio::spawn(responder.run(readiness.latch("reader"), stop.clone(), Duration::from_secs(10)));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
-        Self { gate, stop }
+        Self { gate, worked, stop }
+    }
+
+    /// How many requests it has begun to work on.
+    pub(crate) fn worked(&self) -> usize {
+        self.worked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn let_go(&self) {
@@ -197,11 +217,15 @@ impl Drop for Worker {
 /// Answers with the request it got.
 struct Weather {
     gate: Arc<Semaphore>,
+    work: Duration,
+    worked: Arc<AtomicUsize>,
 }
 
 impl Handler for Weather {
     async fn handle(&self, work: Work) -> Response {
+        self.worked.fetch_add(1, Ordering::Relaxed);
         let _permit = self.gate.acquire().await;
+        tokio::time::sleep(self.work).await;
         let request: Value = serde_json::from_slice(&work.request.body).expect("ingress sends JSON");
         if request["city"] == "Busy" {
             return Response::problem(work.request.id, 503, "too busy")
@@ -216,7 +240,7 @@ fn responder_settings() -> ResponderSettings {
     ResponderSettings {
         group: GroupSettings {
             stream: REQUESTS.parse().expect("a name"),
-            group: "workers".to_owned(),
+            group: "weather-workers".to_owned(),
             consumer: "w1".to_owned(),
             block: Duration::from_secs(2),
             claim_min_idle: Duration::from_secs(2),

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use clap::Args;
 use streamgate::config::value::count;
-use streamgate::config::{ConfigError, Span};
+use streamgate::config::{ConfigError, GroupArgs, Span};
 use streamgate::stream::ConsumerGroup;
 
 /// How this worker takes part in its group.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerArgs {
-    /// Consumer group that shares the requests
-    #[arg(long, env = "CONSUMER_GROUP", default_value = "weather-workers", value_name = "NAME")]
-    pub consumer_group: String,
+    /// The group it belongs to.
+    #[command(flatten)]
+    pub group: GroupArgs,
 
     /// Name of this worker, unique in its group [default: made of host name, process id and chance]
     #[arg(long, env = "WORKER_NAME", value_name = "NAME")]
@@ -33,10 +33,6 @@ pub struct WorkerArgs {
     #[arg(long, env = "LEASE_RENEWAL", default_value = "500ms", value_name = "DURATION")]
     pub lease_renewal: Span,
 
-    /// A worker silent for longer counts as dead, a duration
-    #[arg(long, env = "CONSUMER_GRACE", default_value = "15s", value_name = "DURATION")]
-    pub consumer_grace: Span,
-
     /// Deliveries of one entry after which it becomes a dead letter
     #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = count(1..=1_000u32))]
     pub max_deliveries: u32,
@@ -45,12 +41,10 @@ pub struct WorkerArgs {
 impl WorkerArgs {
     /// Rules between these settings.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let name = |variable, value: &str| {
-            ConsumerGroup::check_name(value).map_err(|rule| ConfigError::rule(variable, value, rule))
-        };
-        name("CONSUMER_GROUP", &self.consumer_group)?;
+        self.group.validate()?;
         if let Some(worker) = &self.worker_name {
-            name("WORKER_NAME", worker)?;
+            ConsumerGroup::check_name(worker)
+                .map_err(|rule| ConfigError::rule("WORKER_NAME", worker, rule))?;
         }
         if self.handler_timeout.0.is_zero() {
             return Err(ConfigError::rule("HANDLER_TIMEOUT", self.handler_timeout, "must be longer than 0"));
@@ -62,9 +56,9 @@ impl WorkerArgs {
             let rule = format!("must be at least 3 × LEASE_RENEWAL={}", self.lease_renewal);
             return Err(ConfigError::rule("CLAIM_MIN_IDLE", self.claim_min_idle, rule));
         }
-        if self.consumer_grace.0 < self.claim_min_idle.0 {
+        if self.group.consumer_grace.0 < self.claim_min_idle.0 {
             let rule = format!("must be at least CLAIM_MIN_IDLE={}", self.claim_min_idle);
-            return Err(ConfigError::rule("CONSUMER_GRACE", self.consumer_grace, rule));
+            return Err(ConfigError::rule("CONSUMER_GRACE", self.group.consumer_grace, rule));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::value::count;
 use super::{ConfigError, Span};
 use crate::connection::{RedisSettings, RedisUrl};
-use crate::stream::StreamKey;
+use crate::stream::{ConsumerGroup, StreamKey};
 use crate::telemetry::{LogFilter, LogFormat};
 
 /// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
@@ -103,6 +103,31 @@ impl StreamArgs {
             return Err(ConfigError::rule("REPLY_STREAM", &self.reply_stream, rule));
         }
         Ok(())
+    }
+}
+
+/// The workers' consumer group.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workers")]
+pub struct GroupArgs {
+    /// Consumer group that shares the requests
+    #[arg(long, env = "CONSUMER_GROUP", default_value = "weather-workers", value_name = "NAME")]
+    pub consumer_group: String,
+
+    /// A worker silent for longer counts as dead, a duration
+    #[arg(long, env = "CONSUMER_GRACE", default_value = "15s", value_name = "DURATION")]
+    pub consumer_grace: Span,
+}
+
+impl GroupArgs {
+    /// Rules that hold for every process.
+    ///
+    /// # Errors
+    /// The group has no possible name, or no time to live.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConsumerGroup::check_name(&self.consumer_group)
+            .map_err(|rule| ConfigError::rule("CONSUMER_GROUP", &self.consumer_group, rule))?;
+        longer_than_zero("CONSUMER_GRACE", self.consumer_grace)
     }
 }
 

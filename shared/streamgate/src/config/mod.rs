@@ -15,7 +15,7 @@ use std::fmt;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-pub use common::{ProcessArgs, RedisArgs, StreamArgs};
+pub use common::{GroupArgs, ProcessArgs, RedisArgs, StreamArgs};
 pub use span::{Span, SpanRange};
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong and a restart will not help.

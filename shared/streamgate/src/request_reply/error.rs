@@ -16,8 +16,14 @@ pub enum RequestErrorKind {
     /// As many callers wait as may; nothing was sent.
     #[error("too many requests are waiting")]
     Overloaded,
-    /// Redis cannot be reached or refuses to store the request. If it was reached before, the
-    /// request may be stored all the same.
+    /// The work would start too late; nothing was sent.
+    #[error("the queue is too long for an answer in time")]
+    QueueTooLong,
+    /// No worker has given a sign of life for too long; nothing was sent.
+    #[error("no worker is there to do the work")]
+    NoWorker,
+    /// Redis cannot be reached or refuses to store the request. If it was tried, the request may
+    /// be stored all the same.
     #[error("the queue is unavailable")]
     Unavailable,
     /// Nobody answered in time; the work may have been done all the same.

@@ -3,7 +3,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,7 +15,7 @@ use super::settings::ResponderSettings;
 use super::settle::{Outgoing, Settlement};
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};
-use crate::resilience::{ConcurrencyLimit, Slot};
+use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
 use crate::stream::{Delivery, Disposition};
 use crate::telemetry::metrics::ResponderMetrics;
 
@@ -32,7 +31,7 @@ pub(super) struct Execution<H> {
     pub(super) isolation: Arc<RwLock<()>>,
     /// Cancelled when a stopping worker has waited long enough.
     pub(super) abandon: CancellationToken,
-    pub(super) usual_work: UsualWork,
+    pub(super) usual_work: UsualTime,
 }
 
 /// An entry delivered this often for the first time runs alone in its worker.
@@ -247,57 +246,4 @@ struct Origin {
 
 fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
     Settlement { delivery, _slot: slot, _alone: None, reply, disposition: Disposition::DeadLetter(reason) }
-}
-
-/// How long the work usually takes: an exponentially weighted mean of the last dozen or so.
-#[derive(Default)]
-pub(super) struct UsualWork(AtomicU64);
-
-impl UsualWork {
-    /// One in this many of the difference is learnt from each sample.
-    const WEIGHT: u64 = 8;
-
-    fn get(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn learn(&self, sample: Duration) {
-        let old = self.0.load(Ordering::Relaxed);
-        let sample = sample.as_micros() as u64;
-        let new = if old == 0 { sample } else { old - old / Self::WEIGHT + sample / Self::WEIGHT };
-        self.0.store(new, Ordering::Relaxed);
-    }
-
-    /// Work was refused for want of time, so nothing is learnt from it: trust the mean a little
-    /// less, or a slow spell would be remembered for ever.
-    fn doubt(&self) {
-        let old = self.0.load(Ordering::Relaxed);
-        self.0.store(old - old.div_ceil(Self::WEIGHT), Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_work_follows_what_it_sees() {
-        let usual = UsualWork::default();
-
-        usual.learn(Duration::from_millis(100));
-        assert_eq!(usual.get(), Duration::from_millis(100));
-        (0..100).for_each(|_| usual.learn(Duration::from_millis(10)));
-
-        assert!(usual.get() < Duration::from_millis(11), "{:?}", usual.get());
-    }
-
-    #[test]
-    fn a_slow_spell_is_forgotten_even_if_nothing_runs_any_more() {
-        let usual = UsualWork::default();
-        usual.learn(Duration::from_secs(60));
-
-        (0..200).for_each(|_| usual.doubt());
-
-        assert_eq!(usual.get(), Duration::ZERO);
-    }
 }

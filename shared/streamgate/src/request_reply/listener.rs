@@ -1,10 +1,11 @@
 //! The one reader of a reply lane: completes whoever waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::pending::{Completion, PendingReplies, Received};
 use crate::envelope::Reply;
 use crate::stream::{Entry, TailReader};
@@ -18,14 +19,13 @@ pub(super) struct ReplyListener {
     /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
     pub(super) own_lane: bool,
     pub(super) listening: Latch,
-    /// Set for good once the end of the lane is known.
-    pub(super) listens: Arc<AtomicBool>,
+    pub(super) admission: Arc<Admission>,
 }
 
 impl ReplyListener {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.tail.start(&stop).await;
-        self.listens.store(true, Ordering::Release);
+        self.admission.listens.store(true, Ordering::Release);
         self.listening.set(true);
         loop {
             let read = tokio::select! {
@@ -60,8 +60,13 @@ impl ReplyListener {
                 return;
             }
         };
-        let id = reply.id;
-        match self.pending.complete(id, Ok(Received { reply, stored_ms: entry.id.ms })) {
+        let (id, worked) = (reply.id, !reply.work.is_zero());
+        let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.id.ms }));
+        // Work that was done is capacity, whether or not its caller was still there.
+        if worked && completion != Completion::Unknown {
+            self.admission.estimate.answered();
+        }
+        match completion {
             Completion::Delivered => {}
             Completion::Unknown if !self.own_lane => self.metrics.foreign.increment(1),
             Completion::Late | Completion::Unknown => self.metrics.late.increment(1),

@@ -22,6 +22,7 @@
 //! }
 //! ```
 
+mod admission;
 mod error;
 mod execution;
 mod handler;
@@ -32,10 +33,11 @@ mod requester;
 mod responder;
 mod settings;
 mod settle;
+mod workers;
 
 pub use error::{RequestError, RequestErrorKind};
 pub use handler::{Handler, Response, Work};
 pub use pending::{Arrival, Completion, PendingGuard, PendingReplies, Received};
 pub use requester::{Answer, Call, Requester, RequesterSettings, Timing};
 pub use responder::{PartEnded, Responder};
-pub use settings::ResponderSettings;
+pub use settings::{ResponderSettings, WorkerGroup};

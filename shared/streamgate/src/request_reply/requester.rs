@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,14 +8,17 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::error::{RequestError, RequestErrorKind};
 use super::lane;
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
+use super::settings::WorkerGroup;
+use super::workers::Workers;
 use crate::clock::Clock;
 use crate::connection::{BatchWriter, Error, Outbound, Redis};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
-use crate::resilience::BreakerState;
+use crate::resilience::WaitEstimate;
 use crate::stream::{InvalidStreamKey, StreamKey, TailReader, append_command};
 use crate::telemetry::Latch;
 use crate::telemetry::metrics::RequesterMetrics;
@@ -69,6 +72,8 @@ pub struct RequesterSettings {
     pub max_in_flight: usize,
     /// The longest timeout a call may have.
     pub longest_timeout: Duration,
+    /// Who does the work: requests are refused while nobody of them is alive. `None`: not looked at.
+    pub workers: Option<WorkerGroup>,
 }
 
 /// Sends requests and waits for their replies. Clones share everything.
@@ -82,9 +87,7 @@ struct Inner {
     pending: PendingReplies,
     writer: BatchWriter<Submission>,
     metrics: RequesterMetrics,
-    /// Set once the reply listener knows where its lane ends: what is sent before could be answered
-    /// behind its back.
-    listens: Arc<AtomicBool>,
+    admission: Arc<Admission>,
     stop: CancellationToken,
     /// Cancelled when a part ends.
     ended: CancellationToken,
@@ -97,8 +100,8 @@ const LISTENER_BLOCK: Duration = Duration::from_secs(2);
 /// breaker usually opens first.
 const SUBMISSION_PATIENCE: Duration = Duration::from_secs(2);
 
-/// When to try again while the circuit is open: its heartbeat probes at least this often.
-const OUTAGE_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When to try again after a failure that is over soon, or never.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Requester {
     /// Starts the writer, the reply listener, the lane's upkeep and the deadline sweeper; they end
@@ -118,21 +121,37 @@ impl Requester {
             None => settings.reply_stream.clone(),
         };
         let pending = PendingReplies::default();
-        let (listens, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+        let ended = CancellationToken::new();
+        let admission = Arc::new(Admission {
+            redis: redis.clone(),
+            pending: pending.clone(),
+            max_in_flight: settings.max_in_flight,
+            workers: settings.workers.clone().map(Workers::new),
+            estimate: WaitEstimate::default(),
+            listens: AtomicBool::new(false),
+            refusals: metrics.refusals.clone(),
+        });
         let listener = ReplyListener {
             tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
             pending: pending.clone(),
             metrics: metrics.clone(),
             own_lane: settings.replica.is_some(),
             listening,
-            listens: Arc::clone(&listens),
+            admission: Arc::clone(&admission),
         };
         vital(&ended, listener.run(stop.clone()));
         vital(&ended, lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, stop.clone()));
-        vital(&ended, sweep(pending.clone(), metrics.clone(), stop.clone()));
+        vital(&ended, sweep(Arc::clone(&admission), metrics.clone(), stop.clone()));
+        let watching = watch_workers(
+            Arc::clone(&admission),
+            settings.request_stream.clone(),
+            metrics.clone(),
+            stop.clone(),
+        );
+        vital(&ended, watching);
         let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight);
         let lane = lane.as_str().into();
-        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, listens, stop, ended })))
+        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, admission, stop, ended })))
     }
 
     /// Sends one request and waits for its reply, at most `call.timeout`.
@@ -142,8 +161,8 @@ impl Requester {
     pub async fn request(&self, call: Call) -> Result<Answer, RequestError> {
         let inner = &*self.0;
         let started = Instant::now();
-        self.admit()?;
         let timeout = call.timeout.min(inner.settings.longest_timeout);
+        self.admit(timeout)?;
         let waiting = inner.pending.register(call.id, started + timeout);
         let submission = Submission {
             stream: inner.settings.request_stream.clone(),
@@ -159,14 +178,17 @@ impl Requester {
             },
         };
         if inner.writer.try_send(submission).is_err() {
-            return Err(refusal(RequestErrorKind::Overloaded));
+            return Err(inner.admission.refuse(RequestErrorKind::Overloaded, RETRY_AFTER));
         }
         match waiting.wait().await {
             Ok(received) => {
                 let timing = self.timing(started, received.stored_ms, received.reply.work);
                 Ok(Answer { reply: received.reply, timing })
             }
-            Err(kind) => Err(refusal(kind)),
+            Err(kind) => {
+                let later = (kind != RequestErrorKind::DeadlinePassed).then_some(RETRY_AFTER);
+                Err(RequestError { kind, retry_after: later })
+            }
         }
     }
 
@@ -181,20 +203,24 @@ impl Requester {
         self.0.pending.len()
     }
 
+    /// How many workers are alive; `None` if that is not looked at or not known now.
+    pub fn workers_alive(&self) -> Option<usize> {
+        self.0.admission.workers.as_ref().and_then(Workers::alive)
+    }
+
+    /// True if no worker has given a sign of life for longer than the grace period: requests are
+    /// refused.
+    pub fn workers_are_absent(&self) -> bool {
+        self.0.admission.workers.as_ref().is_some_and(Workers::are_absent)
+    }
+
     /// Refuses what cannot succeed, before it costs anything.
-    fn admit(&self) -> Result<(), RequestError> {
+    fn admit(&self, timeout: Duration) -> Result<(), RequestError> {
         let inner = &*self.0;
         if inner.stop.is_cancelled() {
-            return Err(refusal(RequestErrorKind::Draining));
+            return Err(inner.admission.refuse(RequestErrorKind::Draining, RETRY_AFTER));
         }
-        let listens = inner.listens.load(Ordering::Acquire);
-        if !listens || inner.redis.circuit().state() != BreakerState::Closed {
-            return Err(refusal(RequestErrorKind::Unavailable));
-        }
-        if inner.pending.len() >= inner.settings.max_in_flight {
-            return Err(refusal(RequestErrorKind::Overloaded));
-        }
-        Ok(())
+        inner.admission.check(timeout)
     }
 
     fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
@@ -207,6 +233,9 @@ impl Requester {
         metrics.queue.record(queue.as_secs_f64());
         metrics.work.record(work.as_secs_f64());
         metrics.reply.record(reply.as_secs_f64());
+        if !work.is_zero() {
+            self.0.admission.estimate.learn(queue, work);
+        }
         Timing { queue, work, reply }
     }
 }
@@ -220,24 +249,36 @@ fn vital(ended: &CancellationToken, part: impl Future<Output = ()> + Send + 'sta
     });
 }
 
-fn refusal(kind: RequestErrorKind) -> RequestError {
-    let retry_after = match kind {
-        RequestErrorKind::DeadlinePassed => None,
-        _ => Some(OUTAGE_RETRY_AFTER),
-    };
-    RequestError { kind, retry_after }
+/// Keeps the view of the workers, if anybody wants one.
+async fn watch_workers(
+    admission: Arc<Admission>,
+    requests: StreamKey,
+    metrics: RequesterMetrics,
+    stop: CancellationToken,
+) {
+    match &admission.workers {
+        Some(workers) => workers.watch(&admission.redis, &requests, &metrics, &stop).await,
+        None => stop.cancelled().await,
+    }
 }
 
-/// Ends the waiting of callers whose deadline has passed, and keeps the gauge.
-async fn sweep(pending: PendingReplies, metrics: RequesterMetrics, stop: CancellationToken) {
+/// Ends the waiting of callers whose deadline has passed, and keeps gauges and estimate.
+async fn sweep(admission: Arc<Admission>, metrics: RequesterMetrics, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(DEADLINE_STEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let Admission { pending, estimate, .. } = &*admission;
+    let mut last = Instant::now();
     loop {
-        tokio::select! {
+        let now = tokio::select! {
             () = stop.cancelled() => return,
-            now = ticks.tick() => metrics.timeouts.increment(pending.expire(now) as u64),
-        }
-        metrics.pending.set(pending.len() as f64);
+            now = ticks.tick() => now,
+        };
+        metrics.timeouts.increment(pending.expire(now) as u64);
+        let waiting = pending.len();
+        estimate.tick(waiting, now.saturating_duration_since(last));
+        last = now;
+        metrics.pending.set(waiting as f64);
+        metrics.estimated_wait.set(estimate.wait(waiting).unwrap_or_default().as_secs_f64());
     }
 }
 

@@ -5,13 +5,13 @@ use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::execution::{Execution, UsualWork};
+use super::execution::Execution;
 use super::handler::Handler;
 use super::lane;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
 use crate::connection::{Error, Outage, Redis, Waker};
-use crate::resilience::ConcurrencyLimit;
+use crate::resilience::{ConcurrencyLimit, UsualTime};
 use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
 use crate::telemetry::Latch;
 use crate::telemetry::metrics::ResponderMetrics;
@@ -68,7 +68,7 @@ impl<H: Handler> Responder<H> {
             settled,
             isolation: Arc::new(RwLock::new(())),
             abandon: CancellationToken::new(),
-            usual_work: UsualWork::default(),
+            usual_work: UsualTime::default(),
         });
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;

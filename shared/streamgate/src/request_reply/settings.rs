@@ -3,6 +3,15 @@ use std::time::Duration;
 
 use crate::stream::{GroupSettings, StreamKey};
 
+/// The workers a requester counts on.
+#[derive(Debug, Clone)]
+pub struct WorkerGroup {
+    /// Their consumer group.
+    pub name: String,
+    /// A worker silent for longer counts as dead.
+    pub grace: Duration,
+}
+
 /// Settings of a [`Responder`](super::Responder).
 #[derive(Debug, Clone)]
 pub struct ResponderSettings {

@@ -5,7 +5,7 @@ use redis::Value;
 use super::entry::{Entry, field};
 use super::{EntryId, StreamKey};
 use crate::clock::Clock;
-use crate::connection::{Error, Redis};
+use crate::connection::{Error, ErrorKind, Redis};
 
 /// A stream and its groups at one moment.
 #[derive(Debug, Clone)]
@@ -59,6 +59,30 @@ pub struct ConsumerHealth {
     pub idle: Duration,
 }
 
+impl ConsumerHealth {
+    /// The consumers of a group; none if stream or group are not there.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn of_group(redis: &Redis, key: &StreamKey, group: &str) -> Result<Vec<Self>, Error> {
+        let answer = redis.command(redis::cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(group)).await;
+        match answer {
+            Ok(Value::Array(consumers)) => Ok(consumers.iter().map(Self::of).collect()),
+            Ok(other) => Err(Error::unexpected("XINFO CONSUMERS", &other)),
+            Err(error) if error.kind() == ErrorKind::NoGroup || is_no_such_key(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(consumer: &Value) -> Self {
+        Self {
+            name: text(bytes(consumer, "name")),
+            pending: number(consumer, "pending"),
+            idle: Duration::from_millis(number(consumer, "idle")),
+        }
+    }
+}
+
 impl GroupHealth {
     /// How many consumers gave a sign of life within `grace`.
     pub fn alive(&self, grace: Duration) -> usize {
@@ -83,8 +107,10 @@ impl StreamHealth {
             redis::cmd("XINFO").arg("STREAM").arg(key.as_str()).query_async(&mut connection).await;
         let info = match info {
             Ok(info) => info,
-            Err(error) if error.to_string().contains("no such key") => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let error = Error::from(error);
+                return if is_no_such_key(&error) { Ok(None) } else { Err(error) };
+            }
         };
         let bytes: Option<u64> =
             redis::cmd("MEMORY").arg("USAGE").arg(key.as_str()).query_async(&mut connection).await?;
@@ -130,16 +156,14 @@ async fn group_health(
         lag: field(group, "lag").and_then(|lag| redis::from_redis_value_ref(lag).ok()),
         last_delivered,
         oldest_age: Duration::from_millis(oldest.map_or(0, |id| now_ms.saturating_sub(id.ms))),
-        consumers: consumers
-            .iter()
-            .map(|consumer| ConsumerHealth {
-                name: text(bytes(consumer, "name")),
-                pending: number(consumer, "pending"),
-                idle: Duration::from_millis(number(consumer, "idle")),
-            })
-            .collect(),
+        consumers: consumers.iter().map(ConsumerHealth::of).collect(),
         name: text(name),
     })
+}
+
+/// `XINFO` of a key that is not there; the server gives this no code of its own.
+fn is_no_such_key(error: &Error) -> bool {
+    error.to_string().contains("no such key")
 }
 
 fn number(info: &Value, name: &str) -> u64 {

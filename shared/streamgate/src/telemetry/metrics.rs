@@ -102,6 +102,44 @@ pub struct RequesterMetrics {
     pub foreign: Counter,
     /// Entries on the lane that are no replies.
     pub undecodable: Counter,
+    /// Requests turned away before anything was sent.
+    pub refusals: Refusals,
+    /// How long a newcomer would wait before the work starts; 0 while nothing says that there is a
+    /// queue.
+    pub estimated_wait: Gauge,
+    /// Workers alive, as this process sees them.
+    pub workers_alive: Gauge,
+}
+
+/// Requests turned away, by reason.
+#[derive(Clone)]
+pub struct Refusals {
+    /// As many callers wait as may: `reason="in_flight"`.
+    pub in_flight: Counter,
+    /// The estimated wait is too long for the deadline: `reason="wait"`.
+    pub wait: Counter,
+    /// No worker is alive: `reason="no_worker"`.
+    pub no_worker: Counter,
+    /// The circuit to Redis is not closed, or the reply lane is not read yet: `reason="unavailable"`.
+    pub unavailable: Counter,
+    /// This process is stopping: `reason="draining"`.
+    pub draining: Counter,
+}
+
+impl Refusals {
+    const NAME: &str = "streamgate_requests_refused_total";
+
+    fn declare() -> Self {
+        describe_counter!(Self::NAME, "Requests turned away before anything was sent, by reason");
+        let of = |reason: &'static str| counter!(Self::NAME, "reason" => reason);
+        Self {
+            in_flight: of("in_flight"),
+            wait: of("wait"),
+            no_worker: of("no_worker"),
+            unavailable: of("unavailable"),
+            draining: of("draining"),
+        }
+    }
 }
 
 impl RequesterMetrics {
@@ -137,6 +175,15 @@ impl RequesterMetrics {
             undecodable: declare_counter(
                 "streamgate_replies_undecodable_total",
                 "Entries on the reply stream that are no replies",
+            ),
+            refusals: Refusals::declare(),
+            estimated_wait: declare_gauge(
+                "streamgate_estimated_wait_seconds",
+                "How long a new request would wait before its work starts, in seconds; 0 without a queue",
+            ),
+            workers_alive: declare_gauge(
+                "streamgate_workers_alive",
+                "Workers that gave a sign of life within CONSUMER_GRACE, as this process last saw them",
             ),
         }
     }

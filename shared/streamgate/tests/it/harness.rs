@@ -85,6 +85,7 @@ impl Asker {
             replica: replica.map(str::to_owned),
             max_in_flight: 10_000,
             longest_timeout: Duration::from_secs(60),
+            workers: None,
         };
         let readiness = Readiness::default();
         let stop = CancellationToken::new();

@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::harness::{BERLIN, Heard, Ingress, Worker, stored};
+
+const SHORT_GRACE: [&str; 2] = ["--consumer-grace", "1s"];
+
+/// Waits until the ingress knows that no worker is there.
+async fn nobody_works(ingress: &Ingress) {
+    eventually_async("it is known", || async { ingress.get("/healthz").await.status == 503 }).await;
+}
+
+#[tokio::test]
+async fn without_a_worker_callers_are_sent_away_once_the_grace_period_is_over_and_nothing_is_stored() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
+    nobody_works(&ingress).await;
+
+    let refused = ingress.forecast(BERLIN).await;
+    let health = ingress.get("/healthz").await;
+    let ready = ingress.get("/readyz").await;
+
+    refused.assert_unavailable();
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    assert!(refused.text.contains("no worker is there"), "{refused:?}");
+    assert_eq!(
+        (health.json()["status"].as_str(), health.json()["workersAlive"].as_u64()),
+        (Some("degraded"), Some(0))
+    );
+    assert_eq!(ready.status, 200, "other replicas would see no worker either");
+    assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_opens_the_gate_again() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
+    nobody_works(&ingress).await;
+
+    let _worker = Worker::start(&server).await;
+
+    eventually_async("callers are answered", || async { ingress.forecast(BERLIN).await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn callers_wait_for_a_worker_that_may_just_be_starting() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    let early = ingress.spawn_forecast();
+    eventually_async("it waits", || async { ingress.pending().await == 1 }).await;
+    let _worker = Worker::start(&server).await;
+
+    assert_eq!(early.await.expect("joins").status, 200);
+}
+
+/// Ten calls every 20 ms for `rounds`, whether or not the earlier ones are answered.
+async fn offer(ingress: &Ingress, rounds: usize) -> Vec<Heard> {
+    let mut calls = Vec::new();
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..rounds {
+        ticks.tick().await;
+        calls.extend((0..10).map(|_| ingress.spawn_forecast()));
+    }
+    join_all(calls).await.into_iter().map(|heard| heard.expect("joins")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_workers_can_do_in_time_is_refused_at_once_and_never_worked_on() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &["--request-timeout", "1s"]).await;
+    // 4 at once, 40 ms each: about 100 a second, a fifth of what is offered.
+    let worker = Worker::slow(&server, 4, Duration::from_millis(40)).await;
+
+    let heard = offer(&ingress, 150).await;
+
+    let with = |status| heard.iter().filter(|heard| heard.status == status).count();
+    let shed = heard.iter().filter(|heard| heard.text.contains("the queue is too long")).count();
+    heard.iter().filter(|heard| heard.status == 503).for_each(Heard::assert_unavailable);
+    assert!(
+        with(200) > 0 && shed > heard.len() / 2,
+        "{} answered, {shed} shed, {} too late",
+        with(200),
+        with(504)
+    );
+    assert!(worker.worked() <= heard.len() - shed, "what is shed is not worked on");
+    assert!(stored(&server) <= (heard.len() - shed) as u64, "nor even stored");
+    eventually_async("a lull opens the gate", || async { ingress.forecast(BERLIN).await.status == 200 })
+        .await;
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_reason() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
+    nobody_works(&ingress).await;
+
+    ingress.forecast(BERLIN).await.assert_unavailable();
+    let metrics = ingress.get_admin("/metrics").await;
+
+    let counted = r#"streamgate_requests_refused_total{reason="no_worker"} 1"#;
+    assert!(metrics.text.contains(counted), "{metrics:?}");
+    assert!(metrics.text.contains("streamgate_workers_alive 0"), "{metrics:?}");
+}

@@ -1,0 +1,72 @@
+//! Who may enter now, and when the others should come back.
+//!
+//! Everything here is known already, so a refusal costs nothing: not a command, not a wait.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::error::{RequestError, RequestErrorKind};
+use super::pending::PendingReplies;
+use super::workers::Workers;
+use crate::connection::Redis;
+use crate::resilience::{BreakerState, WaitEstimate};
+use crate::telemetry::metrics::Refusals;
+
+/// What decides about a newcomer.
+pub(super) struct Admission {
+    pub(super) redis: Redis,
+    pub(super) pending: PendingReplies,
+    pub(super) max_in_flight: usize,
+    /// `None`: nobody looks at the workers.
+    pub(super) workers: Option<Workers>,
+    pub(super) estimate: WaitEstimate,
+    /// Set once the reply listener knows where its lane ends: what is sent before could be answered
+    /// behind its back.
+    pub(super) listens: AtomicBool,
+    pub(super) refusals: Refusals,
+}
+
+/// When to try again while the circuit is open: its heartbeat probes at least this often.
+const OUTAGE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// When to try again while no worker is there: somebody has to start one.
+const ABSENCE_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// No answer sends anybody away for longer.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+impl Admission {
+    /// Refuses what cannot succeed within `patience`.
+    pub(super) fn check(&self, patience: Duration) -> Result<(), RequestError> {
+        let listens = self.listens.load(Ordering::Acquire);
+        if !listens || self.redis.circuit().state() != BreakerState::Closed {
+            return Err(self.refuse(RequestErrorKind::Unavailable, OUTAGE_RETRY_AFTER));
+        }
+        let waiting = self.pending.len();
+        if waiting >= self.max_in_flight {
+            // As long as it takes until half of them are answered.
+            let wait = self.estimate.wait(waiting / 2).unwrap_or(OUTAGE_RETRY_AFTER);
+            return Err(self.refuse(RequestErrorKind::Overloaded, wait));
+        }
+        if self.workers.as_ref().is_some_and(Workers::are_absent) {
+            return Err(self.refuse(RequestErrorKind::NoWorker, ABSENCE_RETRY_AFTER));
+        }
+        match self.estimate.excess(waiting, patience) {
+            Some(excess) => Err(self.refuse(RequestErrorKind::QueueTooLong, excess)),
+            None => Ok(()),
+        }
+    }
+
+    /// Turns one away, and counts it.
+    pub(super) fn refuse(&self, kind: RequestErrorKind, retry_after: Duration) -> RequestError {
+        match kind {
+            RequestErrorKind::Overloaded => self.refusals.in_flight.increment(1),
+            RequestErrorKind::QueueTooLong => self.refusals.wait.increment(1),
+            RequestErrorKind::NoWorker => self.refusals.no_worker.increment(1),
+            RequestErrorKind::Unavailable => self.refusals.unavailable.increment(1),
+            RequestErrorKind::Draining => self.refusals.draining.increment(1),
+            RequestErrorKind::DeadlinePassed => {}
+        }
+        RequestError { kind, retry_after: Some(retry_after.min(LONGEST_RETRY_AFTER)) }
+    }
+}

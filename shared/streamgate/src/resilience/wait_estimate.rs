@@ -1,0 +1,199 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::UsualTime;
+
+/// How long a newcomer would wait, told from how fast answers come: the number of those who wait
+/// divided by the answers per second.
+///
+/// It asks nobody: what a replica sees of its own callers includes every worker, however many other
+/// replicas share them. (A rule based on the length of the common queue sheds too much or too late,
+/// since all replicas see the same number and act on it at once.)
+///
+/// By Little's law those who wait, divided by the rate, is the time from admission to answer; the
+/// time before the work starts is that minus the usual work. The rate is counted over busy time only,
+/// and it says something about capacity only while there is a queue: with idle workers answers come
+/// as seldom as requests do. So there is no estimate before enough was seen, nor while answers show
+/// next to no time in the queue.
+#[derive(Debug, Default)]
+pub struct WaitEstimate {
+    /// Answers since the last tick.
+    answers: AtomicU64,
+    usual_work: UsualTime,
+    usual_queue: UsualTime,
+    /// Busy time per answer; 0 while there is no estimate.
+    nanos_per_answer: AtomicU64,
+    recent: Mutex<Recent>,
+}
+
+/// Answers and busy time, both fading.
+#[derive(Debug, Default)]
+struct Recent {
+    answers: f64,
+    busy: f64,
+    /// Busy time since the first answer.
+    seen: Duration,
+    idle: Duration,
+}
+
+/// How far back the rate looks, at least; four times the usual work if that is longer, since fewer
+/// answers than that make a rate by chance.
+const MEMORY: Duration = Duration::from_secs(1);
+
+/// Busy time to see before the rate is believed, at least; twice the usual work if that is longer.
+const EVIDENCE: Duration = Duration::from_millis(100);
+
+/// After this long without anybody waiting, nothing is known any more: workers may have come or gone.
+const FORGET: Duration = Duration::from_secs(30);
+
+/// Answers that were in the queue for no longer than this, and a quarter of the usual work, show no
+/// queue: a few milliseconds is what entry ids and a busy machine cannot tell apart.
+const NO_QUEUE: Duration = Duration::from_millis(5);
+
+impl WaitEstimate {
+    /// An answer came, to whomever: it was capacity.
+    pub fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Where the time of an answered request went.
+    pub fn learn(&self, queue: Duration, work: Duration) {
+        self.usual_queue.learn(queue);
+        self.usual_work.learn(work);
+    }
+
+    /// `elapsed` has passed since the last tick and `waiting` wait now. Tick every few milliseconds.
+    pub fn tick(&self, waiting: usize, elapsed: Duration) {
+        let answers = self.answers.swap(0, Ordering::Relaxed);
+        let work = self.usual_work.get();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting == 0 && answers == 0 {
+            recent.idle += elapsed;
+            if recent.idle >= FORGET {
+                *recent = Recent::default();
+                self.nanos_per_answer.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        recent.idle = Duration::ZERO;
+        let memory = MEMORY.max(work * 4).as_secs_f64();
+        let fading = (-elapsed.as_secs_f64() / memory).exp();
+        recent.answers = recent.answers * fading + answers as f64;
+        recent.busy = recent.busy * fading + elapsed.as_secs_f64();
+        if recent.seen > Duration::ZERO || answers > 0 {
+            recent.seen += elapsed;
+        }
+        if recent.seen >= EVIDENCE.max(work * 2) {
+            // Without any answer for long this grows, but it stays a number.
+            let seconds = recent.busy / recent.answers.max(1e-6);
+            self.nanos_per_answer.store((seconds * 1e9) as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a newcomer behind `waiting` others waits before its work starts; `None` while nothing
+    /// says that there is a queue.
+    pub fn wait(&self, waiting: usize) -> Option<Duration> {
+        let nanos = self.nanos_per_answer.load(Ordering::Relaxed);
+        let work = self.usual_work.get();
+        if nanos == 0 || self.usual_queue.get() <= NO_QUEUE + work / 4 {
+            return None;
+        }
+        Some(Duration::from_nanos(nanos.saturating_mul(waiting as u64)).saturating_sub(work))
+    }
+
+    /// By how much the wait behind `waiting` others and twice the usual work are longer than
+    /// `patience`; `None` if they are not.
+    pub fn excess(&self, waiting: usize, patience: Duration) -> Option<Duration> {
+        let needed = self.wait(waiting)?.saturating_add(self.usual_work.get() * 2);
+        needed.checked_sub(patience).filter(|excess| !excess.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(16);
+    const WORK: Duration = Duration::from_millis(50);
+
+    /// Answers `per_second`, each after `queue`, for `span`, while `waiting` wait.
+    fn run(estimate: &WaitEstimate, per_second: f64, queue: Duration, waiting: usize, span: Duration) {
+        let mut owed = 0.0;
+        for _ in 0..span.as_millis() / TICK.as_millis() {
+            owed += per_second * TICK.as_secs_f64();
+            while owed >= 1.0 {
+                owed -= 1.0;
+                estimate.answered();
+                estimate.learn(queue, WORK);
+            }
+            estimate.tick(waiting, TICK);
+        }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn nothing_is_estimated_before_anything_was_answered() {
+        let estimate = WaitEstimate::default();
+
+        run(&estimate, 0.0, Duration::ZERO, 10_000, ms(5_000));
+
+        assert_eq!(estimate.wait(10_000), None, "a cold start");
+        assert_eq!(estimate.excess(10_000, ms(1)), None);
+    }
+
+    #[test]
+    fn a_queue_in_front_of_busy_workers_takes_its_length_times_the_time_per_answer() {
+        let estimate = WaitEstimate::default();
+
+        run(&estimate, 200.0, ms(900), 200, ms(5_000));
+
+        let wait = estimate.wait(200).expect("a queue");
+        assert!((ms(900)..ms(1_000)).contains(&wait), "200 at 200/s less {WORK:?} of work: {wait:?}");
+        assert_eq!(estimate.excess(200, ms(1_200)), None, "there is time for it");
+        let excess = estimate.excess(200, ms(800)).expect("too long");
+        assert!((ms(200)..ms(300)).contains(&excess), "{excess:?}");
+    }
+
+    #[test]
+    fn answers_that_never_queued_show_idle_workers_and_let_a_burst_in() {
+        let estimate = WaitEstimate::default();
+
+        run(&estimate, 10.0, ms(1), 1, ms(5_000));
+
+        assert_eq!(estimate.wait(1_000), None);
+    }
+
+    #[test]
+    fn workers_that_stop_answering_make_the_wait_grow() {
+        let estimate = WaitEstimate::default();
+        run(&estimate, 200.0, ms(500), 100, ms(3_000));
+        let before = estimate.wait(100).expect("a queue");
+
+        run(&estimate, 0.0, ms(0), 100, ms(2_000));
+
+        assert!(estimate.wait(100).expect("a queue") > before * 3);
+    }
+
+    #[test]
+    fn a_long_rest_forgets_what_was_seen() {
+        let estimate = WaitEstimate::default();
+        run(&estimate, 200.0, ms(500), 100, ms(3_000));
+
+        run(&estimate, 0.0, ms(0), 0, FORGET + TICK * 2);
+
+        assert_eq!(estimate.wait(100), None);
+    }
+
+    #[test]
+    fn an_empty_queue_admits_whatever_the_rate_was() {
+        let estimate = WaitEstimate::default();
+        run(&estimate, 200.0, ms(500), 100, ms(3_000));
+        run(&estimate, 0.0, ms(0), 100, ms(20_000));
+
+        assert_eq!(estimate.excess(0, WORK * 2), None, "one may always find out");
+    }
+}
