@@ -2,6 +2,7 @@
 //! before a port is bound.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use streamgate::config::value::{address, count};
@@ -9,6 +10,8 @@ use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::http::ServerLimits;
 use streamgate::request_reply::RequesterSettings;
 
+use crate::api_keys::file;
+use crate::api_keys::new_key::NewKeyArgs;
 use crate::body::BodyLimits;
 
 /// The largest BODY_LIMIT: bodies travel through Redis, which is no place for files.
@@ -54,6 +57,11 @@ pub struct Settings {
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub header_timeout: Span,
 
+    /// File of API keys, a line each: name:hash[:rate[:burst]] (`ingress new-key NAME` makes one);
+    /// changes count within seconds [default: none, everybody may call]
+    #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
+    pub api_keys_file: Option<PathBuf>,
+
     /// Redis.
     #[command(flatten)]
     pub redis: RedisArgs,
@@ -79,7 +87,41 @@ impl streamgate::config::Settings for Settings {
             let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
             return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
         }
-        self.validate_lane()
+        self.validate_lane()?;
+        self.validate_api_keys()
+    }
+}
+
+/// HTTP in, request on a Redis stream, reply back out.
+///
+/// Without a command it serves.
+#[derive(Clone, Parser)]
+#[command(name = "ingress", version)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What else the binary does.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Make an API key: its line for API_KEYS_FILE goes to standard output, the key itself, which
+    /// is kept nowhere, to standard error
+    NewKey(NewKeyArgs),
+}
+
+impl streamgate::config::Settings for Cli {
+    fn validate(&self) -> Result<(), ConfigError> {
+        match &self.command {
+            // The settings may speak of a file of keys that is only now being made.
+            Some(Command::NewKey(args)) => args.validate(),
+            None => self.settings.validate(),
+        }
     }
 }
 
@@ -107,6 +149,12 @@ impl Settings {
     /// What the body of a request may cost.
     pub fn body(&self) -> BodyLimits {
         BodyLimits { size: self.body_limit, time: self.header_timeout.0 }
+    }
+
+    fn validate_api_keys(&self) -> Result<(), ConfigError> {
+        let Some(path) = &self.api_keys_file else { return Ok(()) };
+        let broken = |rule| ConfigError::rule("API_KEYS_FILE", path.display(), rule);
+        file::read(path).map(|_| ()).map_err(broken)
     }
 
     fn validate_lane(&self) -> Result<(), ConfigError> {

@@ -1,5 +1,6 @@
 //! The whole ingress on real ports, against real Redis servers, with a worker or without.
 
+mod api_keys;
 mod bad_input;
 mod configuration;
 mod harness;
