@@ -10,6 +10,7 @@
 //! | `api_keys` | asks for an API key and keeps its rate limit, if there is a file of keys |
 //! | `routes/weather` | checks a request, sends it, passes the reply on unread |
 //! | `body` | reads a body within its limits |
+//! | `leftover` | what callers still send when they are answered already |
 //! | `gateway` | what the handlers share: the engine in `streamgate::request_reply` |
 //! | `problem` | every error becomes an answer here |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
@@ -23,6 +24,7 @@ pub mod api_keys;
 pub mod body;
 pub mod config;
 pub mod gateway;
+pub mod leftover;
 pub mod listeners;
 pub mod metrics;
 pub mod openapi;

@@ -12,6 +12,7 @@ use crate::answer::AnswerLayer;
 use crate::api_keys::ApiKeys;
 use crate::api_keys::guard::guard;
 use crate::gateway::Gateway;
+use crate::leftover;
 use crate::metrics::HttpMetrics;
 use crate::openapi;
 use crate::problem::Failure;
@@ -20,6 +21,7 @@ use crate::routes::{health, weather};
 /// The public API in front of `gateway`; its work is for those who have one of `keys`.
 #[rustfmt::skip]
 pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, keys: Option<Arc<ApiKeys>>) -> Router {
+    let patience = gateway.body.time;
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,
@@ -38,6 +40,7 @@ pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, keys: Option<Arc<ApiK
         .fallback(|| async { Failure::not_found() })
         .layer(
             ServiceBuilder::new()
+                .map_request(move |request| leftover::see_to(request, patience))
                 .layer(AnswerLayer::new(metrics))
                 .layer(CatchPanicLayer::custom(Failure::of_panic)),
         )

@@ -5,6 +5,7 @@ mod bad_input;
 mod configuration;
 mod harness;
 mod health;
+mod leftover;
 mod lifecycle;
 mod metrics;
 mod outages;
