@@ -41,6 +41,11 @@ pub struct Settings {
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
 
+    /// File of API keys, a line each: name:hash[:rate[:burst]] (`ingress new-key NAME` makes one);
+    /// changes count within seconds [default: none, everybody may call]
+    #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
+    pub api_keys_file: Option<PathBuf>,
+
     /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
     pub max_in_flight: usize,
@@ -56,11 +61,6 @@ pub struct Settings {
     /// Longest wait for the head of a request, and for its body, a duration
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub header_timeout: Span,
-
-    /// File of API keys, a line each: name:hash[:rate[:burst]] (`ingress new-key NAME` makes one);
-    /// changes count within seconds [default: none, everybody may call]
-    #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
-    pub api_keys_file: Option<PathBuf>,
 
     /// Redis.
     #[command(flatten)]

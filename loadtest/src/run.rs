@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::header::HeaderName;
 use tokio::task::JoinSet;
 
 use crate::report::Tally;
@@ -51,7 +50,10 @@ async fn call_until(count: u64, next: Arc<AtomicU64>, caller: Caller, bar: Progr
 }
 
 fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
-    let key = options.api_key.iter().map(|key| (HeaderName::from_static("x-api-key"), key.clone()));
+    let key = options
+        .api_key
+        .iter()
+        .map(|key| (reqwest::header::HeaderName::from_static("x-api-key"), key.clone()));
     reqwest::Client::builder()
         .default_headers(key.collect())
         // A proxy between the load and its target would be what is measured.
