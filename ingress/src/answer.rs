@@ -98,7 +98,11 @@ impl UnderWay {
         let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             failure.log(self.id, route);
+            // What layers inside have said about the request still holds.
+            let said = std::mem::take(response.headers_mut());
             response = failure.render(self.id);
+            let rendered = std::mem::replace(response.headers_mut(), said);
+            response.headers_mut().extend(rendered);
         }
         response.headers_mut().insert(X_REQUEST_ID, header_of(self.id));
         tracing::debug!(id = %self.id, route, status = response.status().as_u16(), "answered");

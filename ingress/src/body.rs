@@ -17,9 +17,6 @@ pub struct BodyLimits {
     pub time: Duration,
 }
 
-/// How much of a body that is too large is read and thrown away.
-const DISCARDED: usize = 32 << 20;
-
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -40,35 +37,21 @@ pub enum BodyError {
     Broken,
 }
 
-/// Reads the whole of `body`. What is larger than the limit is read on and thrown away for a
-/// while: its sender, still writing, would otherwise see a reset connection instead of the answer.
+/// Reads the whole of `body`, unless it is or becomes too large. Its rest is seen to by
+/// [`crate::leftover`].
 ///
 /// # Errors
 /// See [`BodyError`].
-pub async fn read<B>(mut body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
+pub async fn read<B>(body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
 {
-    let whole = tokio::time::timeout(limits.time, Limited::new(&mut body, limits.size).collect()).await;
+    let whole = tokio::time::timeout(limits.time, Limited::new(body, limits.size).collect()).await;
     match whole {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let _ = tokio::time::timeout(limits.time, discard(body)).await;
-            Err(BodyError::TooLarge { limit: limits.size })
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit: limits.size }),
         Ok(Err(_)) => Err(BodyError::Broken),
         Err(_) => Err(BodyError::TimedOut { within: limits.time }),
-    }
-}
-
-/// Reads on to the end of `body`, or as far as is polite.
-async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
-    let mut left = DISCARDED;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
     }
 }
 

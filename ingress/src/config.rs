@@ -2,6 +2,7 @@
 //! before a port is bound.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use streamgate::config::value::{address, count};
@@ -9,6 +10,8 @@ use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, S
 use streamgate::http::ServerLimits;
 use streamgate::request_reply::{RequesterSettings, WorkerGroup};
 
+use crate::api_keys::file;
+use crate::api_keys::new_key::NewKeyArgs;
 use crate::body::BodyLimits;
 
 /// The largest BODY_LIMIT: bodies travel through Redis, which is no place for files.
@@ -37,6 +40,11 @@ pub struct Settings {
     /// Threads that serve requests, 1 to 256; 1 has the lowest latency
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
+
+    /// File of API keys, a line each: name:hash[:rate[:burst]] (`ingress new-key NAME` makes one);
+    /// changes count within seconds [default: none, everybody may call]
+    #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
+    pub api_keys_file: Option<PathBuf>,
 
     /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
@@ -84,7 +92,41 @@ impl streamgate::config::Settings for Settings {
             let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
             return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
         }
-        self.validate_lane()
+        self.validate_lane()?;
+        self.validate_api_keys()
+    }
+}
+
+/// HTTP in, request on a Redis stream, reply back out.
+///
+/// Without a command it serves.
+#[derive(Clone, Parser)]
+#[command(name = "ingress", version)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What else the binary does.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Make an API key: its line for API_KEYS_FILE goes to standard output, the key itself, which
+    /// is kept nowhere, to standard error
+    NewKey(NewKeyArgs),
+}
+
+impl streamgate::config::Settings for Cli {
+    fn validate(&self) -> Result<(), ConfigError> {
+        match &self.command {
+            // The settings may speak of a file of keys that is only now being made.
+            Some(Command::NewKey(args)) => args.validate(),
+            None => self.settings.validate(),
+        }
     }
 }
 
@@ -116,6 +158,12 @@ impl Settings {
     /// What the body of a request may cost.
     pub fn body(&self) -> BodyLimits {
         BodyLimits { size: self.body_limit, time: self.header_timeout.0 }
+    }
+
+    fn validate_api_keys(&self) -> Result<(), ConfigError> {
+        let Some(path) = &self.api_keys_file else { return Ok(()) };
+        let broken = |rule| ConfigError::rule("API_KEYS_FILE", path.display(), rule);
+        file::read(path).map(|_| ()).map_err(broken)
     }
 
     fn validate_lane(&self) -> Result<(), ConfigError> {

@@ -7,8 +7,10 @@
 //! | `config`, `listeners` | every setting, checked before the two ports are bound |
 //! | `router` | the route table and its layers |
 //! | `answer` | the layer around every route: correlation id, errors, counting |
+//! | `api_keys` | asks for an API key and keeps its rate limit, if there is a file of keys |
 //! | `routes/weather` | checks a request, sends it, passes the reply on unread |
 //! | `body` | reads a body within its limits |
+//! | `leftover` | what callers still send when they are answered already |
 //! | `gateway` | what the handlers share: the engine in `streamgate::request_reply` |
 //! | `problem` | every error becomes an answer here |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
@@ -18,9 +20,11 @@
 //! together and takes it apart again.
 
 pub mod answer;
+pub mod api_keys;
 pub mod body;
 pub mod config;
 pub mod gateway;
+pub mod leftover;
 pub mod listeners;
 pub mod metrics;
 pub mod openapi;
@@ -29,9 +33,10 @@ pub mod router;
 pub mod routes;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use ::metrics::with_local_recorder;
+use ::metrics::{Recorder, with_local_recorder};
 use streamgate::connection::Redis;
 use streamgate::http::admin::{self, AdminThread};
 use streamgate::http::{self, ServerMetrics};
@@ -44,6 +49,9 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::api_keys::ApiKeys;
+use crate::api_keys::file::Broken;
+use crate::api_keys::metrics::ApiKeyMetrics;
 use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
@@ -70,6 +78,7 @@ pub async fn run(
     let (accepting, reachable, listening) =
         (readiness.latch("listener"), readiness.latch("redis"), readiness.latch("replies"));
 
+    let api_keys = api_keys(settings.api_keys_file.as_deref(), Arc::clone(&recorder) as _)?;
     let redis = Redis::open(settings.redis.settings(), redis_metrics, reachable).map_err(RunError::Redis)?;
     // Whichever way this function ends, the requester ends with it.
     let requester_stopped = CancellationToken::new();
@@ -88,7 +97,9 @@ pub async fn run(
 
     let timeout = settings.streams.request_timeout.0;
     let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };
-    let router = router::router(Arc::new(gateway), HttpMetrics::declare(recorder));
+    let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
+    let router = router::router(Arc::new(gateway), http_metrics, api_keys.clone());
+    let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();
     let serving = http::serve(listener, router, settings.server(), server_metrics, stop_accepting.clone());
@@ -100,6 +111,7 @@ pub async fn run(
         ended = &mut serving => return Err(RunError::Server(ended.err())),
         () = requester.ended() => return Err(RunError::RequesterEnded),
         () = admin.ended() => return Err(RunError::AdminEnded),
+        _ = &mut watching => return Err(RunError::WatchEnded),
     }
     accepting.set(false);
     tokio::time::sleep(settings.process.shutdown_delay.0).await;
@@ -112,6 +124,22 @@ pub async fn run(
     admin.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The keys to ask for, if the settings name a file of them.
+fn api_keys(
+    path: Option<&Path>,
+    recorder: Arc<dyn Recorder + Send + Sync>,
+) -> Result<Option<Arc<ApiKeys>>, RunError> {
+    let Some(path) = path else {
+        tracing::warn!(
+            "open: whoever reaches this gateway may call it; set API_KEYS_FILE to ask for API keys"
+        );
+        return Ok(None);
+    };
+    let keys = ApiKeys::open(path, ApiKeyMetrics::declare(recorder)).map_err(RunError::ApiKeys)?;
+    tracing::info!(file = %path.display(), keys = keys.count(), "callers need an API key");
+    Ok(Some(Arc::new(keys)))
 }
 
 /// Why the process could not run.
@@ -138,6 +166,12 @@ pub enum RunError {
     /// The admin thread ended by itself.
     #[error("the admin thread ended by itself")]
     AdminEnded,
+    /// API_KEYS_FILE broke after it was checked.
+    #[error("API_KEYS_FILE {0}")]
+    ApiKeys(Broken),
+    /// API_KEYS_FILE is not watched any more: a defect; a revoked key would go on working.
+    #[error("the watch over API_KEYS_FILE ended by itself")]
+    WatchEnded,
     /// The metrics recorder could not be built.
     #[error("metrics cannot be recorded: {0}")]
     Metrics(String),

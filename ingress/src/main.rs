@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ingress::config::Settings;
+use ingress::config::{Cli, Command, Settings};
 use ingress::listeners::Listeners;
 use streamgate::{config, process, shutdown, telemetry};
 
@@ -11,10 +11,15 @@ use streamgate::{config, process, shutdown, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let settings: Settings = config::read();
+    let Cli { command, settings } = config::read();
     telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
-    process::exit_code(serve(settings))
+    process::exit_code(match command {
+        None => serve(settings),
+        Some(Command::NewKey(args)) => {
+            args.run(std::io::stdout(), std::io::stderr()).context("no key was made")
+        }
+    })
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {

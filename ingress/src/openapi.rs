@@ -4,6 +4,7 @@
 //! A test in `tests/it` holds that each described path is routed.
 
 mod api;
+mod security;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -34,8 +35,13 @@ pub const SWAGGER_PATH: &str = "/swagger/";
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
 
 /// Which failures the forecast answers with, when, and an example of what it then says.
-const FORECAST_FAILURES: [(u16, &str, &str); 12] = [
+const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
     (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
+    (
+        401,
+        "The gateway asks for an API key, and there is none or no valid one.",
+        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+    ),
     (404, "The weather provider does not know the city.", "no place is called Atlantis"),
     (
         405,
@@ -56,8 +62,8 @@ const FORECAST_FAILURES: [(u16, &str, &str); 12] = [
     ),
     (
         429,
-        "The weather provider asks to slow down.",
-        "the weather provider limits how often it may be asked; try again later",
+        "The API key is over its rate limit (nothing was done), or the weather provider asks to slow down.",
+        "this API key is over its rate limit: nothing was done; try again later",
     ),
     (500, "A defect in the gateway.", "the gateway failed; its log has this request id"),
     (502, "The work failed.", "the weather provider could not be reached"),
@@ -122,6 +128,7 @@ fn swagger_ui(file: &str) -> Result<Response, Failure> {
 /// The description of the API.
 pub fn description() -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
+    security::describe(api.components.get_or_insert_default());
     let operations = api.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
     for operation in operations {
         if operation.operation_id.as_deref() == Some("forecast") {
@@ -129,6 +136,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
                 let problem = problem_response(status, when, detail);
                 operation.responses.responses.insert(status.to_string(), problem.into());
             }
+            security::guard(operation);
         }
         announce_headers(operation);
     }

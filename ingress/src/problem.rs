@@ -61,6 +61,17 @@ impl Failure {
         Self { accepted: Some(accepted), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
+    /// There is no API key, or no valid one. Whoever says so adds `WWW-Authenticate`.
+    pub fn unauthorized(detail: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// An API key was used too often; the next request may come after `wait`.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let detail = "this API key is over its rate limit: nothing was done; try again later";
+        Self { retry_after: wait, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     /// The process should not get traffic now; `missing` names the parts it waits for.
     pub fn not_ready(missing: &[&str]) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", missing.join(", ")))

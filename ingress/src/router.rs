@@ -3,22 +3,31 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::answer::AnswerLayer;
+use crate::api_keys::ApiKeys;
+use crate::api_keys::guard::guard;
 use crate::gateway::Gateway;
+use crate::leftover;
 use crate::metrics::HttpMetrics;
 use crate::openapi;
 use crate::problem::Failure;
 use crate::routes::{health, weather};
 
-/// The public API in front of `gateway`.
+/// The public API in front of `gateway`; its work is for those who have one of `keys`.
 #[rustfmt::skip]
-pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics) -> Router {
+pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, keys: Option<Arc<ApiKeys>>) -> Router {
+    let patience = gateway.body.time;
+    let work = |handler: MethodRouter<_>| match keys {
+        Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
+        None => handler,
+    };
     Router::new()
-        .route("/WeatherForecast/city", post(weather::forecast))
+        .route("/WeatherForecast/city", work(post(weather::forecast)))
         .route("/healthz",              get(health::report))
         .route("/livez",                get(health::live))
         .route("/readyz",               get(health::ready))
@@ -31,6 +40,7 @@ pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics) -> Router {
         .fallback(|| async { Failure::not_found() })
         .layer(
             ServiceBuilder::new()
+                .map_request(move |request| leftover::see_to(request, patience))
                 .layer(AnswerLayer::new(metrics))
                 .layer(CatchPanicLayer::custom(Failure::of_panic)),
         )

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 
 /// Sends forecast requests to a gateway, checks the answers and reports latencies.
 #[derive(Debug, Clone, Parser)]
@@ -32,6 +33,10 @@ pub struct Options {
     /// How long to wait for each answer.
     #[arg(long, default_value = "30s")]
     pub timeout: Timeout,
+
+    /// API key, for a gateway that asks for one.
+    #[arg(long, env = "API_KEY", hide_env_values = true, value_parser = secret_header)]
+    pub api_key: Option<HeaderValue>,
 
     /// How to print the report.
     #[arg(long, value_enum, default_value = "text")]
@@ -116,6 +121,13 @@ fn at_least_one(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| "must be a whole number of at least 1".to_owned())
 }
 
+/// Marked as sensitive, so that no `Debug` shows it.
+fn secret_header(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| "must be what a header can carry".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn base_url(text: &str) -> Result<Url, String> {
     let rule = || "must be an address such as http://127.0.0.1:5009".to_owned();
     let url: Url = text.parse().map_err(|_| rule())?;
@@ -134,6 +146,7 @@ fn explain(error: &clap::Error) -> String {
         return format!("invalid arguments: {first} (see --help)");
     };
     let flag = flag.split([' ', '=']).next().unwrap_or(flag);
+    let value = if flag == "--api-key" { "***" } else { value };
     let rule = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
         (_, Some(ContextValue::Strings(allowed))) if !allowed.is_empty() => {
             format!("must be one of {}", allowed.join(", "))
@@ -176,6 +189,15 @@ mod tests {
         for (args, message) in cases {
             assert_eq!(read(&args).expect_err(&message), format!("invalid arguments: {message}"));
         }
+    }
+
+    #[test]
+    fn an_api_key_is_not_shown() {
+        let options = read(&["--api-key", "hunter2"]).expect("valid");
+        let refused = read(&["--api-key", "hunter2\n"]).expect_err("no header");
+
+        assert!(!format!("{options:?}").contains("hunter2"));
+        assert_eq!(refused, "invalid arguments: --api-key=*** must be what a header can carry");
     }
 
     #[test]

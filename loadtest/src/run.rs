@@ -50,7 +50,12 @@ async fn call_until(count: u64, next: Arc<AtomicU64>, caller: Caller, bar: Progr
 }
 
 fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
+    let key = options
+        .api_key
+        .iter()
+        .map(|key| (reqwest::header::HeaderName::from_static("x-api-key"), key.clone()));
     reqwest::Client::builder()
+        .default_headers(key.collect())
         // A proxy between the load and its target would be what is measured.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -1,10 +1,12 @@
 //! The whole ingress on real ports, against real Redis servers, with a worker or without.
 
 mod admission;
+mod api_keys;
 mod bad_input;
 mod configuration;
 mod harness;
 mod health;
+mod leftover;
 mod lifecycle;
 mod metrics;
 mod outages;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use loadtest::Options;
@@ -31,6 +31,18 @@ impl Gateway {
             post(move |Json(body): Json<Value>| answer(number.fetch_add(1, Ordering::Relaxed), body));
         Self::serve(
             Router::new().route("/healthz", get(|| async {})).route("/WeatherForecast/city", forecast),
+        )
+        .await
+    }
+
+    /// Answers right to those who present `key`, and 401 to others.
+    pub(crate) async fn asking_for(key: &'static str) -> Self {
+        let answer = move |headers: HeaderMap, Json(body): Json<Value>| async move {
+            let presented = headers.get("x-api-key").is_some_and(|value| value == key);
+            if presented { forecast(&body) } else { problem(401, "no key") }
+        };
+        Self::serve(
+            Router::new().route("/healthz", get(|| async {})).route("/WeatherForecast/city", post(answer)),
         )
         .await
     }

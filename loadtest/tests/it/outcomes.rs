@@ -31,6 +31,17 @@ async fn right_answers_are_counted_and_timed() {
 }
 
 #[tokio::test]
+async fn an_api_key_is_presented_with_every_request() {
+    let gateway = Gateway::asking_for("k1").await;
+
+    let with = loadtest::run(&gateway.options(&["--api-key", "k1", "--count", "5"])).await.expect("up");
+    let without = loadtest::run(&gateway.options(&["--count", "5"])).await.expect("up");
+
+    assert_eq!((with.succeeded, without.succeeded), (5, 0));
+    assert_eq!(without.failures[0].kind, "http_401");
+}
+
+#[tokio::test]
 async fn concurrent_mode_keeps_that_many_in_flight() {
     // Answers leave only when four requests wait here together.
     let four = Arc::new(Barrier::new(4));

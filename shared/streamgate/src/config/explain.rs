@@ -18,6 +18,16 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
     let see_help = |text: String| ConfigError(format!("{text} (see --help)"));
     match (error.kind(), flag) {
         (ErrorKind::InvalidUtf8, _) => see_help(not_utf8(command)),
+        (ErrorKind::MissingRequiredArgument, _) => see_help(match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(missing)) => format!("{} is missing", missing.join(" ")),
+            _ => "an argument is missing".to_owned(),
+        }),
+        (ErrorKind::ValueValidation, None) => {
+            // An argument by its place, named by us; its value may be anything.
+            let name = context(ContextKind::InvalidArg).unwrap_or("an argument");
+            let rule = error.source().map_or("is not valid".to_owned(), ToString::to_string);
+            see_help(format!("{name} {rule}"))
+        }
         (ErrorKind::UnknownArgument, Some(flag)) => see_help(format!("there is no {flag}")),
         (ErrorKind::TooManyValues, Some(flag)) => see_help(format!("{flag} takes no such value")),
         (ErrorKind::ArgumentConflict, Some(flag)) => see_help(format!("{flag} is there more than once")),

@@ -153,6 +153,33 @@ mod tests {
         }
     }
 
+    #[derive(Debug, Parser)]
+    struct Placed {
+        #[arg(value_name = "COUNT", value_parser = value::count(1u16..=256))]
+        count: u16,
+    }
+
+    impl Settings for Placed {
+        fn validate(&self) -> Result<(), ConfigError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_argument_by_its_place_is_named_and_its_value_not_repeated() {
+        for (args, expected) in [
+            (&["x"][..], "<COUNT> is missing"),
+            (&["x", "hunter2"], "<COUNT> must be a whole number from 1 to 256"),
+        ] {
+            match from_args::<Placed>(args.iter().copied()) {
+                Err(Refusal::Invalid(error)) => {
+                    assert_eq!(error.to_string(), format!("invalid configuration: {expected} (see --help)"));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[test]
     fn a_flag_without_its_value_says_so() {
         for flag in ["--threads", "--timeout", "--url"] {

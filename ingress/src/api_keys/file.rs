@@ -1,0 +1,224 @@
+//! API_KEYS_FILE: one key a line, `name:hash[:rate[:burst]]`, with comments from `#` on.
+//!
+//! What is wrong is told by its line and its rule, never by its content: the commonest mistake is
+//! a key where its hash belongs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::hash::KeyHash;
+use super::limit::Limit;
+
+/// The largest file, in bytes: room for some 10,000 keys.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLine {
+    /// What metrics and logs call the key.
+    pub name: String,
+    /// Of the key.
+    pub hash: KeyHash,
+    /// How often it may be used; `None` is as often as its holder likes.
+    pub limit: Option<Limit>,
+}
+
+/// As the file has it.
+impl fmt::Display for KeyLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.hash)?;
+        self.limit.map_or(Ok(()), |limit| write!(f, ":{limit}"))
+    }
+}
+
+/// Why a file of keys cannot be used; reads on from `API_KEYS_FILE=path`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The system does not let it be read.
+    #[error("must be a file that can be read: {0}")]
+    Unreadable(String),
+    /// It is a folder, a pipe or a device.
+    #[error("must be a regular file")]
+    NoFile,
+    /// It is larger than a file of keys would be.
+    #[error("must be at most {LARGEST_FILE} bytes long")]
+    TooLarge,
+    /// It would lock everybody out.
+    #[error("must hold at least one key (`ingress new-key NAME` makes one)")]
+    Empty,
+    /// One line breaks a rule.
+    #[error("line {line} {rule}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// A phrase such as "must be text in UTF-8".
+        rule: &'static str,
+    },
+    /// A name or a hash is there twice.
+    #[error("line {line} must not repeat the {what} of line {first}")]
+    Repeated {
+        /// From 1.
+        line: usize,
+        /// "name" or "hash".
+        what: &'static str,
+        /// Where it was first.
+        first: usize,
+    },
+}
+
+/// Reads the keys in the file at `path`.
+///
+/// # Errors
+/// See [`Broken`].
+pub fn read(path: &Path) -> Result<Vec<KeyLine>, Broken> {
+    let unreadable = |error: io::Error| Broken::Unreadable(error.to_string());
+    // Before it is opened: opening a pipe waits for somebody to write to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Broken::NoFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Broken::TooLarge);
+    }
+    parse(&bytes)
+}
+
+/// Reads the keys in `bytes`.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn parse(bytes: &[u8]) -> Result<Vec<KeyLine>, Broken> {
+    // Some editors begin a text with a byte order mark.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let (mut keys, mut names, mut hashes) = (Vec::new(), HashMap::new(), HashMap::new());
+    for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let key = std::str::from_utf8(content).map_err(|_| "must be text in UTF-8").and_then(key_of);
+        let Some(key) = key.map_err(|rule| Broken::Line { line, rule })? else { continue };
+        if let Some(first) = names.insert(key.name.clone(), line) {
+            return Err(Broken::Repeated { line, what: "name", first });
+        }
+        if let Some(first) = hashes.insert(key.hash, line) {
+            return Err(Broken::Repeated { line, what: "hash", first });
+        }
+        keys.push(key);
+    }
+    if keys.is_empty() { Err(Broken::Empty) } else { Ok(keys) }
+}
+
+/// What a key may be called: it becomes the label of a metric.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn name_of(text: &str) -> Result<String, &'static str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("must have a name of 1 to 64 characters of A-Z a-z 0-9 . _ -")
+}
+
+/// `None` for a line without a key.
+fn key_of(line: &str) -> Result<Option<KeyLine>, &'static str> {
+    let line = line.split('#').next().unwrap_or_default().trim();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let fields: Vec<&str> = line.split(':').collect();
+    let (name, hash, rate, burst) = match fields[..] {
+        [name, hash] => (name, hash, None, None),
+        [name, hash, rate] => (name, hash, Some(rate), None),
+        [name, hash, rate, burst] => (name, hash, Some(rate), Some(burst)),
+        _ => return Err("must be name:hash, name:hash:rate or name:hash:rate:burst"),
+    };
+    let name = name_of(name)?;
+    let hash = KeyHash::parse(hash)
+        .ok_or("must have a hash of 64 hexadecimal digits, the SHA-256 of the key (not the key itself)")?;
+    if hash == KeyHash::of(b"") {
+        return Err("must not have the hash of nothing");
+    }
+    Ok(Some(KeyLine { name, hash, limit: rate.map(|rate| Limit::parse(rate, burst)).transpose()? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "sgk_hunter2";
+
+    fn hash(key: &str) -> KeyHash {
+        KeyHash::of(key.as_bytes())
+    }
+
+    #[test]
+    fn a_file_by_hand_is_read() {
+        let (a, b, c) = (hash("a"), hash("b"), hash("c"));
+        let text = format!(
+            "\u{feff}# our callers\r\n\r\n  shop:{a}  \r\n\tbatch.2:{b}:50:100 # nightly\n#old:{c}\nslow:{c}:5/m"
+        );
+
+        let keys = parse(text.as_bytes()).expect("valid");
+
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(names, ["shop", "batch.2", "slow"]);
+        assert_eq!((keys[0].hash, keys[0].limit), (a, None));
+        assert_eq!(keys[1].to_string(), format!("batch.2:{b}:50:100"));
+        assert_eq!(keys[2].to_string(), format!("slow:{c}:5/m:5"));
+    }
+
+    #[test]
+    fn every_broken_line_names_itself_and_its_rule_and_never_its_content() {
+        let (good, other) = (hash("a"), hash("b"));
+        let long = "x".repeat(65);
+        for (line, rule) in [
+            (SECRET.to_owned(), "must be name:hash"),
+            (format!("shop:{good}:5:5:{SECRET}"), "must be name:hash"),
+            (format!("shop:{SECRET}"), "must have a hash of 64 hexadecimal digits"),
+            (format!("shop:{SECRET}{good}"), "must have a hash of 64 hexadecimal digits"),
+            (format!("shop: {good}"), "must have a hash of 64 hexadecimal digits"),
+            (format!("shop:{}", hash("")), "must not have the hash of nothing"),
+            (format!(":{good}"), "must have a name of 1 to 64"),
+            (format!("sgk hunter2:{good}"), "must have a name of 1 to 64"),
+            (format!("hünter2:{good}"), "must have a name of 1 to 64"),
+            (format!("{long}:{good}"), "must have a name of 1 to 64"),
+            (format!("shop:{good}:{SECRET}"), "must be a rate of 1 to 1000000"),
+            (format!("shop:{good}:"), "must be a rate of 1 to 1000000"),
+            (format!("shop:{good}:5:{SECRET}"), "must have a burst from"),
+            (format!("first:{good}"), "must not repeat the name of line 2"),
+            (format!("sgk_hunter2:{other}"), "must not repeat the hash of line 2"),
+        ] {
+            let text = format!("# {SECRET}\nfirst:{other}\n{line}\n");
+
+            let said = parse(text.as_bytes()).expect_err(&line).to_string();
+
+            assert!(said.starts_with("line 3 ") && said.contains(rule), "{line}: {said}");
+            assert!(!said.contains("hunter2") && !said.contains(&good.to_string()), "{line}: {said}");
+        }
+        assert_eq!(parse(b"\n\xff").expect_err("no text").to_string(), "line 2 must be text in UTF-8");
+    }
+
+    #[test]
+    fn a_file_without_keys_would_lock_everybody_out() {
+        for text in ["", "\n\n", "# nothing yet\n"] {
+            assert_eq!(parse(text.as_bytes()), Err(Broken::Empty), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let huge = folder.path().join("huge");
+        std::fs::write(&huge, vec![b'#'; LARGEST_FILE as usize + 1]).expect("written");
+
+        assert_eq!(read(folder.path()), Err(Broken::NoFile));
+        assert_eq!(read(Path::new("/dev/zero")), Err(Broken::NoFile));
+        assert_eq!(read(&huge), Err(Broken::TooLarge));
+        let missing = read(&folder.path().join("missing")).expect_err("missing").to_string();
+        assert!(missing.starts_with("must be a file that can be read: No such file"), "{missing}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The layer in front of the work. It runs before the body is read and asks Redis nothing, so
+//! that whoever is refused costs next to nothing.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use streamgate::envelope::CorrelationId;
+
+use super::{ApiKeys, Key};
+use crate::problem::Failure;
+
+/// Carries a key where `authorization` is taken, by a proxy for instance.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Nothing longer is hashed; keys made here have 68 characters.
+const LONGEST_KEY: usize = 512;
+
+/// Lets a request with a valid key within its limit through, and says on its answer what is left
+/// of the limit.
+pub async fn guard(State(keys): State<Arc<ApiKeys>>, request: Request, next: Next) -> Response {
+    let key = match identify(&keys, request.headers()) {
+        Ok(key) => key,
+        Err(refusal) => {
+            keys.metrics.unauthorized.increment(1);
+            return refusal.into_response();
+        }
+    };
+    let id = request.extensions().get::<CorrelationId>().copied();
+    tracing::debug!(id = id.map(tracing::field::display), key = key.line.name, "presented a key");
+    let Some(limiter) = &key.limiter else {
+        key.metrics.authorized.increment(1);
+        return next.run(request).await;
+    };
+    let taken = limiter.take();
+    let mut response = match taken {
+        Ok(_) => {
+            key.metrics.authorized.increment(1);
+            next.run(request).await
+        }
+        Err(wait) => {
+            key.metrics.rate_limited.increment(1);
+            Failure::rate_limited(wait).into_response()
+        }
+    };
+    limiter.announce(taken, response.headers_mut());
+    response
+}
+
+fn identify(keys: &ApiKeys, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
+    let presented = presented(headers)?;
+    if presented.len() > LONGEST_KEY {
+        return Err(Refusal::Wrong);
+    }
+    keys.find(presented).ok_or(Refusal::Wrong)
+}
+
+/// The key in `x-api-key`, else in `authorization`. Two in one header are refused rather than
+/// chosen from: whoever stands between caller and gateway might choose the other.
+fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
+    if let Some(key) = only(headers, &X_API_KEY)? {
+        return Ok(key);
+    }
+    let credentials = only(headers, &AUTHORIZATION)?.ok_or(Refusal::Missing)?;
+    let at = credentials.iter().position(|byte| *byte == b' ').ok_or(Refusal::Missing)?;
+    let (scheme, key) = credentials.split_at(at);
+    // RFC 9110, 11.1: schemes know no case.
+    if scheme.eq_ignore_ascii_case(b"bearer") { Ok(key.trim_ascii()) } else { Err(Refusal::Missing) }
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::Several),
+        (value, None) => Ok(value.map(HeaderValue::as_bytes)),
+    }
+}
+
+/// Why a request has no key to go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Missing,
+    Several,
+    Wrong,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        // RFC 6750, 3: only who presented a key is told that it is wrong.
+        let (challenge, detail) = match self {
+            Self::Missing => (
+                "Bearer",
+                "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+            ),
+            Self::Several => (r#"Bearer error="invalid_request""#, "send one API key, once"),
+            Self::Wrong => (
+                r#"Bearer error="invalid_token""#,
+                "this API key is not, or no longer, valid; ask whoever runs this gateway for one",
+            ),
+        };
+        let challenge = (WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        ([challenge], Failure::unauthorized(detail)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(HeaderName, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in all {
+            headers.append(name, HeaderValue::from_bytes(value).expect("a header"));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_key_is_taken_from_either_header() {
+        for (all, key) in [
+            (&[(AUTHORIZATION, &b"Bearer k1"[..])][..], &b"k1"[..]),
+            (&[(AUTHORIZATION, b"bEARER   k1 ")], b"k1"),
+            (&[(X_API_KEY, b"k1")], b"k1"),
+            (&[(X_API_KEY, b"k1"), (AUTHORIZATION, b"Basic YTpi")], b"k1"),
+            (&[(X_API_KEY, b"k1"), (AUTHORIZATION, b"Bearer k2")], b"k1"),
+            (&[(X_API_KEY, b"")], b""),
+            (&[(X_API_KEY, b"\xff\xfe")], b"\xff\xfe"),
+        ] {
+            assert_eq!(presented(&headers(all)), Ok(key), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_or_more_than_one_is_told_apart() {
+        for (all, refusal) in [
+            (&[][..], Refusal::Missing),
+            (&[(AUTHORIZATION, &b"Basic YTpi"[..])], Refusal::Missing),
+            (&[(AUTHORIZATION, b"Bearer")], Refusal::Missing),
+            (&[(AUTHORIZATION, b"")], Refusal::Missing),
+            (&[(AUTHORIZATION, b"k1")], Refusal::Missing),
+            (&[(AUTHORIZATION, b"Bearer k1"), (AUTHORIZATION, b"Bearer k1")], Refusal::Several),
+            (&[(X_API_KEY, b"k1"), (X_API_KEY, b"k2")], Refusal::Several),
+        ] {
+            assert_eq!(presented(&headers(all)), Err(refusal), "{all:?}");
+        }
+    }
+}

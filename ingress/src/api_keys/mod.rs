@@ -1,0 +1,154 @@
+//! Optional API keys: who may ask for work, and how often.
+//!
+//! | File | What it does |
+//! |---|---|
+//! | `file` | reads API_KEYS_FILE, and tells what is wrong with it |
+//! | `hash` | keys, and the hashes that are kept of them |
+//! | `guard` | the layer in front of the work: 401, 429, or on to the handler |
+//! | `limit` | the rate limit of one key and its headers |
+//! | `reload` | takes over what changes in the file |
+//! | `new_key` | the command that makes a key |
+//! | `metrics` | what is counted |
+//!
+//! Without API_KEYS_FILE the layer is not there at all.
+
+pub mod file;
+pub mod guard;
+pub mod hash;
+pub mod limit;
+pub mod metrics;
+pub mod new_key;
+pub mod reload;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use self::file::{Broken, KeyLine};
+use self::hash::KeyHash;
+use self::limit::Limiter;
+use self::metrics::{ApiKeyMetrics, KeyMetrics};
+
+/// The keys in force.
+pub struct ApiKeys {
+    path: PathBuf,
+    by_hash: RwLock<HashMap<KeyHash, Arc<Key>>>,
+    metrics: ApiKeyMetrics,
+}
+
+/// One key and what it has used.
+pub struct Key {
+    line: KeyLine,
+    limiter: Option<Limiter>,
+    metrics: KeyMetrics,
+}
+
+/// How one set of keys differs from the one before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Changes {
+    /// New keys, and those whose name or limit is another.
+    pub added: usize,
+    /// Keys that are no more, or no more the same.
+    pub removed: usize,
+}
+
+impl ApiKeys {
+    /// Reads the keys in the file at `path`.
+    ///
+    /// # Errors
+    /// The file is missing or broken.
+    pub fn open(path: &Path, metrics: ApiKeyMetrics) -> Result<Self, Broken> {
+        let keys = Self { path: path.to_owned(), by_hash: RwLock::default(), metrics };
+        keys.replace(file::read(path)?);
+        Ok(keys)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The key that was presented, if there is such a one.
+    pub fn find(&self, presented: &[u8]) -> Option<Arc<Key>> {
+        let hash = KeyHash::of(presented);
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+    }
+
+    /// Puts the keys of `lines` in force instead of those before. A key that is the same in both
+    /// keeps what it has used: a reload gives nobody a fresh quota.
+    pub fn replace(&self, lines: Vec<KeyLine>) -> Changes {
+        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *by_hash);
+        let mut changes = Changes { removed: before.len(), ..Changes::default() };
+        for line in lines {
+            let key = match before.remove(&line.hash).filter(|key| key.line == line) {
+                Some(key) => {
+                    changes.removed -= 1;
+                    key
+                }
+                None => {
+                    changes.added += 1;
+                    Arc::new(self.key(line))
+                }
+            };
+            by_hash.insert(key.line.hash, key);
+        }
+        self.metrics.keys.set(by_hash.len() as f64);
+        changes
+    }
+
+    fn key(&self, line: KeyLine) -> Key {
+        Key { limiter: line.limit.map(Limiter::new), metrics: self.metrics.of(&line.name), line }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamgate::telemetry::metrics::prometheus_recorder;
+
+    use super::*;
+
+    fn keys(text: &str) -> ApiKeys {
+        let metrics = ApiKeyMetrics::declare(Arc::new(prometheus_recorder().expect("valid buckets")));
+        let keys = ApiKeys { path: PathBuf::new(), by_hash: RwLock::default(), metrics };
+        keys.replace(lines(text));
+        keys
+    }
+
+    /// `name:key:limit`, the key in place of its hash.
+    fn lines(text: &str) -> Vec<KeyLine> {
+        let line = |line: &str| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
+            [name, key] => format!("{name}:{}\n", KeyHash::of(key.as_bytes())),
+            [name, key, limit] => format!("{name}:{}:{limit}\n", KeyHash::of(key.as_bytes())),
+            _ => panic!("{line}"),
+        };
+        file::parse(text.split(' ').map(line).collect::<String>().as_bytes()).expect("valid")
+    }
+
+    fn take(keys: &ApiKeys, key: &str) -> bool {
+        let key = keys.find(key.as_bytes()).expect("known");
+        key.limiter.as_ref().expect("limited").take().is_ok()
+    }
+
+    #[test]
+    fn a_key_that_stays_the_same_keeps_what_it_has_used() {
+        let keys = keys("shop:k1:1/h batch:k2:1/h old:k3");
+        assert!(take(&keys, "k1") && take(&keys, "k2"));
+
+        let changes = keys.replace(lines("new:k4 shop:k1:1/h batch:k2:2/h"));
+
+        assert!(!take(&keys, "k1"), "the same line");
+        assert!(take(&keys, "k2"), "another limit");
+        assert_eq!(changes, Changes { added: 2, removed: 2 });
+        assert!(keys.find(b"k3").is_none() && keys.find(b"k4").is_some());
+        assert_eq!(keys.count(), 3);
+    }
+
+    #[test]
+    fn a_hash_is_no_key() {
+        let keys = keys("shop:k1");
+
+        assert!(keys.find(KeyHash::of(b"k1").to_string().as_bytes()).is_none());
+        assert_eq!(keys.find(b"k1").expect("known").line.name, "shop");
+    }
+}

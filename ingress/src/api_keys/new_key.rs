@@ -1,0 +1,54 @@
+//! `ingress new-key NAME`: makes a key and the line for API_KEYS_FILE.
+
+use std::io::{self, Write};
+
+use streamgate::config::ConfigError;
+
+use super::file::{KeyLine, name_of};
+use super::hash::NewKey;
+use super::limit::{Limit, Rate};
+
+/// What the key is called and how often it may be used.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NewKeyArgs {
+    /// What metrics and logs call the key, 1 to 64 of A-Z a-z 0-9 . _ -
+    #[arg(value_name = "NAME", value_parser = name_of)]
+    name: String,
+
+    /// Requests a second, such as 50, or a minute or hour: 50/m, 50/h [default: none, no limit]
+    #[arg(long, value_name = "RATE", value_parser = |text: &str| Rate::parse(text).map(|_| text.to_owned()))]
+    rate: Option<String>,
+
+    /// Requests that may come at once after a pause [default: as many as RATE names]
+    #[arg(long, value_name = "COUNT")]
+    burst: Option<String>,
+}
+
+impl NewKeyArgs {
+    /// Rules that one value alone cannot check.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match (&self.rate, &self.burst) {
+            (None, Some(burst)) => Err(ConfigError::rule("--burst", burst, "needs a --rate")),
+            (Some(rate), burst) => Limit::parse(rate, burst.as_deref())
+                .map(|_| ())
+                .map_err(|rule| ConfigError::rule("--burst", burst.as_deref().unwrap_or_default(), rule)),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Writes the line to `line` and the key to `key`.
+    ///
+    /// # Errors
+    /// There are no random bits, or nobody reads what is written.
+    pub fn run(&self, mut line: impl Write, mut key: impl Write) -> io::Result<()> {
+        let new = NewKey::mint().map_err(io::Error::other)?;
+        let limit = self.rate.as_deref().map(|rate| Limit::parse(rate, self.burst.as_deref()));
+        let limit = limit.transpose().map_err(io::Error::other)?;
+        writeln!(line, "{}", KeyLine { name: self.name.clone(), hash: new.hash(), limit })?;
+        line.flush()?;
+        writeln!(key, "The key, which is shown only this once:\n{new}")
+    }
+}
