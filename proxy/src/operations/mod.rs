@@ -1,8 +1,12 @@
 //! The API on `:5010`: health, metrics, streams, dead letters, and the Swagger UI for them.
 
+mod access;
 mod dead_letters;
+mod description;
 mod health;
 mod streams;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::Redirect;
@@ -18,7 +22,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::config::{ProviderName, Settings};
+use self::description::{Bearer, ProblemSchema};
+use crate::config::{AdminToken, ProviderName, Settings};
+use crate::metrics::OperationMetrics;
 
 /// What the operations look at. Clones share everything.
 #[derive(Clone)]
@@ -27,8 +33,11 @@ pub struct Operations {
     group: ConsumerGroup,
     request_stream: StreamKey,
     reply_stream: StreamKey,
+    request_timeout: Duration,
     provider: ProviderName,
     readiness: Readiness,
+    admin_token: Option<AdminToken>,
+    metrics: OperationMetrics,
 }
 
 #[derive(OpenApi)]
@@ -38,38 +47,33 @@ pub struct Operations {
         description = "Health, streams and dead letters of a worker. With the provider `open-meteo`, \
                        forecasts are made from weather data by Open-Meteo.com (CC BY 4.0)."
     ),
-    components(schemas(ProblemSchema))
+    components(schemas(ProblemSchema)),
+    modifiers(&Bearer)
 )]
 struct Api;
 
-/// An error (RFC 9457, `application/problem+json`).
-#[derive(utoipa::ToSchema)]
-#[schema(as = Problem)]
-#[allow(dead_code)] // only its schema is used; `streamgate::envelope::Problem` is what is sent
-struct ProblemSchema {
-    /// A short name of the kind of problem.
-    #[schema(example = "Not Found")]
-    title: String,
-    /// The HTTP status.
-    #[schema(example = 404)]
-    status: u16,
-    /// What happened and what to do next.
-    #[schema(
-        example = "`orders` is none of the configured streams: weather-requests, weather-responses, {weather-requests}:dlq"
-    )]
-    detail: String,
-}
-
 impl Operations {
     /// The operations of a worker with these settings.
-    pub fn new(settings: &Settings, redis: Redis, group: ConsumerGroup, readiness: Readiness) -> Self {
+    pub fn new(
+        settings: &Settings,
+        redis: Redis,
+        group: ConsumerGroup,
+        readiness: Readiness,
+        metrics: OperationMetrics,
+    ) -> Self {
+        if settings.admin_token.is_none() {
+            tracing::info!("{}", access::OFF);
+        }
         Self {
             redis,
             group,
             request_stream: settings.streams.request_stream.clone(),
             reply_stream: settings.streams.reply_stream.clone(),
+            request_timeout: settings.streams.request_timeout.0,
             provider: settings.weather.weather_provider,
             readiness,
+            admin_token: settings.admin_token.clone(),
+            metrics,
         }
     }
 
@@ -79,7 +83,7 @@ impl Operations {
         let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))
-            .routes(routes!(dead_letters::list))
+            .merge(dead_letters::routes(self.admin_token.clone()))
             .split_for_parts();
         described
             .with_state(self)
