@@ -88,7 +88,9 @@ pub async fn run(
         (readiness.latch("worker"), readiness.latch("redis"), readiness.latch("reader"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
-    let handler = WeatherHandler::new(provider(&settings, &redis, upstream_metrics)?);
+    let provider = provider(&settings, &redis, upstream_metrics)?;
+    let upstream = provider.circuits();
+    let handler = WeatherHandler::new(provider);
     let responder_settings = settings.responder();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -103,7 +105,8 @@ pub async fn run(
     let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, handler);
     let group = responder.group().clone();
 
-    let operations = Operations::new(&settings, redis.clone(), group.clone(), readiness, operation_metrics);
+    let operations =
+        Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
     let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes)
         .map_err(RunError::Operations)?;
 

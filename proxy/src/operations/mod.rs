@@ -9,6 +9,8 @@ mod streams;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use axum::response::Redirect;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -25,6 +27,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use self::description::{Bearer, ProblemSchema};
 use crate::config::{AdminToken, ProviderName, Settings};
 use crate::metrics::OperationMetrics;
+use crate::weather::UpstreamCircuits;
 
 /// What the operations look at. Clones share everything.
 #[derive(Clone)]
@@ -35,6 +38,7 @@ pub struct Operations {
     reply_stream: StreamKey,
     request_timeout: Duration,
     provider: ProviderName,
+    upstream: Option<UpstreamCircuits>,
     readiness: Readiness,
     admin_token: Option<AdminToken>,
     metrics: OperationMetrics,
@@ -53,12 +57,13 @@ pub struct Operations {
 struct Api;
 
 impl Operations {
-    /// The operations of a worker with these settings.
+    /// The operations of a worker with these settings; `upstream` for a provider that asks others.
     pub fn new(
         settings: &Settings,
         redis: Redis,
         group: ConsumerGroup,
         readiness: Readiness,
+        upstream: Option<UpstreamCircuits>,
         metrics: OperationMetrics,
     ) -> Self {
         if settings.admin_token.is_none() {
@@ -71,6 +76,7 @@ impl Operations {
             reply_stream: settings.streams.reply_stream.clone(),
             request_timeout: settings.streams.request_timeout.0,
             provider: settings.weather.weather_provider,
+            upstream,
             readiness,
             admin_token: settings.admin_token.clone(),
             metrics,
@@ -79,7 +85,15 @@ impl Operations {
 
     /// The route table.
     pub fn router(self, metrics: PrometheusHandle) -> Router {
-        let probes = admin::routes(metrics, self.readiness.clone());
+        // A circuit changes with time alone, so its gauge is right only if it is set when it is read.
+        let upstream = self.upstream.clone();
+        let refresh = move |request: Request| {
+            if let Some(upstream) = &upstream {
+                upstream.record();
+            }
+            std::future::ready(request)
+        };
+        let probes = admin::routes(metrics, self.readiness.clone()).layer(map_request(refresh));
         let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))

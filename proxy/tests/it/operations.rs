@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Proxy, REPLIES, REQUESTS, add, add_request};
+use crate::harness::{Proxy, REPLIES, REQUESTS, add, add_request, metric};
+use crate::open_meteo::stub::{Answer, Stub, berlin};
 
 #[tokio::test]
 async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
@@ -17,6 +18,7 @@ async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
     assert_eq!((&report["worker"], &report["provider"]), (&"w1".into(), &"simulated".into()), "{report}");
     assert_eq!(report["redis"]["circuit"], "closed", "{report}");
     assert_eq!(report["notReady"], Value::Array(Vec::new()), "{report}");
+    assert!(report.get("upstream").is_none(), "simulated weather asks nobody: {report}");
 
     server.kill();
 
@@ -28,6 +30,55 @@ async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
     assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not bring Redis back");
     proxy.get(&format!("/streams/{REQUESTS}")).await.assert_problem(503);
     proxy.get("/dead-letters").await.assert_problem(503);
+}
+
+#[tokio::test]
+async fn a_weather_service_that_fails_degrades_the_worker_and_leaves_it_ready() {
+    let server = RedisServer::start();
+    let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
+    let proxy = Proxy::ready(
+        &server,
+        &[
+            "--weather-provider",
+            "open-meteo",
+            "--open-meteo-forecast-url",
+            &stub.forecast_url,
+            "--open-meteo-geocoding-url",
+            &stub.geocoding_url,
+        ],
+    )
+    .await;
+    let upstream = r#"weather_upstream_circuit_state{endpoint="forecast"}"#;
+    let before = proxy.get("/healthz").await.json();
+    assert_eq!(before["upstream"], json!({"geocoding": "closed", "forecast": "closed"}), "{before}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(0.0));
+
+    // Five failures open the circuit. Requests for one place at a time share their tries, up to three.
+    let mut report = Value::Null;
+    for answered in 1..=2 {
+        add_request(&server);
+        eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == answered)
+            .await;
+    }
+    eventually_async("the circuit opens", async || {
+        report = proxy.get("/healthz").await.json();
+        report["upstream"]["forecast"] == "open"
+    })
+    .await;
+
+    assert_eq!((&report["status"], &report["upstream"]["geocoding"]), (&"degraded".into(), &"closed".into()));
+    assert_eq!(report["notReady"], json!([]), "{report}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(2.0));
+    assert_eq!(proxy.get("/readyz").await.status, 200, "another worker would fare no better");
+    let asked = stub.forecast.count();
+    eventually_async("it may be tried again", async || {
+        report = proxy.get("/healthz").await.json();
+        report["upstream"]["forecast"] == "half-open"
+    })
+    .await;
+    assert_eq!(report["status"], "ok", "{report}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(1.0), "without any request");
+    assert_eq!(stub.forecast.count(), asked);
 }
 
 #[tokio::test]
