@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ProviderName, Settings};
 use crate::housekeeping::Housekeeping;
-use crate::metrics::StreamMetrics;
+use crate::metrics::{OperationMetrics, StreamMetrics};
 use crate::operations::Operations;
 use crate::weather::{OpenMeteo, Provider, Simulated, UpstreamMetrics, WeatherHandler};
 
@@ -73,16 +73,24 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
-    let (connection_metrics, responder_metrics, upstream_metrics) =
+    let (connection_metrics, responder_metrics, upstream_metrics, operation_metrics) =
         ::metrics::with_local_recorder(&recorder, || {
-            (ConnectionMetrics::declare(), ResponderMetrics::declare(), UpstreamMetrics::declare())
+            let operations = OperationMetrics::declare(settings.retention.dead_letters_kept as usize);
+            (
+                ConnectionMetrics::declare(),
+                ResponderMetrics::declare(),
+                UpstreamMetrics::declare(),
+                operations,
+            )
         });
     let readiness = Readiness::default();
     let (working, reachable, reading) =
         (readiness.latch("worker"), readiness.latch("redis"), readiness.latch("reader"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
-    let handler = WeatherHandler::new(provider(&settings, &redis, upstream_metrics)?);
+    let provider = provider(&settings, &redis, upstream_metrics)?;
+    let upstream = provider.circuits();
+    let handler = WeatherHandler::new(provider);
     let responder_settings = settings.responder();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -97,7 +105,8 @@ pub async fn run(
     let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, handler);
     let group = responder.group().clone();
 
-    let operations = Operations::new(&settings, redis.clone(), group.clone(), readiness);
+    let operations =
+        Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
     let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes)
         .map_err(RunError::Operations)?;
 

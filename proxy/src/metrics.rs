@@ -8,7 +8,37 @@ use std::time::Duration;
 
 use metrics::{Counter, Recorder, describe_gauge, gauge};
 use streamgate::stream::StreamHealth;
-use streamgate::telemetry::metrics::declare_counter;
+use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
+
+/// What operators do with dead letters.
+#[derive(Clone)]
+pub struct OperationMetrics {
+    /// Put back on the request stream.
+    pub replayed: Counter,
+    /// Removed for good.
+    pub discarded: Counter,
+}
+
+impl OperationMetrics {
+    /// Declares them on the recorder in force; about `kept` dead letters are kept.
+    pub fn declare(kept: usize) -> Self {
+        declare_gauge(
+            "streamgate_dead_letters_limit",
+            "Dead letters that are kept, about: DEAD_LETTERS_KEPT",
+        )
+        .set(kept as f64);
+        Self {
+            replayed: declare_counter(
+                "streamgate_dead_letters_replayed_total",
+                "Dead letters put back on the request stream through this process",
+            ),
+            discarded: declare_counter(
+                "streamgate_dead_letters_discarded_total",
+                "Dead letters discarded through this process",
+            ),
+        }
+    }
+}
 
 /// Streams and their groups, refreshed on a tick.
 pub struct StreamMetrics {

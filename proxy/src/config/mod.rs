@@ -1,6 +1,7 @@
 //! Every setting of the process: a flag, a variable and a default each, checked as a whole before
 //! a port is bound.
 
+mod token;
 mod weather;
 mod worker;
 
@@ -13,6 +14,7 @@ use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
 use streamgate::request_reply::ResponderSettings;
 use streamgate::stream::{GroupSettings, Retention};
 
+pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};
 pub use self::worker::WorkerArgs;
 
@@ -30,6 +32,10 @@ pub struct Settings {
     /// Threads that do the work, 1 to 256; operations have a thread of their own
     #[arg(long, env = "PROXY_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256u16))]
     pub proxy_threads: u16,
+
+    /// Secret of those who may look at dead letters, replay and discard them, 16 to 512 visible ASCII characters; without one nobody may [default: none]
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_name = "SECRET")]
+    pub admin_token: Option<AdminToken>,
 
     /// Worker settings.
     #[command(flatten)]
@@ -200,6 +206,10 @@ mod tests {
                 "RETENTION_BYTES=1GB must be a whole number from 0 to 1000000000000",
             ),
             (
+                &["--admin-token", "hunter2"],
+                "ADMIN_TOKEN=*** must be 16 to 512 visible ASCII characters without spaces",
+            ),
+            (
                 &["--dead-letters-kept", "0"],
                 "DEAD_LETTERS_KEPT=0 must be a whole number from 1 to 1000000000",
             ),
@@ -247,7 +257,10 @@ mod tests {
             .filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned))
             .collect();
 
-        assert_eq!(hidden, ["OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL", "REDIS_URL"]);
+        assert_eq!(
+            hidden,
+            ["ADMIN_TOKEN", "OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL", "REDIS_URL"]
+        );
     }
 
     #[test]

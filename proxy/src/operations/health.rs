@@ -6,12 +6,13 @@ use utoipa::ToSchema;
 
 use super::Operations;
 use crate::config::ProviderName;
+use crate::weather::UpstreamCircuits;
 
 /// How the worker is.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// `ok`, or `degraded` while a part is not ready.
+    /// `ok`, or `degraded` while a part is not ready or the circuit to the weather service is open.
     #[schema(example = "ok")]
     status: &'static str,
     /// Which process this is.
@@ -28,6 +29,10 @@ pub(super) struct Report {
     provider: &'static str,
     /// Redis, as this process sees it.
     redis: RedisReport,
+    /// The weather service, as this process sees it; absent for a provider that asks nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    upstream: Option<UpstreamReport>,
     /// Parts that are not ready; empty when `/readyz` says so.
     not_ready: Vec<&'static str>,
 }
@@ -45,20 +50,36 @@ struct RedisReport {
     circuit: &'static str,
 }
 
+/// How the weather service is, by endpoint: `closed`, `half-open` (the next request finds out) or
+/// `open` (requests are answered 503 without asking it).
+#[derive(Debug, Serialize, ToSchema)]
+struct UpstreamReport {
+    /// Finding places by name.
+    #[schema(example = "closed")]
+    geocoding: &'static str,
+    /// The weather at a place.
+    #[schema(example = "closed")]
+    forecast: &'static str,
+}
+
 /// How the worker is: 200, or 503 while a part is not ready. It repeats what the last heartbeat
-/// found and asks Redis nothing, so it cannot hang.
+/// found and asks Redis nothing, so it cannot hang. An open circuit to the weather service degrades
+/// the worker but does not stop it: the answer stays 200, because another worker would fare no
+/// better.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "health",
     responses(
-        (status = 200, description = "Everything works.", body = Report),
+        (status = 200, description = "Everything works, or the weather service alone does not (`degraded`).", body = Report),
         (status = 503, description = "A part is not ready.", body = Report),
     )
 )]
 pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode, Json<Report>) {
     let not_ready = operations.readiness.missing();
-    let ok = not_ready.is_empty();
+    let ready = not_ready.is_empty();
+    let upstream = operations.upstream.as_ref();
+    let ok = ready && !upstream.is_some_and(UpstreamCircuits::any_open);
     let report = Report {
         status: if ok { "ok" } else { "degraded" },
         service: env!("CARGO_PKG_NAME"),
@@ -72,7 +93,11 @@ pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode,
             round_trip_ms: operations.redis.round_trip().map(|span| span.as_micros() as f64 / 1_000.0),
             circuit: operations.redis.circuit().state().as_str(),
         },
+        upstream: upstream.map(|circuits| UpstreamReport {
+            geocoding: circuits.geocoding().as_str(),
+            forecast: circuits.forecast().as_str(),
+        }),
         not_ready,
     };
-    (if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }

@@ -1,10 +1,16 @@
 //! The API on `:5010`: health, metrics, streams, dead letters, and the Swagger UI for them.
 
+mod access;
 mod dead_letters;
+mod description;
 mod health;
 mod streams;
 
+use std::time::Duration;
+
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use axum::response::Redirect;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,7 +24,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::config::{ProviderName, Settings};
+use self::description::{Bearer, ProblemSchema};
+use crate::config::{AdminToken, ProviderName, Settings};
+use crate::metrics::OperationMetrics;
+use crate::weather::UpstreamCircuits;
 
 /// What the operations look at. Clones share everything.
 #[derive(Clone)]
@@ -27,8 +36,12 @@ pub struct Operations {
     group: ConsumerGroup,
     request_stream: StreamKey,
     reply_stream: StreamKey,
+    request_timeout: Duration,
     provider: ProviderName,
+    upstream: Option<UpstreamCircuits>,
     readiness: Readiness,
+    admin_token: Option<AdminToken>,
+    metrics: OperationMetrics,
 }
 
 #[derive(OpenApi)]
@@ -38,48 +51,53 @@ pub struct Operations {
         description = "Health, streams and dead letters of a worker. With the provider `open-meteo`, \
                        forecasts are made from weather data by Open-Meteo.com (CC BY 4.0)."
     ),
-    components(schemas(ProblemSchema))
+    components(schemas(ProblemSchema)),
+    modifiers(&Bearer)
 )]
 struct Api;
 
-/// An error (RFC 9457, `application/problem+json`).
-#[derive(utoipa::ToSchema)]
-#[schema(as = Problem)]
-#[allow(dead_code)] // only its schema is used; `streamgate::envelope::Problem` is what is sent
-struct ProblemSchema {
-    /// A short name of the kind of problem.
-    #[schema(example = "Not Found")]
-    title: String,
-    /// The HTTP status.
-    #[schema(example = 404)]
-    status: u16,
-    /// What happened and what to do next.
-    #[schema(
-        example = "`orders` is none of the configured streams: weather-requests, weather-responses, {weather-requests}:dlq"
-    )]
-    detail: String,
-}
-
 impl Operations {
-    /// The operations of a worker with these settings.
-    pub fn new(settings: &Settings, redis: Redis, group: ConsumerGroup, readiness: Readiness) -> Self {
+    /// The operations of a worker with these settings; `upstream` for a provider that asks others.
+    pub fn new(
+        settings: &Settings,
+        redis: Redis,
+        group: ConsumerGroup,
+        readiness: Readiness,
+        upstream: Option<UpstreamCircuits>,
+        metrics: OperationMetrics,
+    ) -> Self {
+        if settings.admin_token.is_none() {
+            tracing::info!("{}", access::OFF);
+        }
         Self {
             redis,
             group,
             request_stream: settings.streams.request_stream.clone(),
             reply_stream: settings.streams.reply_stream.clone(),
+            request_timeout: settings.streams.request_timeout.0,
             provider: settings.weather.weather_provider,
+            upstream,
             readiness,
+            admin_token: settings.admin_token.clone(),
+            metrics,
         }
     }
 
     /// The route table.
     pub fn router(self, metrics: PrometheusHandle) -> Router {
-        let probes = admin::routes(metrics, self.readiness.clone());
+        // A circuit changes with time alone, so its gauge is right only if it is set when it is read.
+        let upstream = self.upstream.clone();
+        let refresh = move |request: Request| {
+            if let Some(upstream) = &upstream {
+                upstream.record();
+            }
+            std::future::ready(request)
+        };
+        let probes = admin::routes(metrics, self.readiness.clone()).layer(map_request(refresh));
         let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))
-            .routes(routes!(dead_letters::list))
+            .merge(dead_letters::routes(self.admin_token.clone()))
             .split_for_parts();
         described
             .with_state(self)

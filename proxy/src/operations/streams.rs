@@ -11,6 +11,7 @@ use streamgate::fields::Fields;
 use streamgate::stream::{ConsumerHealth, EntryId, EntrySummary, GroupHealth, StreamHealth, StreamKey};
 use utoipa::ToSchema;
 
+use super::description::ProblemSchema;
 use super::{Operations, unavailable};
 
 /// A stream at this moment.
@@ -43,8 +44,11 @@ pub(super) struct EntryReport {
     /// When it was added, by the id.
     #[schema(value_type = String, format = DateTime, example = "2025-11-21T00:00:00Z")]
     time: Option<Timestamp>,
-    /// Its fields as text; bytes that are no UTF-8 are replaced.
-    fields: BTreeMap<String, String>,
+    /// Its fields as text; bytes that are no UTF-8 are replaced, and of fields of one name the first
+    /// is shown. Absent for dead letters in an overview: they are behind the admin token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    fields: Option<BTreeMap<String, String>>,
 }
 
 /// One consumer group.
@@ -98,9 +102,9 @@ struct ConsumerReport {
     params(("name" = String, Path, description = "Name of a configured stream", example = "weather-requests")),
     responses(
         (status = 200, description = "The stream; empty if nothing was ever added.", body = StreamReport),
-        (status = 400, description = "The name is no text in UTF-8.", body = super::ProblemSchema, content_type = "application/problem+json"),
-        (status = 404, description = "Not one of the configured streams.", body = super::ProblemSchema, content_type = "application/problem+json"),
-        (status = 503, description = "Redis does not answer.", body = super::ProblemSchema, content_type = "application/problem+json"),
+        (status = 400, description = "The name is no text in UTF-8.", body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 404, description = "Not one of the configured streams.", body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 503, description = "Redis does not answer.", body = ProblemSchema, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn stream(
@@ -111,8 +115,9 @@ pub(super) async fn stream(
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
     let grace = operations.group.settings().grace;
+    let is_public = key != *operations.group.dead_letters().key();
     Ok(Json(match health {
-        Some(health) => StreamReport::of(name, health, grace),
+        Some(health) => StreamReport::of(name, health, grace, is_public),
         None => StreamReport { name, length: 0, bytes: 0, first: None, last: None, groups: Vec::new() },
     }))
 }
@@ -140,13 +145,17 @@ impl Operations {
 }
 
 impl StreamReport {
-    fn of(name: String, health: StreamHealth, grace: Duration) -> Self {
+    fn of(name: String, health: StreamHealth, grace: Duration, is_public: bool) -> Self {
+        let entry = |entry: EntrySummary| match is_public {
+            true => EntryReport::of(entry.id, &entry.fields),
+            false => EntryReport::without_fields(entry.id),
+        };
         Self {
             name,
             length: health.length,
             bytes: health.bytes,
-            first: health.first.map(EntryReport::from),
-            last: health.last.map(EntryReport::from),
+            first: health.first.map(entry),
+            last: health.last.map(entry),
             groups: health.groups.into_iter().map(|group| GroupReport::of(group, grace)).collect(),
         }
     }
@@ -155,17 +164,20 @@ impl StreamReport {
 impl EntryReport {
     pub(super) fn of(id: EntryId, fields: &Fields) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut shown = BTreeMap::new();
+        for (name, value) in fields.iter() {
+            shown.entry(text(name)).or_insert_with(|| text(value));
+        }
+        Self { fields: Some(shown), ..Self::without_fields(id) }
+    }
+
+    /// What may be known of an entry that is not for everybody.
+    fn without_fields(id: EntryId) -> Self {
         Self {
             id: id.to_string(),
             time: i64::try_from(id.ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-            fields: fields.iter().map(|(name, value)| (text(name), text(value))).collect(),
+            fields: None,
         }
-    }
-}
-
-impl From<EntrySummary> for EntryReport {
-    fn from(entry: EntrySummary) -> Self {
-        Self::of(entry.id, &entry.fields)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct EndpointMetrics {
     pub cache_hits: Counter,
     /// Answers fetched because the cache did not have them.
     pub cache_misses: Counter,
-    /// 0 closed, 1 half open, 2 open; as of the last call.
+    /// 0 closed, 1 half open, 2 open; set by [`super::UpstreamCircuits::record`].
     pub circuit_state: Gauge,
 }
 

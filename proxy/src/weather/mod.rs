@@ -4,6 +4,7 @@
 //! [`WeatherProvider`]. [`Simulated`] is the one that runs by default and needs nothing;
 //! [`OpenMeteo`] asks a real service, politely. [`Provider`] is whichever was configured.
 
+mod circuits;
 mod handler;
 pub mod metrics;
 pub mod open_meteo;
@@ -11,6 +12,7 @@ mod places;
 mod provider;
 mod simulated;
 
+pub use circuits::UpstreamCircuits;
 pub use handler::WeatherHandler;
 pub use metrics::UpstreamMetrics;
 pub use open_meteo::{OpenMeteo, OpenMeteoSettings};

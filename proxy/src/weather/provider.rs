@@ -6,7 +6,7 @@ use ::weather::{DailyForecast, FORECAST_DAYS, Forecast, Source, WeatherRequest};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{OpenMeteo, Simulated};
+use super::{OpenMeteo, Simulated, UpstreamCircuits};
 
 /// Knows the weather, or whom to ask.
 pub trait WeatherProvider: Send + Sync + 'static {
@@ -102,6 +102,16 @@ pub enum Provider {
     Simulated(Simulated),
     /// Asks Open-Meteo.
     OpenMeteo(Box<OpenMeteo>),
+}
+
+impl Provider {
+    /// The circuits to the service it asks; `None` for one that asks nobody.
+    pub fn circuits(&self) -> Option<UpstreamCircuits> {
+        match self {
+            Self::Simulated(_) => None,
+            Self::OpenMeteo(open_meteo) => Some(open_meteo.circuits()),
+        }
+    }
 }
 
 impl WeatherProvider for Provider {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proxy::config::Settings;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
 use streamgate::config::from_args;
 use streamgate::http::listen;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const REQUESTS: &str = "weather-requests";
 pub(crate) const DEAD_LETTERS: &str = "{weather-requests}:dlq";
+pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 pub(crate) const REPLIES: &str = "weather-responses";
 
 /// A running proxy on a port of its own; it is told to stop with this value.
@@ -20,20 +21,32 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     stop: CancellationToken,
     client: Client,
+    token: Option<&'static str>,
 }
 
 impl Proxy {
     /// One that is ready.
     pub(crate) async fn ready(server: &RedisServer, flags: &[&str]) -> Self {
         let url = server.url();
-        let fixed = ["proxy", "--redis-url", &url, "--worker-name", "w1"];
-        let settings = from_args::<Settings>(fixed.into_iter().chain(flags.iter().copied()))
+        let mut args = vec!["proxy", "--redis-url", &url];
+        if !flags.contains(&"--worker-name") {
+            args.extend(["--worker-name", "w1"]);
+        }
+        let settings = from_args::<Settings>(args.into_iter().chain(flags.iter().copied()))
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         let listener = listen(([127, 0, 0, 1], 0).into(), "PROXY_LISTEN").expect("a free port");
         let (address, stop) = (listener.local_addr().expect("bound"), CancellationToken::new());
         tokio::spawn(proxy::run(settings, listener, stop.clone()));
-        let proxy = Self { address, stop, client: client() };
+        let proxy = Self { address, stop, client: client().build().expect("a client"), token: None };
         eventually_async("the proxy is ready", async || proxy.get("/readyz").await.status == 200).await;
+        proxy
+    }
+
+    /// One that is ready, with an admin token that all requests of the test carry.
+    pub(crate) async fn with_admin(server: &RedisServer, flags: &[&str]) -> Self {
+        let flags = [&["--admin-token", TOKEN], flags].concat();
+        let mut proxy = Self::ready(server, &flags).await;
+        proxy.token = Some(TOKEN);
         proxy
     }
 
@@ -42,7 +55,23 @@ impl Proxy {
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str) -> Heard {
+        self.send(self.request(method, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Heard {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A request to change before it is sent.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("http://{}{path}", self.address));
+        match self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Heard {
         let response = request.send().await.expect("answered");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Heard { status, headers, text: response.text().await.expect("text") }
@@ -80,16 +109,29 @@ impl Heard {
     }
 }
 
-fn client() -> Client {
+/// How to make a client that talks to nobody but who is named.
+pub(crate) fn client() -> ClientBuilder {
     // The client wants to know how it would do TLS, which nobody here does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = reqwest::redirect::Policy::none();
-    Client::builder().no_proxy().redirect(redirects).build().expect("a client")
+    Client::builder().no_proxy().redirect(redirects)
 }
 
 /// Puts an entry on a stream.
 pub(crate) fn add(server: &RedisServer, stream: &str, fields: &[&str]) -> String {
     server.command(&[&["XADD", stream, "*"], fields].concat())
+}
+
+/// The entries of a stream, oldest first: ids and fields.
+pub(crate) fn entries(server: &RedisServer, stream: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", stream, "-", "+"]);
+    let pairs = |fields: Vec<String>| fields.chunks(2).map(|f| (f[0].clone(), f[1].clone())).collect();
+    entries.into_iter().map(|(id, fields)| (id, pairs(fields))).collect()
+}
+
+/// The number behind a metric's name and labels, if it is shown.
+pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// Puts a valid request on the stream.

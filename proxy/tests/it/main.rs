@@ -1,5 +1,6 @@
 //! Tests of the worker from the outside.
 
+mod dead_letters;
 mod harness;
 mod open_meteo;
 mod operations;

@@ -1,15 +1,16 @@
 //! The API on `:5010`, of a running worker on a real Redis.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add, add_request};
+use crate::harness::{Proxy, REPLIES, REQUESTS, add, add_request, metric};
+use crate::open_meteo::stub::{Answer, Stub, berlin};
 
 #[tokio::test]
 async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
     let mut server = RedisServer::start();
-    let proxy = Proxy::ready(&server, &[]).await;
+    let proxy = Proxy::with_admin(&server, &[]).await;
 
     let report = proxy.get("/healthz").await.json();
 
@@ -17,6 +18,7 @@ async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
     assert_eq!((&report["worker"], &report["provider"]), (&"w1".into(), &"simulated".into()), "{report}");
     assert_eq!(report["redis"]["circuit"], "closed", "{report}");
     assert_eq!(report["notReady"], Value::Array(Vec::new()), "{report}");
+    assert!(report.get("upstream").is_none(), "simulated weather asks nobody: {report}");
 
     server.kill();
 
@@ -28,6 +30,55 @@ async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
     assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not bring Redis back");
     proxy.get(&format!("/streams/{REQUESTS}")).await.assert_problem(503);
     proxy.get("/dead-letters").await.assert_problem(503);
+}
+
+#[tokio::test]
+async fn a_weather_service_that_fails_degrades_the_worker_and_leaves_it_ready() {
+    let server = RedisServer::start();
+    let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
+    let proxy = Proxy::ready(
+        &server,
+        &[
+            "--weather-provider",
+            "open-meteo",
+            "--open-meteo-forecast-url",
+            &stub.forecast_url,
+            "--open-meteo-geocoding-url",
+            &stub.geocoding_url,
+        ],
+    )
+    .await;
+    let upstream = r#"weather_upstream_circuit_state{endpoint="forecast"}"#;
+    let before = proxy.get("/healthz").await.json();
+    assert_eq!(before["upstream"], json!({"geocoding": "closed", "forecast": "closed"}), "{before}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(0.0));
+
+    // Five failures open the circuit. Requests for one place at a time share their tries, up to three.
+    let mut report = Value::Null;
+    for answered in 1..=2 {
+        add_request(&server);
+        eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == answered)
+            .await;
+    }
+    eventually_async("the circuit opens", async || {
+        report = proxy.get("/healthz").await.json();
+        report["upstream"]["forecast"] == "open"
+    })
+    .await;
+
+    assert_eq!((&report["status"], &report["upstream"]["geocoding"]), (&"degraded".into(), &"closed".into()));
+    assert_eq!(report["notReady"], json!([]), "{report}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(2.0));
+    assert_eq!(proxy.get("/readyz").await.status, 200, "another worker would fare no better");
+    let asked = stub.forecast.count();
+    eventually_async("it may be tried again", async || {
+        report = proxy.get("/healthz").await.json();
+        report["upstream"]["forecast"] == "half-open"
+    })
+    .await;
+    assert_eq!(report["status"], "ok", "{report}");
+    assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(1.0), "without any request");
+    assert_eq!(stub.forecast.count(), asked);
 }
 
 #[tokio::test]
@@ -86,60 +137,6 @@ async fn what_is_no_configured_stream_is_refused_whatever_is_there() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_paged_from_the_newest_to_the_oldest() {
-    let server = RedisServer::start();
-    let proxy = Proxy::ready(&server, &[]).await;
-    let mut given_up: Vec<String> =
-        (0..5).map(|n| add(&server, REQUESTS, &["number", &n.to_string()])).collect();
-    eventually_async("all are given up", async || server.command::<u64>(&["XLEN", DEAD_LETTERS]) == 5).await;
-
-    let (mut listed, mut path) = (Vec::new(), "/dead-letters?count=2".to_owned());
-    for on_page in [2, 2, 1] {
-        let page = proxy.get(&path).await.json();
-        assert_eq!(page["total"], 5, "{page}");
-        let letters = page["deadLetters"].as_array().expect("a list");
-        assert_eq!(letters.len(), on_page, "{page}");
-        for letter in letters {
-            assert_eq!((&letter["consumer"], &letter["attempts"]), (&"w1".into(), &1.into()), "{letter}");
-            assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("`id`")), "{letter}");
-            assert!(letter["fields"]["number"].is_string() && letter["time"].is_string(), "{letter}");
-            listed.push((letter["id"].clone(), letter["originId"].as_str().expect("an id").to_owned()));
-        }
-        path = format!("/dead-letters?count=2&before={}", page["next"].as_str().unwrap_or("none"));
-    }
-
-    assert!(path.ends_with("none"), "there is no page after the last: {path}");
-    let mut origins: Vec<String> = listed.into_iter().map(|(_, origin)| origin).collect();
-    // They are worked on at once, so they may be given up in any order.
-    origins.sort_unstable();
-    given_up.sort_unstable();
-    assert_eq!(origins, given_up);
-}
-
-#[tokio::test]
-async fn a_page_before_the_first_id_is_empty() {
-    let server = RedisServer::start();
-    let proxy = Proxy::ready(&server, &[]).await;
-    add(&server, DEAD_LETTERS, &["dlq_reason", "because"]);
-
-    for (before, listed) in [("0-0", 0), ("0-1", 0), ("18446744073709551615-18446744073709551615", 1)] {
-        let page = proxy.get(&format!("/dead-letters?before={before}")).await.json();
-        assert_eq!((&page["total"], &page["next"]), (&1.into(), &Value::Null), "{before}: {page}");
-        assert_eq!(page["deadLetters"].as_array().map(Vec::len), Some(listed), "{before}: {page}");
-    }
-}
-
-#[tokio::test]
-async fn a_page_that_breaks_a_rule_is_refused() {
-    let server = RedisServer::start();
-    let proxy = Proxy::ready(&server, &[]).await;
-
-    for query in ["count=0", "count=501", "count=many", "before=yesterday", "before=", "page=2"] {
-        proxy.get(&format!("/dead-letters?{query}")).await.assert_problem(400);
-    }
-}
-
-#[tokio::test]
 async fn the_metrics_show_work_and_streams() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
@@ -162,19 +159,39 @@ async fn the_metrics_show_work_and_streams() {
 #[tokio::test]
 async fn every_described_route_is_there_and_the_page_that_describes_them() {
     let server = RedisServer::start();
-    let proxy = Proxy::ready(&server, &[]).await;
+    let proxy = Proxy::with_admin(&server, &[]).await;
 
     let api = proxy.get("/api-docs/openapi.json").await.json();
 
     let paths = api["paths"].as_object().expect("paths");
-    let mut names: Vec<_> = paths.keys().map(String::as_str).collect();
-    names.sort_unstable();
-    assert_eq!(names, ["/dead-letters", "/healthz", "/streams/{name}"]);
+    let mut described = Vec::new();
     for (path, methods) in paths {
-        assert_eq!(methods.as_object().expect("methods").keys().collect::<Vec<_>>(), ["get"], "{path}");
-        let heard = proxy.get(&path.replace("{name}", REQUESTS)).await;
-        assert_eq!(heard.status, 200, "{path}: {heard:?}");
+        for (method, operation) in methods.as_object().expect("methods") {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let path_of_one = path.replace("{name}", REQUESTS).replace("{id}", "1-0");
+            let heard = proxy.ask(method.clone(), &path_of_one).await;
+            assert!(heard.status != 405, "{method} {path}: {heard:?}");
+            let status = heard.status.to_string();
+            assert!(operation["responses"][status].is_object(), "{method} {path}: {heard:?}");
+            let is_guarded = operation["security"] == json!([{"bearer": []}]);
+            assert_eq!(is_guarded, path.starts_with("/dead-letters"), "{method} {path}");
+            described.push(format!("{method} {path}"));
+        }
     }
+    described.sort_unstable();
+    let expected = [
+        "DELETE /dead-letters/{id}",
+        "GET /dead-letters",
+        "GET /dead-letters/{id}",
+        "GET /healthz",
+        "GET /streams/{name}",
+        "POST /dead-letters/discard",
+        "POST /dead-letters/replay",
+        "POST /dead-letters/{id}/replay",
+    ];
+    assert_eq!(described, expected);
+    let scheme = &api["components"]["securitySchemes"]["bearer"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&"http".into(), &"bearer".into()), "{scheme}");
     let start = proxy.get("/").await;
     assert_eq!((start.status, &start.headers["location"]), (307, &"/swagger".parse().expect("valid")));
     assert_eq!(proxy.get("/swagger/").await.status, 200);

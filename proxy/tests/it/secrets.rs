@@ -2,9 +2,9 @@
 
 use std::process::{Child, Command, Stdio};
 
-use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::testing::{RedisServer, eventually, eventually_async};
 
-use crate::harness::{REPLIES, add_request};
+use crate::harness::{REPLIES, TOKEN, add_request, client};
 use crate::open_meteo::stub::Stub;
 
 const SECRET: &str = "hunter2";
@@ -31,10 +31,65 @@ async fn a_key_for_the_weather_service_is_sent_and_never_logged() {
     assert!(log.contains("TRACE") && !log.contains(SECRET), "{log}");
 }
 
+#[tokio::test]
+async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
+    const WRONG: &str = "another-token-altogether";
+    let server = RedisServer::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let log = || std::fs::read_to_string(&path).expect("a log");
+    let mut command = proxy();
+    command.env("REDIS_URL", server.url()).env("RUST_LOG", "trace").env("ADMIN_TOKEN", TOKEN);
+    let file = std::fs::File::create(&path).expect("a log file");
+    let _running = Running(command.stderr(file).spawn().expect("starts"));
+    let mut address = String::new();
+    eventually_async("it says where it listens", async || {
+        let log = log();
+        let after = log.split("operations=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        address = after.unwrap_or_default().to_owned();
+        !address.is_empty()
+    })
+    .await;
+
+    let (mut statuses, http_1) = (Vec::new(), client().build().expect("a client"));
+    let http_2 = client().http2_prior_knowledge().build().expect("a client");
+    for client in [http_1, http_2] {
+        for token in [WRONG, TOKEN] {
+            let request = client.get(format!("http://{address}/dead-letters")).bearer_auth(token);
+            let answer = request.send().await.expect("answered");
+            statuses.push(answer.status().as_u16());
+            let text = format!("{:?} {}", answer.headers().clone(), answer.text().await.expect("text"));
+            assert!(!text.contains(TOKEN) && !text.contains(WRONG), "{text}");
+        }
+    }
+
+    assert_eq!(statuses, [401, 200, 401, 200]);
+    let log = log();
+    assert!(log.contains("TRACE") && !log.contains(TOKEN) && !log.contains(WRONG), "{log}");
+}
+
+#[test]
+fn without_an_admin_token_it_says_so_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let file = std::fs::File::create(&path).expect("a log file");
+    let mut command = proxy();
+    command.env("REDIS_URL", format!("unix://{}", folder.path().join("none").display()));
+    let _running = Running(command.stderr(file).spawn().expect("starts"));
+    let log = || std::fs::read_to_string(&path).expect("a log");
+
+    eventually("it has said so and gone on", || {
+        let log = log();
+        log.contains("set ADMIN_TOKEN") && log.lines().count() > 2
+    });
+
+    assert_eq!(log().matches("ADMIN_TOKEN").count(), 1, "{}", log());
+}
+
 #[test]
 fn the_help_shows_no_secret_of_the_environment() {
     let mut command = proxy();
-    for variable in ["REDIS_URL", "OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL"] {
+    for variable in ["ADMIN_TOKEN", "REDIS_URL", "OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL"] {
         command.env(variable, format!("http://{SECRET}"));
     }
 

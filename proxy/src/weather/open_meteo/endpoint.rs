@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, Quota};
-use metrics::Counter;
+use metrics::{Counter, Gauge};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use rustls::crypto::CryptoProvider;
@@ -59,8 +59,12 @@ impl Endpoint {
         let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url = parsed.ok_or(SetupError::Url)?;
         let breaker = CircuitBreaker::new(outbound.settings.breaker);
-        metrics.circuit_state.set(breaker.state().gauge());
         Ok(Self { url, outbound, breaker, metrics })
+    }
+
+    /// Its breaker; clones share one state.
+    pub(super) fn circuit(&self) -> (CircuitBreaker, Gauge) {
+        (self.breaker.clone(), self.metrics.circuit_state.clone())
     }
 
     /// Asks with `query` until there is an answer, at most so many times, never past `deadline`.
@@ -129,7 +133,6 @@ impl Endpoint {
             Ok(_) | Err(Failure::Refused { .. }) => pass.succeeded(),
             Err(_) => pass.failed(),
         }
-        self.metrics.circuit_state.set(self.breaker.state().gauge());
         self.counter_of(&result).increment(1);
         Ok(result)
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use ::weather::WeatherRequest;
 use tokio::time::Instant;
 
-use super::{ProviderError, UpstreamMetrics, Weather, WeatherProvider};
+use super::{ProviderError, UpstreamCircuits, UpstreamMetrics, Weather, WeatherProvider};
 use cache::Cache;
 use endpoint::{Endpoint, Outbound};
 use shapes::{Candidate, ForecastAnswer, GeocodingAnswer, Spot};
@@ -56,6 +56,11 @@ impl OpenMeteo {
             geocoding: endpoint(&settings.geocoding_url, metrics.geocoding)?,
             forecasts: endpoint(&settings.forecast_url, metrics.forecast)?,
         })
+    }
+
+    /// The circuits of both endpoints.
+    pub fn circuits(&self) -> UpstreamCircuits {
+        UpstreamCircuits::new(self.geocoding.circuit(), self.forecasts.circuit())
     }
 
     /// The places named `city`, best known first.

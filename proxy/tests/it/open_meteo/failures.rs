@@ -1,6 +1,7 @@
 //! The service fails in every way it can.
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use serde_json::json;
 use streamgate::telemetry::metrics::prometheus_recorder;
@@ -45,6 +46,36 @@ async fn a_service_that_does_not_recover_is_asked_three_times() {
 
     assert_eq!(detail, "500 Internal Server Error: because");
     assert_eq!(stub.forecast.count(), 3);
+}
+
+#[tokio::test]
+async fn when_everything_fails_retries_stay_a_fraction_of_the_calls() {
+    let stub = Stub::start(|_| Answer::status(503), |_| fine_weather()).await;
+    let provider = provider(settings(&stub));
+    let cities: Vec<String> = (0..100).map(|n| format!("City {n}")).collect();
+    let started = Instant::now();
+
+    let results = futures_util::future::join_all(cities.iter().map(|city| ask(&provider, city))).await;
+
+    results.into_iter().for_each(|result| drop(unavailable(result)));
+    // One in five, and two a second besides, of which two at once. Without a budget it would be 300.
+    let most = 100.0 + 20.0 + 2.0 + started.elapsed().as_secs_f64() * 2.0;
+    let asked = stub.geocoding.count();
+    assert!((105.0..=most).contains(&(asked as f64)), "{asked}, of {most} at most");
+}
+
+#[tokio::test]
+async fn a_retry_that_would_come_after_the_deadline_is_not_made() {
+    let busy = |_| Answer::With(503, Some("2"), String::new());
+    let stub = Stub::start(busy, |_| fine_weather()).await;
+    let provider = provider(settings(&stub));
+    let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
+
+    // Two seconds may be waited for, but not by who has only that much.
+    let result = provider.forecast(&request, Duration::from_secs(2)).await;
+
+    assert_eq!(unavailable(result), "503 Service Unavailable");
+    assert_eq!(stub.geocoding.count(), 1);
 }
 
 #[tokio::test]

@@ -152,6 +152,20 @@ impl Redis {
         &self.0.pool
     }
 
+    /// Sends one command on a connection of the pool for administrative work. One that reached the
+    /// wrong node, or none, is not used again.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
+        let mut connection = self.0.pool.get().await?;
+        let result = cmd.query_async(&mut connection).await.map_err(Error::from);
+        if result.as_ref().is_err_and(Error::is_about_the_connection) {
+            drop(deadpool_redis::Connection::take(connection));
+        }
+        result
+    }
+
     /// Opens a connection of its own for commands that block up to `block`.
     pub(super) async fn dedicated(&self, block: Duration) -> Result<MultiplexedConnection, Error> {
         let patience = block + self.0.settings.response_timeout;

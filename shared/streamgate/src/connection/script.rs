@@ -29,6 +29,20 @@ impl Script {
         }
     }
 
+    /// Runs it as [`Script::run`] does, but on a connection for administrative work: nothing of the
+    /// hot path waits behind it.
+    ///
+    /// # Errors
+    /// As [`Script::run`].
+    pub async fn run_aside(&self, redis: &Redis, keys: &[&str], args: &[&[u8]]) -> Result<Value, Error> {
+        match redis.admin_command(&self.call("EVALSHA", &self.sha1, keys, args)).await {
+            Err(error) if error.kind() == ErrorKind::NoScript => {
+                redis.admin_command(&self.call("EVAL", self.source, keys, args)).await
+            }
+            result => result,
+        }
+    }
+
     fn call(&self, command: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
         let mut cmd = redis::cmd(command);
         cmd.arg(script).arg(keys.len());

@@ -56,6 +56,16 @@ mod tests {
     }
 
     #[test]
+    fn those_that_failed_together_do_not_come_back_together() {
+        let first_delay = || Backoff::new(Duration::from_secs(1), Duration::from_secs(5)).next_delay();
+
+        let mut delays: Vec<Duration> = (0..100).map(|_| first_delay()).collect();
+        delays.sort_unstable();
+
+        assert!(delays[90] - delays[10] > Duration::from_millis(100), "{delays:?}");
+    }
+
+    #[test]
     fn a_thousand_failures_do_not_overflow() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 

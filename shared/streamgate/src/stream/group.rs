@@ -170,7 +170,11 @@ impl ConsumerGroup {
     /// # Errors
     /// The connection's or the server's; the entry then stays pending.
     pub async fn bury(&self, entry: &Entry, attempt: u32, reason: &str) -> Result<Option<EntryId>, Error> {
-        self.0.dead_letters.bury(self.name(), self.consumer(), entry, attempt, reason).await
+        let buried = self.0.dead_letters.bury(self.name(), self.consumer(), entry, attempt, reason).await?;
+        Ok(buried.map(|buried| {
+            self.metrics().dead_letters_trimmed.increment(buried.trimmed);
+            buried.id
+        }))
     }
 
     /// Where this group's unprocessable entries go.

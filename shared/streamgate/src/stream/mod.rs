@@ -22,7 +22,9 @@ mod trimmer;
 
 pub use claimer::Claimer;
 pub use consumer::Consumer;
-pub use dead_letters::{DeadLetter, DeadLetterQueue};
+pub use dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQueue, NotReplayable, REPLAY_OF, Replay,
+};
 pub use delivery::{Delivery, Disposition};
 pub use entry::{Entry, EntryId};
 pub use group::{ConsumerGroup, GroupSettings, InvalidName};

@@ -212,6 +212,8 @@ pub struct ResponderMetrics {
     pub lost_leases: Counter,
     /// Entries given up with a reason.
     pub dead_letters: Counter,
+    /// Dead letters cut off to keep their number bounded.
+    pub dead_letters_trimmed: Counter,
     /// Entries dropped because their deadline had passed or was too close.
     pub expired: Counter,
     /// Entries a stopping worker gave back.
@@ -254,6 +256,10 @@ impl ResponderMetrics {
             dead_letters: declare_counter(
                 "streamgate_dead_letters_total",
                 "Entries moved to the dead letters",
+            ),
+            dead_letters_trimmed: declare_counter(
+                "streamgate_dead_letters_trimmed_total",
+                "Dead letters cut off, unseen or not, to keep about DEAD_LETTERS_KEPT",
             ),
             expired: declare_counter(
                 "streamgate_expired_total",

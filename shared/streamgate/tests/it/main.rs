@@ -1,5 +1,6 @@
 //! The engine against real Redis servers.
 
+mod dead_letters;
 mod harness;
 mod leases;
 mod outages;

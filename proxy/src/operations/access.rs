@@ -1,0 +1,73 @@
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use streamgate::envelope::Problem;
+
+use crate::config::AdminToken;
+
+/// Lets requests with the admin token pass; without a token in the settings it lets nobody.
+pub(super) async fn admin_only(
+    State(token): State<Option<AdminToken>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(token) = token else {
+        return Problem::new(403, OFF).into_response();
+    };
+    match bearer(request.headers()) {
+        Some(candidate) if token.is(candidate) => {
+            let mut response = next.run(request).await;
+            // Bodies of requests are private: no cache between here and the reader may keep them.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        // RFC 6750, 3.1: no error code for who did not try.
+        None => unauthorized("Bearer"),
+        Some(_) => unauthorized(r#"Bearer error="invalid_token""#),
+    }
+}
+
+/// What to do about a 403.
+pub(super) const OFF: &str =
+    "dead-letter operations are off: set ADMIN_TOKEN for this process to turn them on";
+
+/// What to do about a 401.
+pub(super) const NO_TOKEN: &str = "send the admin token: `authorization: Bearer <ADMIN_TOKEN>`";
+
+/// The token of an `Authorization: Bearer …`, if there is exactly one such header.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
+}
+
+fn unauthorized(challenge: &'static str) -> Response {
+    let mut response = Problem::new(401, NO_TOKEN).into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_bearer_header_is_a_token() {
+        let headers = |values: &[&'static str]| -> HeaderMap {
+            values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_static(value))).collect()
+        };
+
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc "] {
+            assert_eq!(bearer(&headers(&[value])), Some(&b"abc"[..]), "{value}");
+        }
+        for values in [&[][..], &["abc"], &["Basic abc"], &["Bearerabc"], &["Bearer abc", "Bearer abc"]] {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            assert_eq!(bearer(&map), None, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use streamgate::envelope::Problem;
+use utoipa::IntoParams;
+
+use super::report::{DeadLetterReport, DeadLetters};
+use super::selection::Filter;
+use super::{MOST, entry_id, gone, unreadable};
+use crate::operations::Operations;
+use crate::operations::description::{Guarded, OfOne, ProblemSchema};
+
+/// Which dead letters to list: those that meet every condition.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// How many at most, 1 to 500.
+    #[serde(default = "Page::default_count")]
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    count: usize,
+    /// Only those older than this id: `next` of the page before.
+    #[param(nullable = false, pattern = "^[0-9]{1,19}-[0-9]{1,19}$")]
+    before: Option<String>,
+    /// Only those with this in their reason, in upper or lower case.
+    #[param(nullable = false, min_length = 1, max_length = 256)]
+    reason: Option<String>,
+    /// Only those that this worker gave up.
+    #[param(nullable = false, min_length = 1, max_length = 256)]
+    consumer: Option<String>,
+    /// Only those of the request with this correlation id.
+    #[param(nullable = false, min_length = 1, max_length = 256)]
+    request_id: Option<String>,
+    /// Only those given up then or later (RFC 3339; the + of an offset is written %2B).
+    #[param(nullable = false, value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+    /// Only those given up then or before.
+    #[param(nullable = false, value_type = Option<String>, format = DateTime)]
+    until: Option<String>,
+}
+
+impl Page {
+    fn default_count() -> usize {
+        50
+    }
+}
+
+/// A page of dead letters, the newest first. A page looks at 2,000 dead letters or 16 MiB at most:
+/// with a filter it may be short, even empty, and still have a `next`.
+#[utoipa::path(
+    get,
+    path = "/dead-letters",
+    tag = "dead letters",
+    params(Page),
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "A page of dead letters.", body = DeadLetters),
+        (status = 400, description = "A parameter breaks its rule.", body = ProblemSchema, content_type = "application/problem+json"),
+        Guarded,
+    )
+)]
+pub(super) async fn list(
+    State(operations): State<Operations>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<DeadLetters>, Problem> {
+    let Query(page) = page.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
+    let invalid = |rule: String| Problem::new(400, rule);
+    if !(1..=MOST).contains(&page.count) {
+        return Err(invalid(format!("count must be from 1 to {MOST}")));
+    }
+    let before = page.before.map(|id| entry_id("before", &id)).transpose().map_err(invalid)?;
+    let Page { reason, consumer, request_id, since, until, .. } = page;
+    let filter = Filter { reason, consumer, request_id, since, until }.checked().map_err(invalid)?;
+    let queue = operations.group.dead_letters();
+    let found = queue.search(&filter, before, page.count).await.map_err(|error| unreadable(&error))?;
+    let total = queue.count().await.map_err(|error| unreadable(&error))?;
+    Ok(Json(DeadLetters {
+        total,
+        dead_letters: found.letters.into_iter().map(DeadLetterReport::from).collect(),
+        next: found.next.map(|id| id.to_string()),
+    }))
+}
+
+/// One dead letter with its original fields.
+#[utoipa::path(
+    get,
+    path = "/dead-letters/{id}",
+    tag = "dead letters",
+    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    security(("bearer" = [])),
+    responses((status = 200, description = "The dead letter.", body = DeadLetterReport), OfOne, Guarded)
+)]
+pub(super) async fn look(
+    State(operations): State<Operations>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<DeadLetterReport>, Problem> {
+    let id = super::id_of_path(id)?;
+    let letter = operations.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
+    letter.map(|letter| Json(letter.into())).ok_or_else(|| gone(id))
+}

@@ -1,0 +1,98 @@
+//! Dead letters: list them, look at one, replay or discard one or many. All of it is behind the
+//! admin token, reading included: a dead letter holds what a caller sent.
+
+mod look;
+mod many;
+mod one;
+mod report;
+mod selection;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::middleware::from_fn_with_state;
+use streamgate::clock::Clock;
+use streamgate::connection::Error;
+use streamgate::envelope::{Deadline, Problem};
+use streamgate::stream::{EntryId, Replay};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Operations, access};
+use crate::config::AdminToken;
+
+/// The longest body: five hundred ids have room in it twice.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Most dead letters of one page or one change.
+const MOST: usize = 500;
+
+/// The routes, closed to everybody without `token`.
+pub(super) fn routes(token: Option<AdminToken>) -> OpenApiRouter<Operations> {
+    OpenApiRouter::new()
+        .routes(routes!(look::list))
+        .routes(routes!(look::look, one::discard))
+        .routes(routes!(one::replay))
+        .routes(routes!(many::replay))
+        .routes(routes!(many::discard))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .route_layer(from_fn_with_state(token, access::admin_only))
+}
+
+impl Operations {
+    /// Until when a request replayed now may be worked on: its own deadline has passed, as a rule.
+    fn fresh_deadline(&self) -> String {
+        Deadline::after(self.request_timeout, &**self.redis.clock() as &dyn Clock).unix_ms().to_string()
+    }
+
+    /// Replays `id`: the one place that does.
+    async fn replay(&self, id: EntryId) -> Result<Replay, Error> {
+        let deadline = self.fresh_deadline();
+        let replay = self.group.dead_letters().replay(id, &[("deadline", &deadline)]).await?;
+        if let Replay::Replayed(entry) = &replay {
+            self.metrics.replayed.increment(1);
+            tracing::info!(dead_letter = %id, %entry, "a dead letter was replayed");
+        }
+        Ok(replay)
+    }
+
+    /// Discards `ids`: the one place that does.
+    async fn discard(&self, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
+        let were_there = self.group.dead_letters().discard(ids).await?;
+        for (id, _) in ids.iter().zip(&were_there).filter(|(_, was_there)| **was_there) {
+            self.metrics.discarded.increment(1);
+            tracing::info!(dead_letter = %id, "a dead letter was discarded");
+        }
+        Ok(were_there)
+    }
+}
+
+/// Reads the id out of a path.
+fn id_of_path(id: Result<Path<String>, PathRejection>) -> Result<EntryId, Problem> {
+    let Path(id) = id.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
+    entry_id("id", &id).map_err(|rule| Problem::new(400, rule))
+}
+
+/// Reads an id; what is none is told by its rule.
+fn entry_id(name: &str, text: &str) -> Result<EntryId, String> {
+    text.parse().map_err(|rule| format!("{name} {rule}"))
+}
+
+fn gone(id: EntryId) -> Problem {
+    Problem::new(404, format!("there is no dead letter {id} (any more)"))
+}
+
+/// Redis could not be read.
+fn unreadable(error: &Error) -> Problem {
+    tracing::warn!(%error, "dead letters cannot be read");
+    Problem::new(503, format!("the dead letters cannot be reached now: {}", error.kind()))
+}
+
+/// Redis did not confirm a change.
+fn unconfirmed(error: &Error) -> Problem {
+    tracing::warn!(%error, "dead letters cannot be changed");
+    let detail = format!(
+        "the change was not confirmed: {}; it may have been made all the same, and asking again does it only once",
+        error.kind()
+    );
+    Problem::new(503, detail)
+}

@@ -1,0 +1,71 @@
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use streamgate::envelope::Problem;
+use streamgate::stream::Replay;
+use utoipa::ToSchema;
+
+use super::{gone, id_of_path, unconfirmed};
+use crate::operations::Operations;
+use crate::operations::description::{Guarded, OfOne, ProblemSchema};
+
+/// What a replayed dead letter has become.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Replayed {
+    /// The dead letter it was.
+    #[schema(example = "1763683200000-0")]
+    id: String,
+    /// The new entry on the request stream.
+    #[schema(example = "1763683260000-0")]
+    entry_id: String,
+}
+
+/// Puts the original fields back on the request stream as a new entry and removes the dead letter,
+/// in one step. The request keeps its id and gets REQUEST_TIMEOUT from now for its deadline; its
+/// caller has gone, so its reply reaches nobody.
+#[utoipa::path(
+    post,
+    path = "/dead-letters/{id}/replay",
+    tag = "dead letters",
+    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "It is a request again.", body = Replayed),
+        (status = 409, description = "It cannot be put back as it was: fields of it were not kept.", body = ProblemSchema,
+            content_type = "application/problem+json"),
+        OfOne,
+        Guarded,
+    )
+)]
+pub(super) async fn replay(
+    State(operations): State<Operations>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Replayed>, Problem> {
+    let id = id_of_path(id)?;
+    match operations.replay(id).await.map_err(|error| unconfirmed(&error))? {
+        Replay::Replayed(entry) => Ok(Json(Replayed { id: id.to_string(), entry_id: entry.to_string() })),
+        Replay::NotFound => Err(gone(id)),
+        Replay::Refused(why) => Err(Problem::new(409, why.to_string())),
+    }
+}
+
+/// Removes one dead letter for good.
+#[utoipa::path(
+    delete,
+    path = "/dead-letters/{id}",
+    tag = "dead letters",
+    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    security(("bearer" = [])),
+    responses((status = 204, description = "It is gone."), OfOne, Guarded)
+)]
+pub(super) async fn discard(
+    State(operations): State<Operations>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let id = id_of_path(id)?;
+    let was_there = operations.discard(&[id]).await.map_err(|error| unconfirmed(&error))?;
+    if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(gone(id)) }
+}

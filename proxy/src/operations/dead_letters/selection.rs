@@ -1,0 +1,163 @@
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use streamgate::envelope::Problem;
+use streamgate::stream::{DeadLetterFilter, EntryId};
+use utoipa::ToSchema;
+
+use super::{MOST, entry_id};
+
+/// Conditions that all have to hold; without any, every dead letter is meant.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Filter {
+    /// A part of the reason, in upper or lower case.
+    #[schema(min_length = 1, max_length = 256, example = "undecodable")]
+    pub(super) reason: Option<String>,
+    /// The worker that gave it up.
+    #[schema(min_length = 1, max_length = 256, example = "weather-worker-1")]
+    pub(super) consumer: Option<String>,
+    /// The correlation id of the request: its field `id`.
+    #[schema(min_length = 1, max_length = 256, example = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f")]
+    pub(super) request_id: Option<String>,
+    /// Given up then or later (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-21T10:00:00Z")]
+    pub(super) since: Option<String>,
+    /// Given up then or before (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-21T11:00:00Z")]
+    pub(super) until: Option<String>,
+}
+
+/// Dead letters by their ids.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByIds {
+    /// 1 to 500 ids.
+    #[schema(min_items = 1, max_items = 500, value_type = Vec<EntryIdSchema>)]
+    ids: Vec<String>,
+}
+
+/// Dead letters by conditions, the newest first.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByFilter {
+    /// Which are meant; `{}` means all.
+    filter: Filter,
+    /// Only those older than this id: `next` of the answer before.
+    #[schema(value_type = Option<EntryIdSchema>)]
+    before: Option<String>,
+    /// How many at most.
+    #[serde(default = "ByFilter::default_limit")]
+    #[schema(minimum = 1, maximum = 500, default = 100)]
+    limit: usize,
+}
+
+/// The id of an entry: milliseconds and a sequence number.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EntryId, pattern = "^[0-9]{1,19}-[0-9]{1,19}$", example = "1763683200000-0")]
+#[allow(dead_code)] // only its schema is used
+pub(super) struct EntryIdSchema(String);
+
+/// Which dead letters: named one by one, or by conditions.
+#[derive(ToSchema)]
+#[schema(as = Selection)]
+#[serde(untagged)]
+#[allow(dead_code)] // only its schema is used; see [`Selection`]
+pub(super) enum SelectionSchema {
+    /// By their ids.
+    ByIds(ByIds),
+    /// By conditions.
+    ByFilter(ByFilter),
+}
+
+/// Which dead letters, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// These.
+    Ids(Vec<EntryId>),
+    /// The newest that match, older than `before`.
+    Matching { filter: DeadLetterFilter, before: Option<EntryId>, limit: usize },
+}
+
+impl ByFilter {
+    fn default_limit() -> usize {
+        100
+    }
+}
+
+impl Selection {
+    /// Reads the body of a request.
+    pub(super) fn read(body: Result<Json<Map<String, Value>>, JsonRejection>) -> Result<Self, Problem> {
+        let Json(body) = body.map_err(refused)?;
+        if body.contains_key("ids") {
+            let ByIds { ids } = shaped(body)?;
+            if !(1..=MOST).contains(&ids.len()) {
+                return Err(unprocessable(format!("ids must be 1 to {MOST} of them")));
+            }
+            let ids: Result<_, _> = ids.iter().map(|id| entry_id("each of ids", id)).collect();
+            return ids.map(Self::Ids).map_err(unprocessable);
+        }
+        if !body.contains_key("filter") {
+            return Err(unprocessable("name the dead letters by `ids` or by a `filter`"));
+        }
+        let ByFilter { filter, before, limit } = shaped(body)?;
+        if !(1..=MOST).contains(&limit) {
+            return Err(unprocessable(format!("limit must be from 1 to {MOST}")));
+        }
+        let before = before.map(|id| entry_id("before", &id)).transpose().map_err(unprocessable)?;
+        let filter = filter.checked().map_err(unprocessable)?;
+        Ok(Self::Matching { filter, before, limit })
+    }
+}
+
+impl Filter {
+    /// The conditions as the stream knows them, or the rule that one of them breaks.
+    pub(super) fn checked(self) -> Result<DeadLetterFilter, String> {
+        Ok(DeadLetterFilter {
+            reason: text("reason", self.reason)?,
+            consumer: text("consumer", self.consumer)?,
+            field: text("requestId", self.request_id)?.map(|id| ("id".to_owned(), id)),
+            since_ms: self.since.map(|text| instant("since", &text)).transpose()?.map(|since| {
+                // A millisecond that has begun before it is over by then.
+                u64::try_from((since.as_nanosecond().max(0) + NANOS_PER_MS - 1) / NANOS_PER_MS).unwrap_or(0)
+            }),
+            until_ms: self.until.map(|text| instant("until", &text)).transpose()?.map(|until| {
+                // No server had a clock that showed a time before 1970, so nothing is found there.
+                u64::try_from(until.as_nanosecond().max(0) / NANOS_PER_MS).unwrap_or(0)
+            }),
+        })
+    }
+}
+
+const NANOS_PER_MS: i128 = 1_000_000;
+
+fn instant(name: &str, text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| format!("{name} must be a time such as 2026-11-21T10:00:00Z"))
+}
+
+/// The longest text of a condition, in characters.
+const LONGEST: usize = 256;
+
+fn text(name: &str, text: Option<String>) -> Result<Option<String>, String> {
+    match text {
+        Some(text) if !(1..=LONGEST).contains(&text.chars().count()) => {
+            Err(format!("{name} must have 1 to {LONGEST} characters"))
+        }
+        text => Ok(text),
+    }
+}
+
+fn shaped<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(body)).map_err(|error| unprocessable(error.to_string()))
+}
+
+fn unprocessable(detail: impl Into<String>) -> Problem {
+    Problem::new(422, detail)
+}
+
+fn refused(rejection: JsonRejection) -> Problem {
+    Problem::new(rejection.status().as_u16(), rejection.body_text())
+}

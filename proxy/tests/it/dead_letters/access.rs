@@ -1,0 +1,117 @@
+//! Who may.
+
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use serde_json::json;
+use streamgate::testing::RedisServer;
+
+use super::{bury, length};
+use crate::harness::{DEAD_LETTERS, Heard, Proxy, REQUESTS, TOKEN};
+
+/// Every dead-letter operation on `id`.
+async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) -> Vec<Heard> {
+    let mut heard = Vec::new();
+    for (method, path) in [
+        (Method::GET, "/dead-letters".to_owned()),
+        (Method::HEAD, "/dead-letters".to_owned()),
+        (Method::GET, format!("/dead-letters/{id}")),
+        (Method::POST, format!("/dead-letters/{id}/replay")),
+        (Method::DELETE, format!("/dead-letters/{id}")),
+        (Method::POST, "/dead-letters/replay".to_owned()),
+        (Method::POST, "/dead-letters/discard".to_owned()),
+    ] {
+        let mut request = proxy.request(method, &path).json(&json!({"ids": [id]}));
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        heard.push(proxy.send(request).await);
+    }
+    heard
+}
+
+#[tokio::test]
+async fn without_a_token_in_the_settings_nobody_may() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &[]).await;
+    let id = bury(&server, "because", "w2");
+
+    for authorization in [None, Some("Bearer "), Some("Bearer x"), Some(&*format!("Bearer {TOKEN}"))] {
+        for heard in try_everything(&proxy, &id, authorization).await {
+            assert_eq!(heard.status, 403, "{heard:?}");
+            assert!(heard.text.is_empty() || heard.text.contains("set ADMIN_TOKEN"), "{heard:?}");
+        }
+    }
+    assert_eq!((length(&server, DEAD_LETTERS), length(&server, REQUESTS)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_token_opens_nothing() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
+    let id = bury(&server, "because", "w2");
+    let (longer, shorter) = (format!("Bearer {TOKEN}x"), format!("Bearer {}", &TOKEN[1..]));
+
+    for (authorization, challenge) in [
+        (None, "Bearer"),
+        (Some("Basic YTpi"), "Bearer"),
+        (Some(TOKEN), "Bearer"),
+        (Some("Bearer wrong"), r#"Bearer error="invalid_token""#),
+        (Some(&*longer), r#"Bearer error="invalid_token""#),
+        (Some(&*shorter), r#"Bearer error="invalid_token""#),
+    ] {
+        for heard in try_everything(&proxy, &id, authorization).await {
+            assert_eq!(heard.status, 401, "{authorization:?}: {heard:?}");
+            assert_eq!(heard.headers[WWW_AUTHENTICATE], challenge, "{heard:?}");
+            assert!(!heard.text.contains("Berlin") && !heard.text.contains(TOKEN), "{heard:?}");
+        }
+    }
+    let twice = proxy.request(Method::GET, "/dead-letters").bearer_auth(TOKEN).bearer_auth(TOKEN);
+    assert_eq!(proxy.send(twice).await.status, 401);
+    assert_eq!((length(&server, DEAD_LETTERS), length(&server, REQUESTS)), (1, 0));
+}
+
+#[tokio::test]
+async fn the_token_opens_and_what_it_shows_is_not_to_be_stored() {
+    let server = RedisServer::start();
+    let proxy = Proxy::with_admin(&server, &[]).await;
+    let id = bury(&server, "because", "w2");
+
+    for path in ["/dead-letters".to_owned(), format!("/dead-letters/{id}")] {
+        let heard = proxy.get(&path).await;
+        assert!(heard.status == 200 && heard.text.contains("Berlin"), "{heard:?}");
+        assert_eq!(heard.headers[CACHE_CONTROL], "no-store", "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_operation_shows_what_is_in_a_dead_letter() {
+    let server = RedisServer::start();
+    let proxy = Proxy::with_admin(&server, &[]).await;
+    let id = bury(&server, "because", "w2");
+
+    let stream = proxy.get("/streams/%7Bweather-requests%7D:dlq").await;
+
+    assert!(!stream.text.contains("Berlin") && !stream.text.contains("because"), "{stream:?}");
+    let stream = stream.json();
+    assert_eq!((&stream["length"], &stream["last"]["id"]), (&1.into(), &id.into()), "{stream}");
+    assert!(stream["last"]["time"].is_string() && stream["last"].get("fields").is_none(), "{stream}");
+}
+
+#[tokio::test]
+async fn another_method_is_refused_with_those_there_are() {
+    let server = RedisServer::start();
+    let proxy = Proxy::with_admin(&server, &[]).await;
+
+    for (method, path, allow) in [
+        (Method::POST, "/dead-letters", "GET,HEAD"),
+        (Method::PUT, "/dead-letters/1-0", "DELETE,GET,HEAD"),
+        (Method::GET, "/dead-letters/1-0/replay", "POST"),
+        (Method::GET, "/dead-letters/replay", "POST"),
+    ] {
+        let heard = proxy.ask(method.clone(), path).await;
+        heard.assert_problem(405);
+        let mut allowed: Vec<&str> = heard.headers["allow"].to_str().expect("text").split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed.join(","), allow, "{method} {path}");
+    }
+}

@@ -1,0 +1,98 @@
+use crate::fields::Fields;
+use crate::stream::EntryId;
+use crate::stream::entry::Entry;
+
+/// One dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its id on the dead-letter stream.
+    pub id: EntryId,
+    /// Why the entry was given up.
+    pub reason: String,
+    /// How often it had been delivered.
+    pub attempts: u32,
+    /// Its id on the original stream.
+    pub origin_id: Option<EntryId>,
+    /// Which group gave it up.
+    pub group: String,
+    /// Which consumer gave it up.
+    pub consumer: String,
+    /// How many of the original fields were too many to keep.
+    pub left_out: u64,
+    /// The original fields.
+    pub fields: Fields,
+}
+
+const REASON: &str = "dlq_reason";
+const ATTEMPTS: &str = "dlq_attempts";
+const ORIGIN_ID: &str = "dlq_origin_id";
+const GROUP: &str = "dlq_group";
+const CONSUMER: &str = "dlq_consumer";
+
+/// How many original fields were too many to keep.
+pub(super) const LEFT_OUT: &str = "dlq_fields_left_out";
+
+/// The fields every dead letter starts with.
+pub(super) const OWN_FIELDS: [&str; 5] = [REASON, ATTEMPTS, ORIGIN_ID, GROUP, CONSUMER];
+
+/// The field in which a replayed entry names the dead letter it was.
+pub const REPLAY_OF: &str = "replay_of";
+
+impl DeadLetter {
+    /// True if `name` is one of the fields a dead letter has of its own.
+    fn is_own(name: &[u8]) -> bool {
+        OWN_FIELDS.iter().chain([&LEFT_OUT]).any(|own| name == own.as_bytes())
+    }
+}
+
+impl From<Entry> for DeadLetter {
+    /// A letter's own fields come first, each once; whatever follows is the original's, even if it
+    /// has such a name.
+    fn from(entry: Entry) -> Self {
+        let mut own = Fields::default();
+        let mut fields = Fields::with_capacity(entry.fields.len());
+        for (name, value) in entry.fields.iter() {
+            let is_new = std::str::from_utf8(name).is_ok_and(|name| own.get(name).is_none());
+            if fields.is_empty() && is_new && Self::is_own(name) {
+                own.push(name.clone(), value.clone());
+            } else {
+                fields.push(name.clone(), value.clone());
+            }
+        }
+        let text = |name| own.get(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+        Self {
+            id: entry.id,
+            reason: text(REASON),
+            attempts: text(ATTEMPTS).parse().unwrap_or(0),
+            origin_id: text(ORIGIN_ID).parse().ok(),
+            group: text(GROUP),
+            consumer: text(CONSUMER),
+            left_out: text(LEFT_OUT).parse().unwrap_or(0),
+            fields,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn original_fields_may_have_the_names_of_a_letters_own() {
+        let fields = Fields::from_iter([
+            ("dlq_reason", "because"),
+            ("dlq_attempts", "2"),
+            ("dlq_fields_left_out", "7"),
+            ("dlq_reason", "theirs"),
+            ("dlq_consumer", "theirs"),
+            ("body", "x"),
+        ]);
+
+        let letter = DeadLetter::from(Entry { id: EntryId::MIN, fields });
+
+        assert_eq!((letter.reason.as_str(), letter.attempts, letter.left_out), ("because", 2, 7));
+        assert_eq!(letter.consumer, "");
+        let theirs = [("dlq_reason", "theirs"), ("dlq_consumer", "theirs"), ("body", "x")];
+        assert_eq!(letter.fields, Fields::from_iter(theirs));
+    }
+}
