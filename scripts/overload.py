@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 
 import cargo
+import document
 import overload_report
 from overload_deployment import LATENCY, SLOTS, WORKERS, Deployment, wait
 from overload_report import Run
@@ -56,7 +57,7 @@ def main() -> int:
         runs = [run._asdict() for run in (*steady, burst, recovery)]
         options.json.write_text(json.dumps({"capacity": capacity, "runs": runs}, indent=2))
     if options.write:
-        overload_report.write(DOCUMENT, table)
+        document.put(DOCUMENT, "overload", table)
         print(f"written to {DOCUMENT.relative_to(ROOT)}")
     return 1 if problems else 0
 

@@ -5,7 +5,6 @@ Standard library only, Python 3.9 or newer.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from overload_deployment import DEADLINE, Memory
@@ -20,8 +19,6 @@ LATE_ACCEPTED = 0.01
 REFUSAL_MS = 5.0
 RECOVERY = DEADLINE + 1
 MEMORY = Memory(ingress=256 * MIB, proxy=128 * MIB, redis=128 * MIB)
-
-BEGIN, END = "<!-- overload: begin -->", "<!-- overload: end -->"
 
 
 class Run(NamedTuple):
@@ -68,6 +65,8 @@ class Run(NamedTuple):
     @property
     def refusal_p50(self) -> float | None:
         """In ms. Those that a worker dropped with the same status make it worse, never better."""
+        if self.refused == 0:
+            return None
         return max(
             (failure["latency_ms"]["p50"] for failure in self.report["failures"] if failure["kind"] in REFUSED),
             default=None,
@@ -94,9 +93,9 @@ def missed(steady: list[Run], burst: Run, recovery: Run, capacity: float) -> lis
             problems.append(f"{run.name}: this machine did not keep the rate (p99 {late:.0f} ms late): measure again")
         if run.memory.ingress > MEMORY.ingress or run.memory.proxy > MEMORY.proxy or run.memory.redis > MEMORY.redis:
             problems.append(f"{run.name}: memory {_memory(run)} is above {_mib(MEMORY)}")
+    for run in [*steady, burst]:
         if run.refusal_p50 is not None and run.refusal_p50 >= REFUSAL_MS:
             problems.append(f"{run.name}: refusals took {run.refusal_p50:.1f} ms at p50, not under {REFUSAL_MS:g} ms")
-    for run in [*steady, burst]:
         if run.late >= LATE_ACCEPTED * max(run.accepted, 1):
             share = run.late / max(run.accepted, 1)
             problems.append(f"{run.name}: {share:.1%} of the accepted requests had no answer in time")
@@ -154,16 +153,6 @@ def table(steady: list[Run], burst: Run, recovery: Run, capacity: float) -> str:
     lines += ["", f"After ten seconds at 10 ×, half the capacity was offered at once: {healed}."]
     lines.append(f"The peak of goodput was {peak / capacity:.0%} of what the closed loop reached.")
     return "\n".join(lines)
-
-
-def write(document: Path, text: str) -> None:
-    """Puts the text between the markers of the document; the rest stays as it is."""
-    whole = document.read_text(encoding="utf-8")
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{document} has no lines {BEGIN} and {END}: put them where the table is to be")
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def _row(cells: list[str]) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import overload_report  # noqa: E402
+from document import put  # noqa: E402
 from overload_deployment import Memory  # noqa: E402
-from overload_report import MIB, Run, missed, table, write  # noqa: E402
+from overload_report import MIB, Run, missed, table  # noqa: E402
 
 CAPACITY = 300
 SECONDS = 10
@@ -91,6 +91,12 @@ class Bounds(unittest.TestCase):
 
         self.assertEqual((run.accepted, run.late, run.dropped, run.refused), (3400, 400, 400, 26600))
 
+    def test_where_nothing_was_refused_no_refusal_is_timed(self) -> None:
+        run = seen(2, refusal_ms=1990.0)
+        run = run._replace(admitted=run.report["requests"])
+
+        self.assertIsNone(run.refusal_p50)
+
 
 class Table(unittest.TestCase):
     def test_it_says_what_happened_to_every_request(self) -> None:
@@ -104,15 +110,15 @@ class Table(unittest.TestCase):
     def test_only_what_is_between_the_markers_changes(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             document = Path(folder) / "PERFORMANCE.md"
-            begin, end = overload_report.BEGIN, overload_report.END
+            begin, end = "<!-- it: begin -->", "<!-- it: end -->"
             document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
 
-            write(document, "new")
-            write(document, "newer")
+            put(document, "it", "new")
+            put(document, "it", "newer")
 
             self.assertEqual(document.read_text(), f"before\n{begin}\nnewer\n{end}\nafter\n")
             document.write_text("no markers")
-            self.assertRaises(ValueError, write, document, "new")
+            self.assertRaises(ValueError, put, document, "it", "new")
 
 
 if __name__ == "__main__":
