@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv.
 .POSIX:
-.PHONY: help up test check browser-test load clean
+.PHONY: help up test check browser-test load overload clean
 
 PYTHON = python3
 CARGO = cargo
@@ -36,6 +36,9 @@ browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)
+
+overload: ## Offer up to ten times the capacity, check the bounds, write docs/PERFORMANCE.md
+	$(PYTHON) scripts/overload.py $(ARGS)
 
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean

@@ -1,4 +1,4 @@
-"""Building the two binaries, and where they are then.
+"""Building the binaries, and where they are then.
 
 Standard library only, Python 3.9 or newer.
 """
@@ -9,6 +9,7 @@ import json
 import subprocess
 import threading
 from pathlib import Path
+from typing import Sequence
 
 from processes import Interrupted, StartError
 
@@ -26,12 +27,11 @@ def binaries(profile: str) -> Path:
         raise StartError(f"cargo metadata failed with exit code {problem.returncode}") from None
 
 
-def build(stop: threading.Event) -> Path:
-    """Builds ingress and proxy for use; the folder they are in."""
+def build(stop: threading.Event, packages: Sequence[str] = ("ingress", "proxy")) -> Path:
+    """Builds packages for use; the folder their binaries are in."""
     folder = binaries("release")
-    cargo = subprocess.Popen(
-        ["cargo", "build", "--locked", "--release", "-p", "ingress", "-p", "proxy"], cwd=ROOT
-    )
+    chosen = [argument for package in packages for argument in ("-p", package)]
+    cargo = subprocess.Popen(["cargo", "build", "--locked", "--release", *chosen], cwd=ROOT)
     while cargo.poll() is None:
         if stop.wait(0.1):
             cargo.terminate()

@@ -4,15 +4,20 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::corpus::Place;
+use crate::corpus::Body;
 
 /// What became of one request, with the time until the whole answer was read.
 #[derive(Debug)]
 pub struct Outcome {
-    /// From before the request was sent to after the answer was read and checked.
+    /// When the request was to leave.
+    pub intended: Instant,
+    /// How much later than that it left: the fault of this process, not of the gateway.
+    pub start_delay: Duration,
+    /// From when the request was to leave to after the answer was read and checked.
     pub latency: Duration,
     /// `Ok`, or why this request counts as failed.
     pub result: Result<(), Failure>,
@@ -71,24 +76,30 @@ impl Caller {
         Self { client, url: join(base, "WeatherForecast/city"), timeout }
     }
 
-    /// Asks for the forecast of `place` and checks that it is one.
-    pub async fn call(&self, place: Place) -> Outcome {
-        let start = Instant::now();
-        let result = self.ask(place).await;
-        Outcome { latency: start.elapsed(), result }
+    /// Sends `body` now, though it was to leave at `intended`, and checks the answer.
+    pub async fn call(&self, body: &Body, intended: Instant) -> Outcome {
+        let start_delay = intended.elapsed();
+        let result = self.ask(body).await;
+        Outcome { intended, start_delay, latency: intended.elapsed(), result }
     }
 
-    async fn ask(&self, place: Place) -> Result<(), Failure> {
-        let request = self.client.post(self.url.clone()).timeout(self.timeout).json(&place);
+    async fn ask(&self, sent: &Body) -> Result<(), Failure> {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .timeout(self.timeout)
+            .header(CONTENT_TYPE, "application/json")
+            .body(sent.json.clone());
         let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| Failure::of(&error))?;
-        judge(status, &body, place)
+        judge(status, &body, sent)
     }
 }
 
-/// Counts an answer as a success only if it is a forecast for the city asked for.
-fn judge(status: StatusCode, body: &[u8], place: Place) -> Result<(), Failure> {
+/// Counts an answer as a success only if it is a forecast for the city asked for. Where none was
+/// named, in a body of the user's own, the status decides.
+fn judge(status: StatusCode, body: &[u8], sent: &Body) -> Result<(), Failure> {
     #[derive(Deserialize)]
     struct Forecast {
         city: String,
@@ -108,11 +119,12 @@ fn judge(status: StatusCode, body: &[u8], place: Place) -> Result<(), Failure> {
         );
         return Err(Failure { kind: FailureKind::Status(status.as_u16()), detail });
     }
+    let Some(city) = &sent.city else { return Ok(()) };
     let forecast: Forecast = serde_json::from_slice(body)
         .map_err(|error| Failure { kind: FailureKind::Malformed, detail: error.to_string() })?;
-    if forecast.city.to_lowercase() != place.city.to_lowercase() {
+    if forecast.city.to_lowercase() != city.to_lowercase() {
         let id = forecast.request_id.unwrap_or_default();
-        let detail = format!("asked for {}, got {} (requestId {id})", place.city, forecast.city);
+        let detail = format!("asked for {city}, got {} (requestId {id})", forecast.city);
         return Err(Failure { kind: FailureKind::WrongCity, detail });
     }
     Ok(())
@@ -152,6 +164,7 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Corpus;
 
     #[test]
     fn paths_go_below_the_address() {
@@ -168,11 +181,20 @@ mod tests {
 
     #[test]
     fn a_success_that_is_no_forecast_is_malformed() {
-        let place = crate::corpus::place(0);
+        let corpus = Corpus::default();
 
         for body in ["", "null", "[]", "{\"city\":7}", "<html>"] {
-            let failure = judge(StatusCode::OK, body.as_bytes(), place).expect_err(body);
+            let failure = judge(StatusCode::OK, body.as_bytes(), corpus.body(0)).expect_err(body);
             assert_eq!(failure.kind, FailureKind::Malformed, "{body}");
         }
+    }
+
+    #[test]
+    fn where_no_city_was_named_the_status_decides() {
+        let sent = Body { json: "{}".into(), city: None };
+
+        assert_eq!(judge(StatusCode::OK, b"anything", &sent), Ok(()));
+        let failure = judge(StatusCode::UNPROCESSABLE_ENTITY, b"", &sent).expect_err("no success");
+        assert_eq!(failure.kind, FailureKind::Status(422));
     }
 }

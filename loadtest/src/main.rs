@@ -1,4 +1,4 @@
-//! `loadtest --url http://127.0.0.1:5009 --mode concurrent --count 1000 --concurrency 50`
+//! `loadtest --url http://127.0.0.1:5009 --mode rate --rate 500 --duration 30s --deadline 2s`
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use loadtest::{EXIT_FAILURES, EXIT_INVALID, EXIT_OK, EXIT_UNAVAILABLE, Options, 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     loadtest::install_tls();
+    loadtest::raise_open_files();
     let options = match Options::read(std::env::args_os()) {
         Ok(options) => options,
         Err(Refusal::Help(text)) => {
@@ -29,7 +30,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error),
     };
     unless_nobody_reads(print(&report, options.output))?;
-    Ok(if report.failed == 0 { EXIT_OK } else { EXIT_FAILURES }.into())
+    Ok(if report.passed() { EXIT_OK } else { EXIT_FAILURES }.into())
 }
 
 fn print(report: &Report, output: Output) -> io::Result<()> {

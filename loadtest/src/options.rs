@@ -1,14 +1,17 @@
 //! The command line. A value that breaks a rule is refused with the flag, the value and the rule.
 
-use std::fmt;
 use std::num::NonZeroU64;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
+
+use crate::corpus::Corpus;
+pub use crate::quantity::{Rate, Ratio, Span};
+
+/// How many requests are sent if neither `--count` nor `--duration` says so.
+const DEFAULT_COUNT: u64 = 100;
 
 /// Sends forecast requests to a gateway, checks the answers and reports latencies.
 #[derive(Debug, Clone, Parser)]
@@ -18,21 +21,45 @@ pub struct Options {
     #[arg(long, default_value = "http://127.0.0.1:5009", value_parser = base_url)]
     pub url: Url,
 
-    /// One request after the other, or several at once.
+    /// One request after the other, several at once, or so many a second.
     #[arg(long, value_enum, default_value = "concurrent")]
     pub mode: Mode,
 
-    /// How many requests to send.
-    #[arg(long, default_value = "100", value_parser = at_least_one)]
-    pub count: NonZeroU64,
+    /// How many requests to send [default: 100, or as many as fit --duration].
+    #[arg(long, value_parser = at_least_one)]
+    pub count: Option<NonZeroU64>,
 
     /// How many requests to keep in flight (concurrent mode only).
     #[arg(long, default_value = "10", value_parser = at_least_one)]
     pub concurrency: NonZeroU64,
 
+    /// How many requests to send a second, answered or not (rate mode only).
+    #[arg(long, required_if_eq("mode", "rate"))]
+    pub rate: Option<Rate>,
+
+    /// How long to send requests; with --count, whichever ends first.
+    #[arg(long)]
+    pub duration: Option<Span>,
+
     /// How long to wait for each answer.
     #[arg(long, default_value = "30s")]
-    pub timeout: Timeout,
+    pub timeout: Span,
+
+    /// A file of JSON bodies to send in turn, such as one a line [default: forecasts for 20 cities].
+    #[arg(long, value_name = "FILE", value_parser = |path: &str| Corpus::read(path))]
+    pub body_file: Option<Corpus>,
+
+    /// How old an answer may be: goodput counts right answers within this.
+    #[arg(long)]
+    pub deadline: Option<Span>,
+
+    /// The part of the requests that may fail, such as 0.01 or 1%; more end this with exit code 1.
+    #[arg(long, default_value = "0")]
+    pub max_error_rate: Ratio,
+
+    /// What 99 % of the right answers must take less than; otherwise this ends with exit code 1.
+    #[arg(long)]
+    pub p99_under: Option<Span>,
 
     /// API key, for a gateway that asks for one.
     #[arg(long, env = "API_KEY", hide_env_values = true, value_parser = secret_header)]
@@ -51,6 +78,8 @@ pub enum Mode {
     Sequential,
     /// `--concurrency` of them are in flight all the time.
     Concurrent,
+    /// `--rate` of them leave each second, whatever becomes of the others.
+    Rate,
 }
 
 /// Who reads the report.
@@ -79,41 +108,38 @@ impl Options {
     pub fn read(
         args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
     ) -> Result<Self, Refusal> {
-        Self::try_parse_from(args).map_err(|error| match error.kind() {
+        let options = Self::try_parse_from(args).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error),
             _ => Refusal::Invalid(explain(&error)),
-        })
+        })?;
+        match (options.mode, options.rate) {
+            (Mode::Sequential | Mode::Concurrent, Some(rate)) => {
+                Err(Refusal::Invalid(format!("invalid arguments: --rate={rate} needs --mode rate")))
+            }
+            _ => Ok(options),
+        }
     }
 
-    /// How many callers this load needs: no more than there are requests.
+    /// How many requests there will be at most, if that is known before.
+    pub fn requests(&self) -> Option<u64> {
+        let count = self.count.map(NonZeroU64::get);
+        let fitting = self.duration.and_then(|duration| match self.mode {
+            Mode::Rate => self.rate.map(|rate| rate.times(duration.0)),
+            Mode::Sequential | Mode::Concurrent => None,
+        });
+        match (count, fitting) {
+            (Some(count), Some(fitting)) => Some(count.min(fitting)),
+            (None, None) if self.duration.is_none() => Some(DEFAULT_COUNT),
+            (count, fitting) => count.or(fitting),
+        }
+    }
+
+    /// How many callers a closed loop needs: no more than there are requests.
     pub fn callers(&self) -> u64 {
         match self.mode {
             Mode::Sequential => 1,
-            Mode::Concurrent => self.concurrency.min(self.count).get(),
+            Mode::Concurrent | Mode::Rate => self.concurrency.get().min(self.requests().unwrap_or(u64::MAX)),
         }
-    }
-}
-
-/// How long to wait for an answer; longer than zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
-
-impl FromStr for Timeout {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<jiff::SignedDuration>()
-            .ok()
-            .and_then(|span| Duration::try_from(span).ok())
-            .filter(|span| !span.is_zero())
-            .map(Self)
-            .ok_or_else(|| "must be a duration above zero with its unit, such as 500ms or 30s".to_owned())
-    }
-}
-
-impl fmt::Display for Timeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
     }
 }
 
@@ -140,6 +166,9 @@ fn explain(error: &clap::Error) -> String {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return "invalid arguments: --mode=rate needs --rate, such as --rate 100".to_owned();
+    }
     let (Some(flag), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -183,7 +212,13 @@ mod tests {
                 ["--url", "localhost"],
                 "--url=localhost must be an address such as http://127.0.0.1:5009".into(),
             ),
-            (["--mode", "fast"], "--mode=fast must be one of sequential, concurrent".into()),
+            (["--rate", "0"], "--rate=0 must be requests per second, a number above zero such as 500".into()),
+            (["--rate", "5"], "--rate=5 needs --mode rate".into()),
+            (
+                ["--max-error-rate", "2"],
+                "--max-error-rate=2 must be a part of all requests, such as 0.01 or 1%".into(),
+            ),
+            (["--mode", "fast"], "--mode=fast must be one of sequential, concurrent, rate".into()),
         ];
 
         for (args, message) in cases {
@@ -212,5 +247,26 @@ mod tests {
         assert_eq!(callers(&["--count", "3", "--concurrency", "8"]), 3);
         assert_eq!(callers(&["--count", "30", "--concurrency", "8"]), 8);
         assert_eq!(callers(&["--mode", "sequential", "--concurrency", "8"]), 1);
+    }
+
+    #[test]
+    fn rate_mode_needs_a_rate() {
+        let refusal = read(&["--mode", "rate"]).expect_err("no rate");
+
+        assert_eq!(refusal, "invalid arguments: --mode=rate needs --rate, such as --rate 100");
+    }
+
+    #[test]
+    fn the_load_ends_with_its_count_or_its_duration_whichever_is_first() {
+        let requests = |args: &[&str]| read(args).expect("valid").requests();
+        let rate = |more: &[&str]| requests(&[&["--mode", "rate", "--rate", "50"], more].concat());
+
+        assert_eq!(requests(&[]), Some(100));
+        assert_eq!(requests(&["--duration", "3s"]), None);
+        assert_eq!(requests(&["--duration", "3s", "--count", "7"]), Some(7));
+        assert_eq!(rate(&[]), Some(100));
+        assert_eq!(rate(&["--duration", "3s"]), Some(150));
+        assert_eq!(rate(&["--duration", "3s", "--count", "70"]), Some(70));
+        assert_eq!(rate(&["--duration", "3s", "--count", "700"]), Some(150));
     }
 }

@@ -1,15 +1,14 @@
-//! The load itself: so many callers, each taking the next number until none is left.
+//! A whole load: the check before it, its outcomes counted, the report after it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
-use crate::report::Tally;
-use crate::{Caller, Options, Report, corpus, health};
+use crate::load::Load;
+use crate::tally::Tally;
+use crate::{Caller, Mode, Options, Report, closed_loop, health, open_loop};
 
 /// Checks that the gateway is up, sends the load and returns what happened.
 ///
@@ -20,33 +19,32 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let client = client(options).context("building the HTTP client")?;
     health::check(&client, &options.url).await?;
 
-    let caller = Caller::new(client, &options.url, options.timeout.0);
-    let bar = progress_bar(options.count.get());
-    let next = Arc::new(AtomicU64::new(0));
-    let start = Instant::now();
-    let mut callers = JoinSet::new();
-    for _ in 0..options.callers() {
-        callers.spawn(call_until(options.count.get(), next.clone(), caller.clone(), bar.clone()));
-    }
-    let mut total = Tally::default();
-    while let Some(tally) = callers.join_next().await {
-        total.add(tally.context("a caller panicked")?);
+    let bar = progress_bar(options.requests());
+    let (outcomes, mut incoming) = mpsc::unbounded_channel();
+    let load = Load {
+        caller: Caller::new(client, &options.url, options.timeout.0),
+        corpus: options.body_file.clone().unwrap_or_default(),
+        start: Instant::now(),
+        requests: options.requests().unwrap_or(u64::MAX),
+        duration: options.duration.map(|duration| duration.0),
+        outcomes,
+    };
+    let mut tally = Tally::new(load.start, options.deadline.map(|deadline| deadline.0));
+    let start = load.start;
+    let sending = match options.rate {
+        Some(rate) => tokio::spawn(open_loop::send(load, rate)),
+        None => tokio::spawn(closed_loop::send(load, options.callers())),
+    };
+    // Ends when the last caller is gone, and with it the last end of the channel.
+    while let Some(outcome) = incoming.recv().await {
+        tally.record(outcome);
+        bar.inc(1);
     }
     let elapsed = start.elapsed();
     bar.finish_and_clear();
-    Ok(Report::new(options, total, elapsed))
-}
-
-async fn call_until(count: u64, next: Arc<AtomicU64>, caller: Caller, bar: ProgressBar) -> Tally {
-    let mut tally = Tally::default();
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= count {
-            return tally;
-        }
-        tally.record(caller.call(corpus::place(number)).await);
-        bar.inc(1);
-    }
+    let sent = sending.await.context("the sender panicked")??;
+    ensure!(sent == tally.requests(), "a caller panicked: {sent} were sent, {} counted", tally.requests());
+    Ok(Report::new(options, tally, elapsed))
 }
 
 fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
@@ -54,22 +52,30 @@ fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
         .api_key
         .iter()
         .map(|key| (reqwest::header::HeaderName::from_static("x-api-key"), key.clone()));
+    let idle = match options.mode {
+        Mode::Sequential | Mode::Concurrent => usize::try_from(options.callers()).unwrap_or(usize::MAX),
+        // What one moment needed, the next one uses again.
+        Mode::Rate => usize::MAX,
+    };
     reqwest::Client::builder()
         .default_headers(key.collect())
         // A proxy between the load and its target would be what is measured.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(usize::try_from(options.callers()).unwrap_or(usize::MAX))
+        .pool_max_idle_per_host(idle)
         .build()
 }
 
 /// On standard error, so that standard output holds the report alone; indicatif draws nothing
 /// when that is no terminal.
-fn progress_bar(count: u64) -> ProgressBar {
-    let bar = ProgressBar::new(count);
-    if let Ok(style) =
-        ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {per_sec} {elapsed} (eta {eta})")
-    {
+fn progress_bar(requests: Option<u64>) -> ProgressBar {
+    let (bar, template) = match requests {
+        Some(requests) => {
+            (ProgressBar::new(requests), "{wide_bar} {human_pos}/{human_len} {per_sec} {elapsed} (eta {eta})")
+        }
+        None => (ProgressBar::no_length(), "{spinner} {human_pos} answered {per_sec} {elapsed}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

@@ -5,13 +5,13 @@ use serde_json::Value;
 use crate::gateway::{Gateway, forecast, nobody, problem};
 
 /// Runs the program itself, off the test's runtime.
-async fn loadtest(args: &[&str]) -> Output {
+pub(crate) async fn loadtest(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(args);
     tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.expect("it ends")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

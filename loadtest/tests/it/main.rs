@@ -2,4 +2,6 @@
 
 mod exit_codes;
 mod gateway;
+mod open_loop;
 mod outcomes;
+mod thresholds;

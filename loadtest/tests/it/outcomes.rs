@@ -1,5 +1,7 @@
 use std::collections::HashSet;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -57,7 +59,7 @@ async fn concurrent_mode_keeps_that_many_in_flight() {
 
     let report = loadtest::run(&options).await.expect("up");
 
-    assert_eq!((report.succeeded, report.concurrency), (8, 4));
+    assert_eq!((report.succeeded, report.concurrency), (8, Some(4)));
 }
 
 #[tokio::test]
@@ -106,6 +108,73 @@ async fn an_answer_that_never_comes_is_a_timeout() {
     let report = loadtest::run(&options).await.expect("up");
 
     assert_eq!((report.succeeded, report.count_of(FailureKind::Timeout)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_closed_loop_ends_with_its_duration() {
+    let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
+
+    for mode in ["sequential", "concurrent"] {
+        let options = gateway.options(&["--mode", mode, "--duration", "200ms"]);
+        let report = loadtest::run(&options).await.expect("up");
+
+        assert!(report.requests >= 1 && report.failed == 0, "{report}");
+        assert!(report.elapsed_seconds >= 0.2, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_timed_apart_from_answers() {
+    let gateway = Gateway::start(|number, body| async move {
+        if number % 2 == 0 {
+            return problem(503, "too many callers wait");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        forecast(&body)
+    })
+    .await;
+
+    let report = loadtest::run(&gateway.options(&["--count", "10"])).await.expect("up");
+
+    assert!(report.latency_ms.expect("answers").p50 >= 1_000.0);
+    assert!(report.failures[0].latency_ms.p50 < 1_000.0, "{:?}", report.failures);
+}
+
+#[tokio::test]
+async fn goodput_leaves_out_answers_that_came_too_late() {
+    let gateway = Gateway::start(|number, body| async move {
+        if number == 0 {
+            tokio::time::sleep(Duration::from_millis(2_100)).await;
+        }
+        forecast(&body)
+    })
+    .await;
+
+    let report = loadtest::run(&gateway.options(&["--count", "10", "--deadline", "2s"])).await.expect("up");
+
+    assert_eq!((report.succeeded, report.goodput.expect("a deadline").in_time), (10, 9));
+}
+
+#[tokio::test]
+async fn the_users_own_bodies_are_sent_and_checked() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(b"{\"city\":\"Atlantis\",\"location\":\"Deep\"}\n{\"city\":\"Vineta\"}\n")
+        .expect("written");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let bodies = seen.clone();
+    let gateway = Gateway::start(move |_, body| {
+        bodies.lock().expect("not poisoned").push(body.to_string());
+        async { Json(json!({"city": "Atlantis"})).into_response() }
+    })
+    .await;
+    let path = file.path().to_str().expect("UTF-8");
+    let options = gateway.options(&["--mode", "sequential", "--count", "3", "--body-file", path]);
+
+    let report = loadtest::run(&options).await.expect("up");
+
+    let (atlantis, vineta) = (r#"{"city":"Atlantis","location":"Deep"}"#, r#"{"city":"Vineta"}"#);
+    assert_eq!(*seen.lock().expect("not poisoned"), [atlantis, vineta, atlantis]);
+    assert_eq!((report.succeeded, report.count_of(FailureKind::WrongCity)), (2, 1));
 }
 
 #[tokio::test]
