@@ -24,6 +24,8 @@ pub struct WaitEstimate {
     usual_queue: UsualTime,
     /// Busy time per answer; 0 while there is no estimate.
     nanos_per_answer: AtomicU64,
+    /// The same, three standard errors longer.
+    cautious_nanos_per_answer: AtomicU64,
     recent: Mutex<Recent>,
 }
 
@@ -51,6 +53,10 @@ const FORGET: Duration = Duration::from_secs(30);
 /// queue: a few milliseconds is what entry ids and a busy machine cannot tell apart.
 const NO_QUEUE: Duration = Duration::from_millis(5);
 
+/// Whom a wrong estimate lets in gets a 504 instead of a fast 503, so it errs to the safe side; a
+/// shorter queue costs no throughput.
+const STANDARD_ERRORS: f64 = 3.0;
+
 impl WaitEstimate {
     /// An answer came, to whomever: it was capacity.
     pub fn answered(&self) {
@@ -73,6 +79,7 @@ impl WaitEstimate {
             if recent.idle >= FORGET {
                 *recent = Recent::default();
                 self.nanos_per_answer.store(0, Ordering::Relaxed);
+                self.cautious_nanos_per_answer.store(0, Ordering::Relaxed);
             }
             return;
         }
@@ -86,27 +93,35 @@ impl WaitEstimate {
         }
         if recent.seen >= EVIDENCE.max(work * 2) {
             // Without any answer for long this grows, but it stays a number.
-            let seconds = recent.busy / recent.answers.max(1e-6);
-            self.nanos_per_answer.store((seconds * 1e9) as u64, Ordering::Relaxed);
+            let nanos = recent.busy * 1e9 / recent.answers.max(1e-6);
+            // What is counted n times is known to about the square root of n.
+            let caution = 1.0 + STANDARD_ERRORS / recent.answers.max(1.0).sqrt();
+            self.nanos_per_answer.store(nanos as u64, Ordering::Relaxed);
+            self.cautious_nanos_per_answer.store((nanos * caution) as u64, Ordering::Relaxed);
         }
     }
 
     /// How long a newcomer behind `waiting` others waits before its work starts; `None` while nothing
     /// says that there is a queue.
     pub fn wait(&self, waiting: usize) -> Option<Duration> {
-        let nanos = self.nanos_per_answer.load(Ordering::Relaxed);
+        self.wait_at(waiting, &self.nanos_per_answer)
+    }
+
+    /// By how much the wait behind `waiting` others, cautiously estimated, and twice the usual work
+    /// are longer than `patience`; `None` if they are not.
+    pub fn excess(&self, waiting: usize, patience: Duration) -> Option<Duration> {
+        let wait = self.wait_at(waiting, &self.cautious_nanos_per_answer)?;
+        let needed = wait.saturating_add(self.usual_work.get() * 2);
+        needed.checked_sub(patience).filter(|excess| !excess.is_zero())
+    }
+
+    fn wait_at(&self, waiting: usize, nanos_per_answer: &AtomicU64) -> Option<Duration> {
+        let nanos = nanos_per_answer.load(Ordering::Relaxed);
         let work = self.usual_work.get();
         if nanos == 0 || self.usual_queue.get() <= NO_QUEUE + work / 4 {
             return None;
         }
         Some(Duration::from_nanos(nanos.saturating_mul(waiting as u64)).saturating_sub(work))
-    }
-
-    /// By how much the wait behind `waiting` others and twice the usual work are longer than
-    /// `patience`; `None` if they are not.
-    pub fn excess(&self, waiting: usize, patience: Duration) -> Option<Duration> {
-        let needed = self.wait(waiting)?.saturating_add(self.usual_work.get() * 2);
-        needed.checked_sub(patience).filter(|excess| !excess.is_zero())
     }
 }
 
@@ -153,9 +168,12 @@ mod tests {
 
         let wait = estimate.wait(200).expect("a queue");
         assert!((ms(900)..ms(1_000)).contains(&wait), "200 at 200/s less {WORK:?} of work: {wait:?}");
-        assert_eq!(estimate.excess(200, ms(1_200)), None, "there is time for it");
+        assert_eq!(estimate.excess(200, ms(1_400)), None, "there is time for it");
         let excess = estimate.excess(200, ms(800)).expect("too long");
-        assert!((ms(200)..ms(300)).contains(&excess), "{excess:?}");
+        assert!(
+            (ms(400)..ms(500)).contains(&excess),
+            "with a fifth more for three standard errors: {excess:?}"
+        );
     }
 
     #[test]
