@@ -91,7 +91,8 @@ pub async fn run(
     let router = router::router(Arc::new(gateway), HttpMetrics::declare(recorder));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();
-    let serving = http::serve(listener, router, settings.server(), server_metrics, stop_accepting.clone());
+    let limits = settings.server().within_open_files();
+    let serving = http::serve(listener, router, limits, server_metrics, stop_accepting.clone());
     let mut serving = AbortOnDropHandle::new(tokio::spawn(serving));
     accepting.set(true);
 
