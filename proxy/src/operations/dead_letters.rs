@@ -12,12 +12,14 @@ use super::{Operations, unavailable};
 /// Which dead letters to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// How many at most, 1 to 500.
     #[serde(default = "Page::default_count")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     count: usize,
     /// Only those older than this id: `next` of the page before.
+    #[param(pattern = r"^[0-9]{1,19}-[0-9]{1,19}$", example = "1763683200000-0")]
     before: Option<String>,
 }
 
