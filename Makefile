@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv.
 .POSIX:
-.PHONY: help up test check browser-test load overload clean
+.PHONY: help up test check browser-test fuzz-api load overload clean
 
 PYTHON = python3
 CARGO = cargo
@@ -23,7 +23,8 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) build --locked --workspace; \
 	$(CARGO) test --locked --workspace --all-features; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
-	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser
+	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
+	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python
 
 check: ## Formatting, lints and documentation, warnings being errors
 	$(CARGO) fmt --all --check
@@ -33,6 +34,10 @@ check: ## Formatting, lints and documentation, warnings being errors
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy
 	$(PYTHON) scripts/browser_test.py --profile debug $(ARGS)
+
+fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
+	$(CARGO) build --locked -p ingress -p proxy
+	$(PYTHON) scripts/api_fuzz.py --profile debug $(ARGS)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)

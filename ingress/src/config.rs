@@ -62,6 +62,10 @@ pub struct Settings {
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub header_timeout: Span,
 
+    /// Longest wait for a caller to go on reading its answer, a duration
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "10s", value_name = "DURATION")]
+    pub write_timeout: Span,
+
     /// Redis.
     #[command(flatten)]
     pub redis: RedisArgs,
@@ -85,8 +89,12 @@ impl streamgate::config::Settings for Settings {
         self.streams.validate()?;
         self.workers.validate()?;
         self.process.validate()?;
-        if self.header_timeout.0.is_zero() {
-            return Err(ConfigError::rule("HEADER_TIMEOUT", self.header_timeout, "must be longer than 0"));
+        for (variable, span) in
+            [("HEADER_TIMEOUT", self.header_timeout), ("WRITE_TIMEOUT", self.write_timeout)]
+        {
+            if span.0.is_zero() {
+                return Err(ConfigError::rule(variable, span, "must be longer than 0"));
+            }
         }
         if self.ingress_listen.port() != 0 && self.ingress_listen == self.ingress_admin_listen {
             let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
@@ -151,6 +159,7 @@ impl Settings {
         ServerLimits {
             connections: self.max_connections,
             header_timeout: self.header_timeout.0,
+            write_timeout: self.write_timeout.0,
             drain: self.process.drain(),
         }
     }
@@ -216,6 +225,7 @@ mod tests {
                 "HEADER_TIMEOUT=9999999h must be at most 720h, which is 30 days",
             ),
             (&["--header-timeout", "0s"], "HEADER_TIMEOUT=0s must be longer than 0"),
+            (&["--write-timeout", "0s"], "WRITE_TIMEOUT=0s must be longer than 0"),
             (&["--max-in-flight", "0"], "MAX_IN_FLIGHT=0 must be a whole number from 1 to 1000000"),
             (&["--max-in-flight", "abc"], "MAX_IN_FLIGHT=abc must be a whole number from 1 to 1000000"),
             (&["--max-connections", "0"], "MAX_CONNECTIONS=0 must be a whole number from 1 to 1000000"),

@@ -102,7 +102,8 @@ pub async fn run(
     let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();
-    let serving = http::serve(listener, router, settings.server(), server_metrics, stop_accepting.clone());
+    let limits = settings.server().within_open_files();
+    let serving = http::serve(listener, router, limits, server_metrics, stop_accepting.clone());
     let mut serving = AbortOnDropHandle::new(tokio::spawn(serving));
     accepting.set(true);
 

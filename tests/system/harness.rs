@@ -22,7 +22,11 @@ impl Process {
     /// Starts a binary of this workspace and waits until it has named `addresses` in its first
     /// lines.
     fn start(name: &str, environment: &[(&str, &str)], addresses: &[&str]) -> Self {
-        let mut child = Command::new(binary(name))
+        Self::launch(Command::new(binary(name)), name, environment, addresses)
+    }
+
+    fn launch(mut command: Command, name: &str, environment: &[(&str, &str)], addresses: &[&str]) -> Self {
+        let mut child = command
             .env_remove("RUST_LOG")
             .env("LOG_FORMAT", "json")
             .envs(environment.iter().copied())
@@ -75,6 +79,16 @@ impl Process {
         status.expect("it ended")
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its nth address.
+    pub(crate) fn address(&self, nth: usize) -> &str {
+        &self.addresses[nth]
+    }
+
     /// The URL of `path` on its nth address.
     pub(crate) fn url(&self, nth: usize, path: &str) -> String {
         format!("http://{}{path}", self.addresses[nth])
@@ -107,6 +121,21 @@ pub(crate) async fn proxy(server: &RedisServer, name: &str, environment: &[(&str
 
 /// A gateway, ready for callers.
 pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) -> Process {
+    gateway(Command::new(binary("ingress")), server, environment).await
+}
+
+/// A gateway that may open no more than so many files, sockets included.
+pub(crate) async fn ingress_with_files(
+    files: u32,
+    server: &RedisServer,
+    environment: &[(&str, &str)],
+) -> Process {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\"")).arg(binary("ingress"));
+    gateway(shell, server, environment).await
+}
+
+async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
     let url = server.url();
     let mut all = vec![
         ("REDIS_URL", url.as_str()),
@@ -114,7 +143,7 @@ pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) 
         ("INGRESS_ADMIN_LISTEN", "127.0.0.1:0"),
     ];
     all.extend_from_slice(environment);
-    let process = Process::start("ingress", &all, &["api", "admin"]);
+    let process = Process::launch(command, "ingress", &all, &["api", "admin"]);
     ready(&process, &process.url(1, "/readyz")).await;
     process
 }

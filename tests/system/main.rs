@@ -1,5 +1,6 @@
 //! The whole product: the real binaries against a real Redis server, asked over HTTP.
 
+mod abuse;
 mod documented;
 mod faults;
 mod forecast;

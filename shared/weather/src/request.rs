@@ -13,16 +13,24 @@ pub const MAX_CHARS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"city": "New York", "location": "Downtown"}))]
+// The patterns describe `normalized` and `check` exactly, for tools that generate requests: white
+// space around 1 (for the location: 0) to 100 characters that are not `is_invisible` and start with
+// no white space. A test compares them.
 pub struct WeatherRequest {
     /// The city: 1 to 100 characters after trimming, all of them printable.
     #[garde(custom(not_empty), custom(not_too_long), custom(printable))]
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(
+        min_length = 1,
+        pattern = r"^[\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*[^\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000][^\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff]{0,99}[\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$"
+    )]
     pub city: String,
     /// A part of the city, or the region or country it lies in: up to 100 printable characters
     /// after trimming. Absent, null and blank mean the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(not_too_long), custom(printable)))]
-    #[schema(max_length = 100)]
+    #[schema(
+        pattern = r"^[\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*(?:[^\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000][^\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff]{0,99})?[\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$"
+    )]
     pub location: Option<String>,
 }
 

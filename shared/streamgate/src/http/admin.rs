@@ -14,13 +14,14 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServerLimits, ServerMetrics, serve};
+use super::{ServerLimits, ServerMetrics, open_files, serve};
 use crate::telemetry::Readiness;
 
 /// Probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
-    connections: 256,
+    connections: open_files::ADMIN_CONNECTIONS as usize,
     header_timeout: Duration::from_secs(30),
+    write_timeout: Duration::from_secs(30),
     drain: Duration::from_millis(500),
 };
 
@@ -67,13 +68,14 @@ impl AdminThread {
             let _in_runtime = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
+        let limits = ServerLimits { connections: open_files::for_admin(), ..LIMITS };
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let (stopped, end) = (stop.clone(), ended.clone().drop_guard());
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
             let _end = end;
             runtime.block_on(async {
                 tokio::select! {
-                    _ = serve(listener, router, LIMITS, ServerMetrics::noop(), stopped) => {}
+                    _ = serve(listener, router, limits, ServerMetrics::noop(), stopped) => {}
                     () = upkeep(metrics) => {}
                 }
             });

@@ -2,11 +2,15 @@
 //!
 //! Behind the cargo feature `http`, so that a worker without a listener needs no web framework.
 
+mod activity;
 pub mod admin;
+mod connection;
 mod listen;
+mod open_files;
 mod problem;
 mod protocol;
 mod server;
+mod stall;
 
 pub use listen::{BindError, listen};
 pub use server::{ServerLimits, ServerMetrics, serve};

@@ -3,16 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics::{Counter, Gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::protocol::{self, Protocol};
+use super::connection::Http;
+use super::open_files;
 use crate::resilience::Backoff;
 use crate::telemetry::metrics::{declare_counter, declare_gauge};
 
@@ -23,8 +21,18 @@ pub struct ServerLimits {
     pub connections: usize,
     /// How long one may take to send the head of a request, the time before it included.
     pub header_timeout: Duration,
+    /// How long one may leave its answers unread.
+    pub write_timeout: Duration,
     /// How long requests under way may take once the server stops.
     pub drain: Duration,
+}
+
+impl ServerLimits {
+    /// The same, with no more connections than the process may open files for: a flood must leave
+    /// Redis and the admin listener theirs.
+    pub fn within_open_files(self) -> Self {
+        Self { connections: open_files::for_public(self.connections), ..self }
+    }
 }
 
 /// Connections of one listener.
@@ -32,10 +40,14 @@ pub struct ServerLimits {
 pub struct ServerMetrics {
     /// Open connections.
     pub open: Gauge,
+    /// How many are served at once.
+    pub limit: Gauge,
     /// Connections accepted.
     pub accepted: Counter,
     /// Failures to accept, such as too many open files.
     pub accept_errors: Counter,
+    /// Connections whose peer was too slow to ask or to take its answer.
+    pub timed_out: Counter,
 }
 
 impl ServerMetrics {
@@ -43,6 +55,10 @@ impl ServerMetrics {
     pub fn declare() -> Self {
         Self {
             open: declare_gauge("http_connections", "Open connections of the public listener"),
+            limit: declare_gauge(
+                "http_connections_limit",
+                "Connections the public listener serves at once: MAX_CONNECTIONS, or fewer if the process may open few files",
+            ),
             accepted: declare_counter(
                 "http_connections_accepted_total",
                 "Connections accepted on the public listener",
@@ -51,25 +67,24 @@ impl ServerMetrics {
                 "http_accept_errors_total",
                 "Failures to accept a connection, such as too many open files",
             ),
+            timed_out: declare_counter(
+                "http_connections_timed_out_total",
+                "Connections ended because their peer was too slow to ask, or to take its answer",
+            ),
         }
     }
 
     /// Counts nothing: for listeners nobody watches.
     pub fn noop() -> Self {
-        Self { open: Gauge::noop(), accepted: Counter::noop(), accept_errors: Counter::noop() }
+        Self {
+            open: Gauge::noop(),
+            limit: Gauge::noop(),
+            accepted: Counter::noop(),
+            accept_errors: Counter::noop(),
+            timed_out: Counter::noop(),
+        }
     }
 }
-
-/// HTTP/2: requests one connection may have under way (RFC 9113 recommends no fewer than 100).
-const CONCURRENT_STREAMS: u32 = 256;
-/// HTTP/2: streams reset before they were accepted, above which a connection is closed: the answer
-/// to rapid reset, CVE-2023-44487.
-const PENDING_RESETS: usize = 32;
-/// HTTP/2: how often a quiet connection is asked whether it is still there, and for how long.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest head of a request, in bytes.
-const HEAD_LIMIT: u32 = 32 << 10;
 
 /// Serves `router` over HTTP/1.1 and HTTP/2 until `stop`; then closes the listener, lets requests
 /// under way finish for at most `limits.drain`, and cuts off the rest. Answers whether all finished.
@@ -82,11 +97,11 @@ pub async fn serve(
     metrics: ServerMetrics,
     stop: CancellationToken,
 ) -> bool {
-    let http = Arc::new(Http::new(limits.header_timeout));
+    let http = Arc::new(Http::new(router, limits, metrics.clone(), stop.clone()));
     let places = Arc::new(Semaphore::new(limits.connections));
-    let draining = GracefulShutdown::new();
-    let cut_off = CancellationToken::new();
-    let _cut_off = cut_off.clone().drop_guard();
+    metrics.limit.set(limits.connections as f64);
+    let connections = TaskTracker::new();
+    let _cut_off = http.cut_off.clone().drop_guard();
     let mut accept_backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
         let accepted = tokio::select! {
@@ -103,62 +118,16 @@ pub async fn serve(
         };
         accept_backoff.reset();
         metrics.accepted.increment(1);
-        let open = Open::new(metrics.open.clone());
-        let service = TowerToHyperService::new(router.clone());
-        let (http, watcher, cut_off) = (Arc::clone(&http), draining.watcher(), cut_off.clone());
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            let _held = (place, open);
-            let spoken = tokio::select! {
-                spoken = tokio::time::timeout(limits.header_timeout, protocol::spoken(&stream)) => spoken,
-                // Who has asked nothing yet is owed no answer, and the drain must not wait for it.
-                () = stop.cancelled() => return,
-            };
-            let Ok(Some(spoken)) = spoken else { return };
-            let http = http.speaking(spoken);
-            let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
-            tokio::select! {
-                result = watcher.watch(connection) => if let Err(error) = result {
-                    tracing::debug!(error, "a connection failed");
-                },
-                () = cut_off.cancelled() => {}
-            }
+        let held = (place, Open::new(metrics.open.clone()));
+        let http = Arc::clone(&http);
+        connections.spawn(async move {
+            let _held = held;
+            http.converse(stream).await;
         });
     }
     drop(listener);
-    tokio::time::timeout(limits.drain, draining.shutdown()).await.is_ok()
-}
-
-/// One builder for each protocol, as the first bytes have decided already which it is.
-struct Http {
-    one: auto::Builder<TokioExecutor>,
-    two: auto::Builder<TokioExecutor>,
-}
-
-impl Http {
-    fn new(header_timeout: Duration) -> Self {
-        let mut one = auto::Builder::new(TokioExecutor::new()).http1_only();
-        one.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .max_buf_size(HEAD_LIMIT as usize * 2);
-        let mut two = auto::Builder::new(TokioExecutor::new()).http2_only();
-        two.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(CONCURRENT_STREAMS)
-            .max_pending_accept_reset_streams(PENDING_RESETS)
-            .max_header_list_size(HEAD_LIMIT)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
-        Self { one, two }
-    }
-
-    fn speaking(&self, protocol: Protocol) -> &auto::Builder<TokioExecutor> {
-        match protocol {
-            Protocol::Http1 => &self.one,
-            Protocol::Http2 => &self.two,
-        }
-    }
+    connections.close();
+    tokio::time::timeout(limits.drain, connections.wait()).await.is_ok()
 }
 
 /// The next connection, once there is a place for it.
@@ -232,6 +201,7 @@ mod tests {
         ServerLimits {
             connections: 100,
             header_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(20),
             drain: Duration::from_secs(20),
         }
     }

@@ -141,3 +141,31 @@ proptest! {
         }
     }
 }
+
+/// The described pattern of a field.
+fn pattern(field: &str) -> regex::Regex {
+    let schema = serde_json::to_value(<WeatherRequest as utoipa::PartialSchema>::schema()).expect("JSON");
+    let pattern = schema["properties"][field]["pattern"].as_str().expect("a pattern");
+    regex::Regex::new(pattern).expect("a regular expression")
+}
+
+/// What the check says to a value in both fields: whether it is accepted as city, as location.
+fn accepted(text: &str) -> (bool, bool) {
+    let broken = request(text, Some(text)).normalized().check().err().unwrap_or_default();
+    let accepts = |field| broken.iter().all(|violation| violation.field != field);
+    (accepts("city"), accepts("location"))
+}
+
+#[test]
+fn the_description_and_the_check_agree_on_every_character_and_length() {
+    let (city, location) = (pattern("city"), pattern("location"));
+    // All that Unicode has of white space and invisible characters is in these.
+    let characters = ('\0'..='\u{3100}').chain('\u{FE00}'..='\u{10000}');
+    let lengths = [0, 1, 99, 100, 101].map(|length| "é".repeat(length));
+
+    let texts = characters.flat_map(|c| [format!("{c}"), format!("{c}x"), format!("x{c}"), format!("x{c}x")]);
+    let padded = lengths.iter().map(|text| format!("\t {text}\u{3000}\r\n"));
+    for text in texts.chain(padded).chain(lengths.clone()) {
+        assert_eq!((city.is_match(&text), location.is_match(&text)), accepted(&text), "{text:?}");
+    }
+}
