@@ -1,8 +1,13 @@
 //! The engine against real Redis servers.
 
+mod ambiguous;
+mod failover;
 mod harness;
 mod leases;
+mod links;
+mod load;
 mod outages;
+mod refusals;
 mod round_trip;
 mod toolkit;
 mod trimming;
