@@ -1,6 +1,7 @@
 //! The engine against real Redis servers.
 
 mod ambiguous;
+mod clock_skew;
 mod failover;
 mod harness;
 mod leases;
