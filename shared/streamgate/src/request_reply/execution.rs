@@ -35,13 +35,6 @@ pub(super) struct Execution<H> {
     pub(super) usual_work: UsualWork,
 }
 
-/// An entry delivered this often for the first time runs alone in its worker.
-///
-/// A second delivery usually means that a worker was stopped hard: everything it held comes back
-/// at once and must not queue up behind itself. A third one means that the entry itself may be
-/// what kills: alone, it takes no innocent with it.
-const SUSPECT_FROM: u32 = 3;
-
 /// How the work on a delivery ended.
 enum Outcome {
     Answered(Response),
@@ -84,7 +77,7 @@ impl<H: Handler> Execution<H> {
                 self.problem_in_time(&origin, &delivery, "the work was tried too often without success");
             return Some(dead_letter(delivery, slot, reply, reason));
         }
-        if delivery.attempt >= SUSPECT_FROM {
+        if delivery.is_suspect() {
             let alone = Arc::clone(&self.isolation).write_owned().await;
             let settlement = self.execute(request, origin, delivery, slot).await;
             settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })

@@ -64,7 +64,7 @@ struct Inner {
 const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 
 /// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
-const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
+pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
 
 /// A text that cannot name a group or a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

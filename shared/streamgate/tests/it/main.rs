@@ -1,5 +1,6 @@
 //! The engine against real Redis servers.
 
+mod abort;
 mod ambiguous;
 mod clock_skew;
 mod failover;
