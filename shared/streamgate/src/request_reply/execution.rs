@@ -149,7 +149,8 @@ impl<H: Handler> Execution<H> {
     ) -> Option<Settlement> {
         let (reply, disposition) = match outcome {
             Outcome::Answered(response) if !response.is_sendable() => {
-                tracing::error!(id = %origin.id, status = response.status, "the handler's answer is no HTTP answer");
+                let (status, bytes) = (response.status, response.body.len());
+                tracing::error!(id = %origin.id, status, bytes, "the handler's answer is no HTTP answer or too large");
                 let detail = "the work gave an answer that cannot be sent";
                 (Some(self.problem(origin, &delivery, 502, detail)), Disposition::Acknowledge)
             }

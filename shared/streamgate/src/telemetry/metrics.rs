@@ -165,6 +165,8 @@ pub struct ResponderMetrics {
     pub lost_leases: Counter,
     /// Entries given up with a reason.
     pub dead_letters: Counter,
+    /// Entries that should have been given up and could not.
+    pub dead_letters_refused: Counter,
     /// Entries dropped because their deadline had passed or was too close.
     pub expired: Counter,
     /// Entries a stopping worker gave back.
@@ -207,6 +209,10 @@ impl ResponderMetrics {
             dead_letters: declare_counter(
                 "streamgate_dead_letters_total",
                 "Entries moved to the dead letters",
+            ),
+            dead_letters_refused: declare_counter(
+                "streamgate_dead_letters_refused_total",
+                "Entries Redis would not take as dead letters; they stay pending and are tried again",
             ),
             expired: declare_counter(
                 "streamgate_expired_total",

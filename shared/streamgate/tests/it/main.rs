@@ -9,6 +9,7 @@ mod leases;
 mod links;
 mod load;
 mod outages;
+mod poison;
 mod refusals;
 mod round_trip;
 mod toolkit;
