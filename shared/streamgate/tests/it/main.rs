@@ -11,6 +11,7 @@ mod load;
 mod outages;
 mod poison;
 mod refusals;
+mod replies;
 mod round_trip;
 mod toolkit;
 mod trimming;
