@@ -4,4 +4,6 @@ mod documented;
 mod faults;
 mod forecast;
 mod harness;
+mod kills;
+mod outages;
 mod shutdown;
