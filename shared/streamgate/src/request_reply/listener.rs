@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::{Completion, PendingReplies, Received};
+use crate::clock::ServerClock;
 use crate::envelope::Reply;
 use crate::stream::{Entry, TailReader};
 use crate::telemetry::Latch;
@@ -15,16 +16,21 @@ pub(super) struct ReplyListener {
     pub(super) tail: TailReader,
     pub(super) pending: PendingReplies,
     pub(super) metrics: RequesterMetrics,
+    pub(super) clock: Arc<ServerClock>,
     /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
     pub(super) own_lane: bool,
     pub(super) listening: Latch,
-    /// Set for good once the end of the lane is known.
+    /// Set for good once the end of the lane and the server's time are known.
     pub(super) listens: Arc<AtomicBool>,
 }
 
 impl ReplyListener {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.tail.start(&stop).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.clock.known() => {}
+        }
         self.listens.store(true, Ordering::Release);
         self.listening.set(true);
         loop {

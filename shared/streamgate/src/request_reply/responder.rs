@@ -76,6 +76,10 @@ impl<H: Handler> Responder<H> {
         });
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = execution.clock.known() => {}
+        }
 
         let settler = Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue);
         let mut settler = tokio::spawn(settler.run());

@@ -3,7 +3,8 @@
 use streamgate::telemetry::metrics::RequesterMetrics;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
-use crate::harness::{Asker, Counts, Echo, Gate, REQUESTS, Worker, redis, settled};
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, settled};
 
 const LATE: &str = "streamgate_replies_late_total";
 

@@ -8,9 +8,8 @@ use streamgate::telemetry::metrics::{RequesterMetrics, ResponderMetrics};
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::time::Instant;
 
-use crate::harness::{
-    Asker, Counts, Echo, Gate, LEASE, REPLIES, Worker, redis_skewed, responder_settings, settled,
-};
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, Gate, LEASE, REPLIES, Worker, redis_skewed, responder_settings, settled};
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -35,6 +34,27 @@ async fn answers_flow(asker: &Asker) {
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.expect("an answer").reply.body, n.to_string());
     }
+}
+
+#[tokio::test]
+async fn nobody_begins_before_the_servers_time_is_known() {
+    let server = RedisServer::start();
+    // Everything works but the question for the time.
+    let _: () = server.command(&["ACL", "SETUSER", "default", "-time"]);
+    let asker = Asker::start_unready(&server, None);
+    let refused = || server.command::<String>(&["INFO", "errorstats"]);
+    eventually_async("it asks for the time", async || {
+        ["3", "4", "5", "6", "7", "8", "9"].iter().any(|n| refused().contains(&format!("NOPERM:count={n}")))
+    })
+    .await;
+
+    assert!(!asker.is_ready(), "this machine's clock may be hours off");
+    let error = asker.ask("too early").await.expect_err("its deadline would be a guess");
+    assert_eq!(error.kind, RequestErrorKind::Unavailable);
+    let _: () = server.command(&["ACL", "SETUSER", "default", "+time"]);
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    eventually_async("the time is known", async || asker.ask("now").await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics_exporter_prometheus::PrometheusRecorder;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::{
@@ -14,9 +13,7 @@ use streamgate::request_reply::{
 };
 use streamgate::stream::GroupSettings;
 use streamgate::telemetry::Readiness;
-use streamgate::telemetry::metrics::{
-    ConnectionMetrics, RequesterMetrics, ResponderMetrics, prometheus_recorder,
-};
+use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
 use streamgate::testing::{Link, RedisServer, eventually_async};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -222,28 +219,6 @@ impl Worker {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.await.expect("joins").expect("the worker drains");
-    }
-}
-
-/// What was counted by metrics that were declared on it.
-pub(crate) struct Counts(PrometheusRecorder);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self(prometheus_recorder().expect("valid buckets"))
-    }
-}
-
-impl Counts {
-    pub(crate) fn declare<M>(&self, declare: impl FnOnce() -> M) -> M {
-        metrics::with_local_recorder(&self.0, declare)
-    }
-
-    /// The value of a metric without labels.
-    pub(crate) fn of(&self, name: &str) -> f64 {
-        let text = self.0.handle().render();
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).expect("declared");
-        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 }
 

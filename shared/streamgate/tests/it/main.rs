@@ -3,6 +3,7 @@
 mod abort;
 mod ambiguous;
 mod clock_skew;
+mod counts;
 mod failover;
 mod harness;
 mod leases;

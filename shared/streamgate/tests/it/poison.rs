@@ -1,12 +1,11 @@
 //! Entries that are too much: very large ones, and dead letters that cannot be kept.
 
-use std::time::Duration;
-
 use streamgate::request_reply::{Handler, Response, Work};
 use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, Counts, Echo, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
 
@@ -18,7 +17,7 @@ fn dead_letters(server: &RedisServer) -> u64 {
 
 async fn answers_others(asker: &Asker) {
     for n in 0..20 {
-        let answer = asker.ask_within(n.to_string(), Duration::from_secs(10)).await.expect("an answer");
+        let answer = asker.ask(n.to_string()).await.expect("an answer");
         assert_eq!(answer.reply.body, n.to_string());
     }
 }

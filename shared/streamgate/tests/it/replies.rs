@@ -7,7 +7,8 @@ use streamgate::request_reply::RequestErrorKind;
 use streamgate::telemetry::metrics::RequesterMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, Counts, Echo, Gate, REPLIES, REQUESTS, Worker, redis, settled};
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis, settled};
 
 const LANE: &str = "replies.a";
 const LATE: &str = "streamgate_replies_late_total";
