@@ -1,12 +1,13 @@
 //! kill -9, at each step on the way of a request.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
-use crate::harness::{Process, ask, client, held_by, ingress, metric, metric_at, pending, proxy};
+use crate::harness::{Process, ask, client, holder, ingress, metric, metric_at, pending, proxy};
 
 const LANE: &str = "weather-responses.a";
 
@@ -55,17 +56,40 @@ async fn a_worker_killed_between_reading_and_working_is_replaced() {
     let (link, ingress, client) = (Link::to(&server), gateway(&server).await, client());
     let worker = doomed(&server, &link).await;
 
-    // It has read the request and does not know it.
-    link.hold_replies();
-    let ((status, _), survivor) = tokio::join!(ask(&client, &ingress, "Oslo"), async {
-        held_by(&server, "doomed").await;
-        worker.signal(Signal::SIGKILL);
-        survivor(&server).await
-    });
+    let mut asked = 0;
+    let survivor = loop {
+        asked += 1;
+        link.hold_replies();
+        let ((status, _), replaced) = tokio::join!(ask(&client, &ingress, "Oslo"), async {
+            let knows_nothing = reads_within(&server, asked, Duration::from_secs(1)).await;
+            if !knows_nothing {
+                // Its read had just ended when the link was held: once more.
+                link.flow();
+                return None;
+            }
+            worker.signal(Signal::SIGKILL);
+            Some(survivor(&server).await)
+        });
+        assert_eq!(status, 200);
+        settled(&server).await;
+        if let Some(survivor) = replaced {
+            break survivor;
+        }
+    };
 
-    settled(&server).await;
-    assert_eq!((status, replies(&server)), (200, 1));
+    assert_eq!(replies(&server), asked);
     assert!((handled(&survivor).await - 1.0).abs() < f64::EPSILON);
+}
+
+/// True if the last of `asked` requests is read, on a link that does not tell, within `patience` of
+/// being stored.
+async fn reads_within(server: &RedisServer, asked: u64, patience: Duration) -> bool {
+    let stored = || server.command::<u64>(&["XLEN", "weather-requests"]);
+    eventually_async("it is stored", async || stored() >= asked).await;
+    let began = Instant::now();
+    eventually_async("it is read or not", async || holder(server).is_some() || began.elapsed() > patience)
+        .await;
+    holder(server).is_some()
 }
 
 #[tokio::test]

@@ -268,6 +268,7 @@ async fn an_idle_entry_is_found_behind_a_thousand_that_are_not() {
     let _worker = Worker::start_with(&server, settings, Echo).await;
 
     eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1).await;
+    eventually_async("it is acknowledged", async || pending(&server) <= 1_000).await;
     assert_eq!(pending(&server), 1_000, "the others are left to their worker");
 }
 

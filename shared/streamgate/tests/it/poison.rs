@@ -1,11 +1,13 @@
 //! Entries that are too much: very large ones, and dead letters that cannot be kept.
 
+use std::time::Duration;
+
 use streamgate::request_reply::{Handler, Response, Work};
 use streamgate::telemetry::metrics::ResponderMetrics;
-use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
+use crate::harness::{Asker, Echo, GROUP, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
 
@@ -57,6 +59,41 @@ async fn a_huge_request_is_worked_on_like_others() {
 
     assert_eq!(huge.expect("an answer").reply.body.len(), 16 * MEGABYTE);
     settled(&server).await;
+}
+
+/// Answers with how much was asked.
+#[derive(Clone)]
+struct Measures;
+
+impl Handler for Measures {
+    async fn handle(&self, work: Work) -> Response {
+        Response::new(200, "text/plain", work.request.body.len().to_string())
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_slow_link_can_carry_in_time_is_taken_one_by_one() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let asker = Asker::start(&server, None).await;
+    let all = futures_util::future::join_all((0..6).map(|n| asker.ask(vec![b'x'; 300_000 + n])));
+
+    let (answers, _worker) = tokio::join!(all, async {
+        eventually_async("all are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6).await;
+        // Delivered to the worker before it starts: it asks for all of them again at once, which takes
+        // twice as long as an answer may.
+        let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0"]);
+        let _: redis::Value = server.command(&["XREADGROUP", "GROUP", GROUP, "w1", "STREAMS", REQUESTS, ">"]);
+        link.delay(Duration::from_millis(20));
+        Worker::start(&link, "w1", Measures).await
+    });
+
+    for (n, answer) in answers.into_iter().enumerate() {
+        let reply = answer.expect("an answer").reply;
+        assert_eq!((reply.status, reply.body), (200, (300_000 + n).to_string().into()));
+    }
+    settled(&server).await;
+    assert_eq!(dead_letters(&server), 0);
 }
 
 struct Inflates;
