@@ -42,6 +42,12 @@ async fn works(worker: &Process) {
     .await;
 }
 
+fn holds_something(server: &RedisServer, worker: &str) -> bool {
+    let held: Vec<(String, String, u64, u64)> =
+        server.command(&["XPENDING", "weather-requests", "weather-workers", "-", "+", "1", worker]);
+    !held.is_empty()
+}
+
 async fn settled(server: &RedisServer) {
     eventually_async("everything is acknowledged", async || pending(server) == 0).await;
 }
@@ -224,6 +230,15 @@ async fn one_of_three_workers_killed_under_load_fails_no_call() {
     let ((), _) = tokio::join!(
         async {
             eventually_async("load flows", async || answered.load(Ordering::Relaxed) > 300).await;
+            eventually_async("it is caught with something in its hands", async || {
+                doomed.signal(Signal::SIGSTOP);
+                let caught = holds_something(&server, "doomed");
+                if !caught {
+                    doomed.signal(Signal::SIGCONT);
+                }
+                caught
+            })
+            .await;
             doomed.signal(Signal::SIGKILL);
             eventually_async("what it held is taken over", async || {
                 let claims = "streamgate_claims_total";
