@@ -116,7 +116,9 @@ async fn only_the_poison_is_given_up(name: impl Fn(usize) -> String + Send + 'st
     settled(&server).await;
     let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
     assert_eq!((letters.len(), &*letters[0].1[1]), (1, "given up after 5 deliveries"));
-    assert_eq!(worker.crashes.load(Ordering::Relaxed), 5, "one for each delivery");
+    // Fewer if a process stood still for a lease and claimed from itself: that counts, too.
+    let crashes = worker.crashes.load(Ordering::Relaxed);
+    assert!((1..=5).contains(&crashes), "at most one for each delivery: {crashes}");
 }
 
 #[tokio::test]
