@@ -1,6 +1,7 @@
 //! What the processes show is what the documents say.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use streamgate::testing::RedisServer;
@@ -12,6 +13,53 @@ const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 /// The metrics a process exposes, each with its help text.
 fn described(metrics: &str) -> BTreeSet<&str> {
     metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect()
+}
+
+const RESILIENCE: &str = include_str!("../../docs/RESILIENCE.md");
+
+/// The names of all tests of the workspace.
+fn tests_in(folder: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            tests_in(&path, names);
+        } else if name.ends_with(".rs") {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            names.extend(
+                text.split("fn ").skip(1).filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_resilience_document_names_exists() {
+    let mut tests = Vec::new();
+    tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut tests);
+    // A name may be shortened: `the_start_…_and_the_end`.
+    let exists = |short: &str| {
+        tests.iter().any(|name| {
+            let (first, rest) = short.split_once('…').unwrap_or((short, ""));
+            let Some(end) = name.strip_prefix(first) else { return false };
+            if !short.contains('…') {
+                return end.is_empty();
+            }
+            rest.split('…').try_fold(end, |left, part| Some(left.split_once(part)?.1)).is_some()
+        })
+    };
+
+    let quoted = RESILIENCE.split('`').skip(1).step_by(2);
+    let named: Vec<&str> = quoted
+        .filter(|text| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_…".contains(c)))
+        .filter(|text| !text.starts_with("streamgate_") && !text.starts_with("dlq_"))
+        .filter(|text| text.contains('…') || text.matches('_').count() > 2 || text.ends_with("_heals"))
+        .collect();
+
+    assert!(named.len() > 40, "{named:?}");
+    for name in named {
+        assert!(exists(name), "no test is called {name}");
+    }
 }
 
 #[tokio::test]

@@ -1,32 +1,9 @@
 use nix::sys::signal::Signal;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Process, ask, client, ingress, pending, proxy};
+use crate::harness::{ask, client, held_by, holder, ingress, metric, pending, proxy};
 
 const SLOW: [(&str, &str); 1] = [("SIMULATED_LATENCY", "20s")];
-
-/// Who holds the only pending entry.
-fn holder(server: &RedisServer) -> Option<String> {
-    let command = ["XPENDING", "weather-requests", "weather-workers", "-", "+", "1"];
-    let mut cmd = redis::cmd(command[0]);
-    command[1..].iter().for_each(|word| {
-        cmd.arg(*word);
-    });
-    let pending: Vec<(String, String, u64, u64)> = server.try_run(&cmd).ok()?;
-    pending.into_iter().next().map(|(_, consumer, ..)| consumer)
-}
-
-async fn held_by(server: &RedisServer, worker: &str) {
-    eventually_async("the worker holds the request", async || holder(server).as_deref() == Some(worker))
-        .await;
-}
-
-async fn metric(process: &Process, name: &str) -> f64 {
-    let text =
-        client().get(process.url(0, "/metrics")).send().await.expect("metrics").text().await.expect("text");
-    let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name)).expect("declared");
-    line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
-}
 
 #[tokio::test]
 async fn a_worker_killed_while_holding_requests_loses_none_of_them() {
@@ -76,19 +53,4 @@ async fn a_worker_that_was_stopped_and_continued_does_not_acknowledge_what_it_lo
 
     assert_eq!(status, 200);
     assert!(metric(&paused, "streamgate_replies_total").await.abs() < f64::EPSILON);
-}
-
-#[tokio::test]
-async fn a_redis_that_is_away_is_said_so_and_found_again_without_a_restart() {
-    let mut server = RedisServer::start_durable();
-    let (_proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
-    let client = client();
-
-    server.kill();
-    eventually_async("callers are told", async || ask(&client, &ingress, "Oslo").await.0 == 503).await;
-    let live = client.get(ingress.url(0, "/livez")).send().await.expect("an answer").status();
-    server.restart();
-    eventually_async("callers are served", async || ask(&client, &ingress, "Oslo").await.0 == 200).await;
-
-    assert_eq!(live, 200);
 }

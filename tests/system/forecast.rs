@@ -43,10 +43,15 @@ async fn a_thousand_callers_at_once_each_get_their_own_city() {
 #[tokio::test]
 async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
     let server = RedisServer::start();
-    let _workers =
-        [proxy(&server, "w1", &[]).await, proxy(&server, "w2", &[]).await, proxy(&server, "w3", &[]).await];
-    let shared = [ingress(&server, &[]).await, ingress(&server, &[]).await];
-    let named = ingress(&server, &[("INGRESS_REPLICA", "pod-7")]).await;
+    // A machine that stands still for a second must not make a redelivery or a refusal.
+    let calm = [("CLAIM_MIN_IDLE", "12s"), ("REDIS_RESPONSE_TIMEOUT", "12s")];
+    let _workers = [
+        proxy(&server, "w1", &calm).await,
+        proxy(&server, "w2", &calm).await,
+        proxy(&server, "w3", &calm).await,
+    ];
+    let shared = [ingress(&server, &calm[1..]).await, ingress(&server, &calm[1..]).await];
+    let named = ingress(&server, &[calm[1], ("INGRESS_REPLICA", "pod-7")]).await;
 
     tokio::join!(ask_many(&shared[0], 200), ask_many(&shared[1], 200), ask_many(&named, 200));
 

@@ -200,6 +200,36 @@ pub(crate) fn pending(server: &RedisServer) -> u64 {
     }
 }
 
+/// Who holds the only pending entry.
+pub(crate) fn holder(server: &RedisServer) -> Option<String> {
+    let command = ["XPENDING", "weather-requests", "weather-workers", "-", "+", "1"];
+    let mut cmd = redis::cmd(command[0]);
+    command[1..].iter().for_each(|word| {
+        cmd.arg(*word);
+    });
+    let pending: Vec<(String, String, u64, u64)> = server.try_run(&cmd).ok()?;
+    pending.into_iter().next().map(|(_, consumer, ..)| consumer)
+}
+
+/// Waits until it is `worker`.
+pub(crate) async fn held_by(server: &RedisServer, worker: &str) {
+    eventually_async("the worker holds the request", async || holder(server).as_deref() == Some(worker))
+        .await;
+}
+
+/// The value of a worker's metric without labels.
+pub(crate) async fn metric(worker: &Process, name: &str) -> f64 {
+    metric_at(worker, 0, name).await
+}
+
+/// The value of a metric without labels on the nth address of a process.
+pub(crate) async fn metric_at(process: &Process, nth: usize, name: &str) -> f64 {
+    let text =
+        client().get(process.url(nth, "/metrics")).send().await.expect("metrics").text().await.expect("text");
+    let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name)).expect("declared");
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+}
+
 /// Binaries are beside the folder this test runs from.
 pub(crate) fn binary(name: &str) -> PathBuf {
     let deps = std::env::current_exe().expect("a path");

@@ -5,4 +5,6 @@ mod documented;
 mod faults;
 mod forecast;
 mod harness;
+mod kills;
+mod outages;
 mod shutdown;

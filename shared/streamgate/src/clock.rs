@@ -4,7 +4,7 @@
 //! clock. Each process learns its own offset from `TIME` (see [`crate::connection`]); this module
 //! only holds and applies it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time in milliseconds since the Unix epoch.
@@ -28,6 +28,8 @@ impl Clock for SystemClock {
 pub struct ServerClock {
     /// Server minus local, in milliseconds; refreshed by the connection's heartbeat.
     measured_ms: AtomicI64,
+    /// False until the first measurement.
+    known: AtomicBool,
     /// A fixed error added on purpose, so that tests can show what clock skew does.
     skew_ms: i64,
 }
@@ -35,13 +37,22 @@ pub struct ServerClock {
 impl ServerClock {
     /// A clock that is wrong by `skew_ms` on purpose: the knob for clock-skew tests.
     pub fn with_skew(skew_ms: i64) -> Self {
-        Self { measured_ms: AtomicI64::new(0), skew_ms }
+        Self { skew_ms, ..Self::default() }
     }
 
     /// Records a fresh measurement: the server said `server_ms` when the local clock showed
     /// `local_ms` (the middle of the round trip).
     pub fn record(&self, server_ms: u64, local_ms: u64) {
         self.measured_ms.store(server_ms as i64 - local_ms as i64, Ordering::Relaxed);
+        self.known.store(true, Ordering::Release);
+    }
+
+    /// Waits for the first measurement: until then this is only the clock of this machine, which
+    /// may be hours off.
+    pub async fn known(&self) {
+        while !self.known.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Server minus local in milliseconds, as last measured.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use redis::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -71,11 +70,21 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
 /// When the sample in force was taken, and the best round trip lately.
 type Sample = Option<(Instant, Duration)>;
 
+impl Redis {
+    /// Asks the server for its time: Unix milliseconds.
+    pub(crate) async fn server_time_ms(&self) -> Result<u64, Error> {
+        let answer = self.command(&redis::cmd("TIME")).await?;
+        // Seconds and microseconds.
+        let (seconds, micros): (u64, u64) =
+            redis::from_redis_value_ref(&answer).map_err(|_| Error::unexpected("TIME", &answer))?;
+        Ok(seconds * 1_000 + micros / 1_000)
+    }
+}
+
 async fn beat(redis: &Redis, sample: &mut Sample) -> Result<Duration, Error> {
     let (sent, sent_ms) = (Instant::now(), SystemClock.now_ms());
-    let answer = redis.command(&redis::cmd("TIME")).await?;
+    let server_ms = redis.server_time_ms().await?;
     let round_trip = sent.elapsed();
-    let server_ms = server_time_ms(&answer).ok_or_else(|| Error::unexpected("TIME", &answer))?;
     let usual = sample.is_some_and(|(_, best)| round_trip <= best * 2);
     if usual || sample.is_none_or(|(at, _)| at.elapsed() > OLDEST_SAMPLE) {
         let best = sample.filter(|_| usual).map_or(round_trip, |(_, best)| best.min(round_trip));
@@ -83,10 +92,4 @@ async fn beat(redis: &Redis, sample: &mut Sample) -> Result<Duration, Error> {
         redis.clock().record(server_ms, sent_ms + round_trip.as_millis() as u64 / 2);
     }
     Ok(round_trip)
-}
-
-/// `TIME` answers with seconds and microseconds.
-fn server_time_ms(answer: &Value) -> Option<u64> {
-    let (seconds, micros): (u64, u64) = redis::from_redis_value_ref(answer).ok()?;
-    Some(seconds * 1_000 + micros / 1_000)
 }

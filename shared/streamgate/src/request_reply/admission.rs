@@ -20,7 +20,7 @@ pub(super) struct Admission {
     /// `None`: nobody looks at the workers.
     pub(super) workers: Option<Workers>,
     pub(super) estimate: WaitEstimate,
-    /// Set once the reply listener knows where its lane ends: what is sent before could be answered
+    /// Set once the reply listener knows where its lane ends and the server's time: what is sent before could be answered
     /// behind its back.
     pub(super) listens: AtomicBool,
     pub(super) refusals: Refusals,

@@ -34,13 +34,6 @@ pub(super) struct Execution<H> {
     pub(super) usual_work: UsualTime,
 }
 
-/// An entry delivered this often for the first time runs alone in its worker.
-///
-/// A second delivery usually means that a worker was stopped hard: everything it held comes back
-/// at once and must not queue up behind itself. A third one means that the entry itself may be
-/// what kills: alone, it takes no innocent with it.
-const SUSPECT_FROM: u32 = 3;
-
 /// How the work on a delivery ended.
 enum Outcome {
     Answered(Response),
@@ -83,7 +76,7 @@ impl<H: Handler> Execution<H> {
                 self.problem_in_time(&origin, &delivery, "the work was tried too often without success");
             return Some(dead_letter(delivery, slot, reply, reason));
         }
-        if delivery.attempt >= SUSPECT_FROM {
+        if delivery.is_suspect() {
             let alone = Arc::clone(&self.isolation).write_owned().await;
             let settlement = self.execute(request, origin, delivery, slot).await;
             settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })
@@ -155,7 +148,8 @@ impl<H: Handler> Execution<H> {
     ) -> Option<Settlement> {
         let (reply, disposition) = match outcome {
             Outcome::Answered(response) if !response.is_sendable() => {
-                tracing::error!(id = %origin.id, status = response.status, "the handler's answer is no HTTP answer");
+                let (status, bytes) = (response.status, response.body.len());
+                tracing::error!(id = %origin.id, status, bytes, "the handler's answer is no HTTP answer or too large");
                 let detail = "the work gave an answer that cannot be sent";
                 (Some(self.problem(origin, &delivery, 502, detail)), Disposition::Acknowledge)
             }

@@ -55,11 +55,18 @@ impl Response {
         Self { retry_after: Some(wait), ..self }
     }
 
-    /// True if a gateway can pass it on: a final status, and a media type that fits a header.
+    /// True if a gateway can pass it on: a final status, a media type that fits a header, and a body
+    /// that fits Redis.
     pub(super) fn is_sendable(&self) -> bool {
-        Reply::is_final_status(self.status) && is_media_type(self.content_type.as_bytes())
+        Reply::is_final_status(self.status)
+            && is_media_type(self.content_type.as_bytes())
+            && self.body.len() <= LARGEST_BODY
     }
 }
+
+/// Redis ends the connection of whoever sends more than `proto-max-bulk-len` (512 MB), and other
+/// replies wait behind a large one: an eighth of that is more than an answer over HTTP should have.
+const LARGEST_BODY: usize = 64 << 20;
 
 /// The work itself. Everything around it (reading, deadlines, leases, replies, acknowledgement)
 /// is the [`Responder`](super::Responder)'s.

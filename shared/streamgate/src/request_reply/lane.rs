@@ -5,7 +5,6 @@ use std::time::Duration;
 use redis::{Pipeline, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::connection::{Error, Outage, Redis, checked};
 use crate::stream::{EntryId, StreamKey};
 
@@ -52,9 +51,10 @@ async fn tend(redis: &Redis, lane: &StreamKey, longest_timeout: Duration) -> Res
     if let Some(Value::Int(length)) = answers.next().map(checked).transpose()?
         && length > READABLE
     {
-        // By age, never by count: several replicas may read one lane at their own pace.
+        // By age, never by count: several replicas may read one lane at their own pace. The server is
+        // asked for the time, so that a wrong clock here cuts nothing that somebody waits for.
         let age = (longest_timeout + PERIOD).as_millis() as u64;
-        let cut = EntryId { ms: redis.clock().now_ms().saturating_sub(age), seq: 0 };
+        let cut = EntryId { ms: redis.server_time_ms().await?.saturating_sub(age), seq: 0 };
         let mut trim = redis::cmd("XTRIM");
         trim.arg(lane.as_str()).arg("MINID").arg("~").arg(cut.to_string());
         redis.command(&trim).await?;

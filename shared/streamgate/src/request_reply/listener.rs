@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::pending::{Completion, PendingReplies, Received};
+use crate::clock::ServerClock;
 use crate::envelope::Reply;
 use crate::stream::{Entry, TailReader};
 use crate::telemetry::Latch;
@@ -16,6 +17,7 @@ pub(super) struct ReplyListener {
     pub(super) tail: TailReader,
     pub(super) pending: PendingReplies,
     pub(super) metrics: RequesterMetrics,
+    pub(super) clock: Arc<ServerClock>,
     /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
     pub(super) own_lane: bool,
     pub(super) listening: Latch,
@@ -25,6 +27,10 @@ pub(super) struct ReplyListener {
 impl ReplyListener {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.tail.start(&stop).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.clock.known() => {}
+        }
         self.admission.listens.store(true, Ordering::Release);
         self.listening.set(true);
         loop {

@@ -135,6 +135,7 @@ impl Requester {
             tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
             pending: pending.clone(),
             metrics: metrics.clone(),
+            clock: Arc::clone(redis.clock()),
             own_lane: settings.replica.is_some(),
             listening,
             admission: Arc::clone(&admission),

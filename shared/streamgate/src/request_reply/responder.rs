@@ -28,6 +28,10 @@ pub struct Responder<H> {
 /// Entries in one read, however many slots are free.
 const LARGEST_READ: usize = 256;
 
+/// While suspects wait for the one that is held, a read blocks no longer than this: the next one is
+/// taken as soon as it may be.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
+
 /// A stopping worker is given this long to hand back what it could not finish.
 const HAND_BACK_TIME: Duration = Duration::from_secs(1);
 
@@ -72,6 +76,10 @@ impl<H: Handler> Responder<H> {
         });
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = execution.clock.known() => {}
+        }
 
         let settler = Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue);
         let mut settler = tokio::spawn(settler.run());
@@ -116,7 +124,7 @@ async fn take<H: Handler>(
             () = stop.cancelled() => return,
             free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
         };
-        if claims.are_due() {
+        if claims.are_due() || claimer.can_take_suspect() {
             match claimer.claim(free).await {
                 Ok(deliveries) => {
                     reading.set(true);
@@ -130,7 +138,11 @@ async fn take<H: Handler>(
         if free == 0 {
             continue;
         }
-        match consumer.read(free, claims.until_next()).await {
+        let patience = match claimer.has_left_suspects() {
+            true => claims.until_next().min(SUSPECT_PAUSE),
+            false => claims.until_next(),
+        };
+        match consumer.read(free, patience).await {
             Ok(deliveries) => {
                 reading.set(true);
                 deliveries.into_iter().for_each(|delivery| execution.start(delivery));

@@ -260,6 +260,7 @@ impl Settler {
                 // Waiting for it here would hold up everybody else's replies.
                 // The entry stays pending and is tried again after its lease.
                 Err(error) => {
+                    self.group.metrics().dead_letters_refused.increment(1);
                     self.burial.failed(&error);
                 }
             }

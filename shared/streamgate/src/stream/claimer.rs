@@ -1,6 +1,8 @@
 use tokio::time::Instant;
 
 use super::consumer::Found;
+use super::delivery::SUSPECT_FROM;
+use super::group::CLAIMABLE_AT_ONCE_MS;
 use super::{ConsumerGroup, Delivery, EntryId, Leases};
 use crate::connection::{Error, ErrorKind, Script};
 
@@ -11,19 +13,30 @@ pub struct Claimer {
     leases: Leases,
     script: Script,
     cursor: EntryId,
+    left_suspects: bool,
 }
 
 impl Claimer {
     /// A claimer of `group` whose entries are held in `leases`.
     pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
         let script = Script::new(include_str!("scripts/claim_idle.lua"));
-        Self { group, leases, script, cursor: EntryId::MIN }
+        Self { group, leases, script, cursor: EntryId::MIN, left_suspects: false }
     }
 
     /// True if the last claim came to the end of the pending entries, or there was none yet. One
     /// call looks at ten times as many entries as it may claim.
     pub fn has_seen_all(&self) -> bool {
         self.cursor == EntryId::MIN
+    }
+
+    /// True if the last claims left suspects behind, because one was held here.
+    pub fn has_left_suspects(&self) -> bool {
+        self.left_suspects
+    }
+
+    /// True if what was left behind can be taken now.
+    pub fn can_take_suspect(&self) -> bool {
+        self.left_suspects && self.leases.suspect().is_none()
     }
 
     /// Claims up to `most` idle entries. Each call goes on where the last one stopped.
@@ -33,18 +46,27 @@ impl Claimer {
     pub async fn claim(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         let idle = self.group.settings().claim_min_idle.as_millis().to_string();
         let (cursor, count) = (self.cursor.to_string(), most.to_string());
+        let suspects_from = SUSPECT_FROM.to_string();
+        let held = self.leases.suspect().map(|id| id.to_string()).unwrap_or_default();
+        let given_back = CLAIMABLE_AT_ONCE_MS.to_string();
         let args = [
             self.group.name().as_bytes(),
             self.group.consumer().as_bytes(),
             idle.as_bytes(),
             cursor.as_bytes(),
             count.as_bytes(),
+            suspects_from.as_bytes(),
+            held.as_bytes(),
+            given_back.as_bytes(),
         ];
+        // What was left earlier counts only for the rest of the same round.
+        let left_before = std::mem::take(&mut self.left_suspects) && !self.has_seen_all();
         let sent = Instant::now();
         let found = match self.script.run(self.group.redis(), &[self.group.stream()], &args).await {
             Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(Vec::new()),
             result => Found::from_value(result?)?,
         };
+        self.left_suspects = left_before || found.left_suspects;
         self.cursor = EntryId::from_value(&found.cursor).unwrap_or_default();
         if !found.deleted.is_empty() {
             self.group.metrics().deleted.increment(found.deleted.len() as u64);

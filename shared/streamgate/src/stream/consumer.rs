@@ -4,8 +4,9 @@ use redis::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::delivery::SUSPECT_FROM;
 use super::entry::fields_from;
-use super::group::ids_from;
+use super::group::{CLAIMABLE_AT_ONCE_MS, ids_from};
 use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Script, Waker};
 
@@ -98,7 +99,7 @@ impl Consumer {
         let mut deliveries = Vec::with_capacity(entries.len());
         for entry in entries {
             let proven = self.leases.delivered_after(entry.id, sent);
-            if let Some(lease) = self.leases.take(entry.id, proven) {
+            if let Some(lease) = self.leases.take(entry.id, 1, proven) {
                 deliveries.push(Delivery { entry, attempt: 1, lease });
             }
         }
@@ -108,12 +109,15 @@ impl Consumer {
     async fn read_own(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         let Some(Recovery { from, mode }) = &self.recovery else { return Ok(Vec::new()) };
         let (from, count) = (from.to_string(), most.to_string());
+        let (suspects_from, given_back) = (SUSPECT_FROM.to_string(), CLAIMABLE_AT_ONCE_MS.to_string());
         let args = [
             self.group.name().as_bytes(),
             self.group.consumer().as_bytes(),
             from.as_bytes(),
             count.as_bytes(),
             mode.as_bytes(),
+            suspects_from.as_bytes(),
+            given_back.as_bytes(),
         ];
         let sent = Instant::now();
         let value = self.read_own.run(self.group.redis(), &[self.group.stream()], &args).await?;
@@ -128,28 +132,31 @@ impl Consumer {
 }
 
 /// What the scripts that look for pending entries answer: a cursor, entries with their number of
-/// deliveries, and ids of entries that had been deleted from the stream.
+/// deliveries, ids of entries that had been deleted from the stream, and how many suspects were left.
 pub(super) struct Found {
     pub(super) cursor: Value,
     entries: Vec<(u32, Entry)>,
     pub(super) deleted: Vec<EntryId>,
+    /// There are further suspects, given back because one at a time is enough.
+    pub(super) left_suspects: bool,
 }
 
 impl Found {
     pub(super) fn from_value(value: Value) -> Result<Self, Error> {
         let unexpected = || Error::unexpected("a claim", &Value::Nil);
         let Value::Array(parts) = value else { return Err(unexpected()) };
-        let [cursor, entries, deleted] = <[Value; 3]>::try_from(parts).map_err(|_| unexpected())?;
+        let [cursor, entries, deleted, left] = <[Value; 4]>::try_from(parts).map_err(|_| unexpected())?;
         let Value::Array(entries) = entries else { return Err(unexpected()) };
         let entries = entries.into_iter().map(counted_entry).collect::<Option<_>>().ok_or_else(unexpected)?;
-        Ok(Self { cursor, entries, deleted: ids_from(deleted) })
+        let left_suspects = left != Value::Int(0);
+        Ok(Self { cursor, entries, deleted: ids_from(deleted), left_suspects })
     }
 
     /// Takes a lease for each entry that is not in flight here already.
     pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<Delivery> {
         let mut deliveries = Vec::with_capacity(self.entries.len());
         for (attempt, entry) in self.entries {
-            if let Some(lease) = leases.take(entry.id, proven) {
+            if let Some(lease) = leases.take(entry.id, attempt, proven) {
                 if attempt > 1 {
                     group.metrics().redeliveries.increment(1);
                 }

@@ -64,7 +64,7 @@ struct Inner {
 const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 
 /// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
-const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
+pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
 
 /// A text that cannot name a group or a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +161,11 @@ impl ConsumerGroup {
         let idle = (self.settings().grace * 10).as_millis().to_string();
         let args = [self.name().as_bytes(), idle.as_bytes()];
         let value = self.0.reap.run(self.redis(), &[self.stream()], &args).await?;
-        Ok(redis::from_redis_value(value).unwrap_or_default())
+        // Other clients may choose any bytes for a name.
+        let names: Vec<Vec<u8>> = redis::from_redis_value(value).map_err(|error| {
+            Error::new(ErrorKind::Refused, format!("unexpected answer to the reap script: {error}"))
+        })?;
+        Ok(names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
 
     /// Moves an entry to the dead letters and acknowledges it, in one step. `None` if another

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::delivery::SUSPECT_FROM;
 use super::group::ids_from;
 use super::{ConsumerGroup, EntryId};
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ struct Registry {
 }
 
 struct State {
+    /// It may be what kills workers, so no other such is taken beside it.
+    suspect: bool,
     /// The last moment at which Redis is known to have counted the entry as ours.
     proven: Mutex<Instant>,
     lost: AtomicBool,
@@ -47,10 +50,12 @@ impl Leases {
         }))
     }
 
-    /// Starts to hold `id`, which Redis is known to have counted as ours at `proven`. `None` if it
-    /// is held already: the same entry came twice (XAUTOCLAIM returns the caller's own, too).
-    pub fn take(&self, id: EntryId, proven: Instant) -> Option<Lease> {
+    /// Starts to hold `id`, delivered for the `attempt`th time, which Redis is known to have counted
+    /// as ours at `proven`. `None` if it is held already: the same entry came twice (XAUTOCLAIM
+    /// returns the caller's own, too).
+    pub fn take(&self, id: EntryId, attempt: u32, proven: Instant) -> Option<Lease> {
         let state = Arc::new(State {
+            suspect: attempt >= SUSPECT_FROM,
             proven: Mutex::new(proven),
             lost: AtomicBool::new(false),
             changed: Notify::new(),
@@ -62,6 +67,11 @@ impl Leases {
                 Some(Lease { id, state, registry: Arc::clone(&self.0) })
             }
         }
+    }
+
+    /// An entry that is held and may be what kills workers.
+    pub fn suspect(&self) -> Option<EntryId> {
+        self.0.held().iter().find(|(_, state)| state.suspect).map(|(id, _)| *id)
     }
 
     /// How many entries are held.

@@ -214,6 +214,8 @@ pub struct ResponderMetrics {
     pub dead_letters: Counter,
     /// Dead letters cut off to keep their number bounded.
     pub dead_letters_trimmed: Counter,
+    /// Entries that should have been given up and could not.
+    pub dead_letters_refused: Counter,
     /// Entries dropped because their deadline had passed or was too close.
     pub expired: Counter,
     /// Entries a stopping worker gave back.
@@ -260,6 +262,10 @@ impl ResponderMetrics {
             dead_letters_trimmed: declare_counter(
                 "streamgate_dead_letters_trimmed_total",
                 "Dead letters cut off, unseen or not, to keep about DEAD_LETTERS_KEPT",
+            ),
+            dead_letters_refused: declare_counter(
+                "streamgate_dead_letters_refused_total",
+                "Entries Redis would not take as dead letters; they stay pending and are tried again",
             ),
             expired: declare_counter(
                 "streamgate_expired_total",

@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +19,6 @@ pub struct Link {
 }
 
 struct Shared {
-    server: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
     ended: AtomicBool,
@@ -27,6 +26,12 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Where new connections go.
+    server: PathBuf,
+    /// How many connections there were so far.
+    opened: u64,
+    /// Nothing passes on connections before this one.
+    frozen_before: u64,
     /// Nothing passes towards the server.
     requests_held: bool,
     /// Nothing passes towards the client.
@@ -35,6 +40,8 @@ struct State {
     delay: Duration,
     /// Bytes towards clients until every connection with more to say is cut.
     replies_left: Option<usize>,
+    /// One cut is enough.
+    cut_once: bool,
     /// Both ends of what is open.
     open: Vec<(TcpStream, UnixStream)>,
 }
@@ -51,8 +58,7 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
-            server: server.socket(),
-            state: Mutex::default(),
+            state: Mutex::new(State { server: server.socket(), ..State::default() }),
             changed: Condvar::new(),
             ended: AtomicBool::new(false),
         });
@@ -79,6 +85,17 @@ impl Link {
         self.change(|state| (state.requests_held, state.replies_held) = (true, true));
     }
 
+    /// Lets nothing pass any more on what is open, and serves new connections: half-open, as after a
+    /// firewall has forgotten them.
+    pub fn freeze(&self) {
+        self.change(|state| state.frozen_before = state.opened);
+    }
+
+    /// Leads new connections to `server`; what is open stays where it is.
+    pub fn point_to(&self, server: &RedisServer) {
+        self.change(|state| state.server = server.socket());
+    }
+
     /// Lets requests pass and keeps the replies: the server executes, nobody learns of it.
     pub fn hold_replies(&self) {
         self.change(|state| state.replies_held = true);
@@ -95,6 +112,12 @@ impl Link {
         self.change(|state| state.replies_left = Some(bytes));
     }
 
+    /// Cuts the connection that should get the next reply, after the server has executed what was
+    /// asked; then it is good again.
+    pub fn cut_next_reply(&self) {
+        self.change(|state| (state.replies_left, state.cut_once) = (Some(0), true));
+    }
+
     /// Cuts every open connection now; new ones are served.
     pub fn cut(&self) {
         self.change(|state| state.open.drain(..).for_each(|(client, server)| close(&client, &server)));
@@ -103,7 +126,9 @@ impl Link {
     /// Makes it good again: what was held is passed on.
     pub fn flow(&self) {
         self.change(|state| {
-            *state = State { open: std::mem::take(&mut state.open), ..State::default() };
+            let good =
+                State { server: std::mem::take(&mut state.server), opened: state.opened, ..State::default() };
+            *state = State { open: std::mem::take(&mut state.open), ..good };
         });
     }
 
@@ -130,7 +155,8 @@ impl Shared {
 
     /// Carries one connection, in a thread each way.
     fn open(self: &Arc<Self>, client: TcpStream) {
-        let Ok(server) = UnixStream::connect(Path::new(&self.server)) else { return };
+        let target = self.state().server.clone();
+        let Ok(server) = UnixStream::connect(target) else { return };
         let _ = client.set_nodelay(true);
         let (Ok(client_end), Ok(server_end)) = (client.try_clone(), server.try_clone()) else { return };
         let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else { return };
@@ -138,16 +164,24 @@ impl Shared {
         // Those that are over are forgotten here, so that a long run does not collect them.
         state.open.retain(|(client, _)| client.peer_addr().is_ok());
         state.open.push((client_end, server_end));
+        let number = state.opened;
+        state.opened += 1;
         drop(state);
         let (there, back) = (Arc::clone(self), Arc::clone(self));
-        thread::spawn(move || there.carry(from_client, to_server, Direction::ToServer));
-        thread::spawn(move || back.carry(server, client, Direction::ToClient));
+        thread::spawn(move || there.carry(from_client, to_server, number, Direction::ToServer));
+        thread::spawn(move || back.carry(server, client, number, Direction::ToClient));
     }
 
-    fn carry<R: Read + End, W: Write + End>(&self, mut from: R, mut to: W, direction: Direction) {
+    fn carry<R: Read + End, W: Write + End>(
+        &self,
+        mut from: R,
+        mut to: W,
+        number: u64,
+        direction: Direction,
+    ) {
         let mut buffer = [0; 16 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            let allowed = self.wait_to_pass(length, direction);
+            let allowed = self.wait_to_pass(length, number, direction);
             if to.write_all(&buffer[..allowed]).is_err() || allowed < length {
                 break;
             }
@@ -156,15 +190,18 @@ impl Shared {
         to.end();
     }
 
-    /// How much of `length` bytes may pass, once it may.
-    fn wait_to_pass(&self, length: usize, direction: Direction) -> usize {
+    /// How much of `length` bytes may pass on connection `number`, once it may.
+    fn wait_to_pass(&self, length: usize, number: u64, direction: Direction) -> usize {
         let delay = self.state().delay;
         if !delay.is_zero() {
             thread::sleep(delay);
         }
-        let held = |state: &mut State| match direction {
-            Direction::ToServer => state.requests_held,
-            Direction::ToClient => state.replies_held,
+        let held = |state: &mut State| {
+            let this_way = match direction {
+                Direction::ToServer => state.requests_held,
+                Direction::ToClient => state.replies_held,
+            };
+            this_way || number < state.frozen_before
         };
         let state = self.changed.wait_while(self.state(), held);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
@@ -172,6 +209,9 @@ impl Shared {
             Some(left) if direction == Direction::ToClient => {
                 let allowed = length.min(*left);
                 *left -= allowed;
+                if allowed < length && state.cut_once {
+                    (state.replies_left, state.cut_once) = (None, false);
+                }
                 allowed
             }
             _ => length,
@@ -251,6 +291,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_next_reply_is_cut() {
+        let server = RedisServer::start();
+        let link = Link::to(&server);
+        let (mut first, mut second) = (connection(&link), connection(&link));
+
+        link.cut_next_reply();
+        incr(&mut first).expect_err("cut");
+
+        assert_eq!(incr(&mut second).expect("an answer"), 2);
+    }
+
+    #[test]
     fn cutting_ends_what_is_open_and_nothing_else() {
         let server = RedisServer::start();
         let link = Link::to(&server);
@@ -260,5 +312,30 @@ mod tests {
 
         incr(&mut first).expect_err("cut");
         assert_eq!(incr(&mut connection(&link)).expect("an answer"), 1);
+    }
+
+    #[test]
+    fn what_is_frozen_stays_silent_and_a_new_connection_works() {
+        let server = RedisServer::start();
+        let link = Link::to(&server);
+        let mut first = connection(&link);
+
+        link.freeze();
+
+        incr(&mut first).expect_err("silent");
+        assert_eq!(incr(&mut connection(&link)).expect("an answer"), 1);
+    }
+
+    #[test]
+    fn a_link_that_is_pointed_elsewhere_leads_new_connections_there() {
+        let (one, other) = (RedisServer::start(), RedisServer::start());
+        let link = Link::to(&one);
+        let mut first = connection(&link);
+
+        link.point_to(&other);
+        incr(&mut first).expect("still the first");
+        incr(&mut connection(&link)).expect("the other");
+
+        assert_eq!((one.command::<u64>(&["GET", "n"]), other.command::<u64>(&["GET", "n"])), (1, 1));
     }
 }

@@ -10,6 +10,8 @@ mod link;
 
 pub use link::Link;
 
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -92,21 +94,55 @@ impl RedisServer {
 
     /// Starts it again on the same socket and folder, ending it first if it runs.
     pub fn restart(&mut self) {
+        self.restart_unready(&[]);
+        eventually("the Redis server answers", || {
+            self.try_run::<String>(&redis::cmd("PING")).is_ok_and(|pong| pong == "PONG")
+        });
+    }
+
+    /// The same with further options, back as soon as it listens: it may still be loading its data.
+    pub fn restart_unready(&mut self, options: &[&str]) {
         self.kill();
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
         let process = Command::new(server_binary())
             .args(["--port", "0", "--unixsocket", &self.socket().display().to_string()])
             .args(["--dir", &self.folder.path().display().to_string()])
             .args(&self.options)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(Stdio::null())
             .spawn()
             .expect("the Redis server starts");
         self.process = Some(process);
-        eventually("the Redis server answers", || {
-            self.try_run::<String>(&redis::cmd("PING")).is_ok_and(|pong| pong == "PONG")
+        eventually("the Redis server listens", || UnixStream::connect(self.socket()).is_ok());
+    }
+
+    /// Makes it a replica of `primary`, and waits until it has everything that one has.
+    pub fn follow(&self, primary: &Self) {
+        let port = primary.listen_on_tcp().to_string();
+        let _: () = self.command(&["REPLICAOF", "127.0.0.1", &port]);
+        eventually("the replica follows", || {
+            self.command::<String>(&["INFO", "replication"]).contains("master_link_status:up")
         });
+    }
+
+    /// Makes a replica a primary.
+    pub fn lead(&self) {
+        let _: () = self.command(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    /// Replicas connect over TCP only. A port that was free a moment ago may be taken: then another.
+    fn listen_on_tcp(&self) -> u16 {
+        let mut port = 0;
+        eventually("the server listens on a TCP port", || {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            port = free.expect("a free port").port();
+            let mut listen = redis::cmd("CONFIG");
+            listen.arg("SET").arg("port").arg(port);
+            self.try_run::<()>(&listen).is_ok()
+        });
+        port
     }
 
     /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.

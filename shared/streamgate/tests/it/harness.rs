@@ -14,7 +14,7 @@ use streamgate::request_reply::{
 use streamgate::stream::GroupSettings;
 use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
-use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::testing::{Link, RedisServer, eventually_async};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,13 +26,31 @@ pub(crate) const GROUP: &str = "workers";
 /// A lease short enough for a test and long enough for a busy machine to renew.
 pub(crate) const LEASE: Duration = Duration::from_millis(600);
 
-pub(crate) fn redis(server: &RedisServer) -> Redis {
-    let settings = RedisSettings {
-        url: server.url().parse().expect("a URL"),
-        response_timeout: Duration::from_secs(1),
-        connect_timeout: Duration::from_secs(1),
-        clock_skew_ms: 0,
-    };
+/// A server, or a link to one.
+pub(crate) trait Target {
+    fn url(&self) -> String;
+}
+
+impl Target for RedisServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
+impl Target for Link {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
+pub(crate) fn redis(target: &impl Target) -> Redis {
+    redis_skewed(target, 0)
+}
+
+/// A handle whose idea of the server's clock is wrong by `clock_skew_ms`.
+pub(crate) fn redis_skewed(target: &impl Target, clock_skew_ms: i64) -> Redis {
+    let settings =
+        RedisSettings { clock_skew_ms, ..RedisSettings::new(target.url().parse().expect("a URL")) };
     Redis::open(settings, ConnectionMetrics::declare(), Readiness::default().latch("redis")).expect("opens")
 }
 
@@ -70,15 +88,23 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub(crate) async fn start(server: &RedisServer, replica: Option<&str>) -> Self {
-        let asker = Self::start_unready(server, replica);
+    pub(crate) async fn start(target: &impl Target, replica: Option<&str>) -> Self {
+        Self::start_on(redis(target), replica, RequesterMetrics::declare()).await
+    }
+
+    /// One with a connection of its own kind, whose metrics are looked at.
+    pub(crate) async fn start_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
+        let asker = Self::start_unready_on(redis, replica, metrics);
         eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
         asker
     }
 
     /// One that may not have reached the server yet.
-    pub(crate) fn start_unready(server: &RedisServer, replica: Option<&str>) -> Self {
-        let redis = redis(server);
+    pub(crate) fn start_unready(target: &impl Target, replica: Option<&str>) -> Self {
+        Self::start_unready_on(redis(target), replica, RequesterMetrics::declare())
+    }
+
+    fn start_unready_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
         let settings = RequesterSettings {
             request_stream: REQUESTS.parse().expect("a name"),
             reply_stream: REPLIES.parse().expect("a name"),
@@ -89,15 +115,15 @@ impl Asker {
         };
         let readiness = Readiness::default();
         let stop = CancellationToken::new();
-        let requester = Requester::start(
-            redis.clone(),
-            settings,
-            RequesterMetrics::declare(),
-            readiness.latch("listener"),
-            stop.clone(),
-        )
-        .expect("valid lane");
+        let requester =
+            Requester::start(redis.clone(), settings, metrics, readiness.latch("listener"), stop.clone())
+                .expect("valid lane");
         Self { requester, redis, readiness, stop }
+    }
+
+    /// True while it reads its lane.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.readiness.is_ready()
     }
 
     pub(crate) async fn ask(&self, body: impl Into<Bytes>) -> Result<Answer, RequestError> {
@@ -134,40 +160,45 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) async fn start(server: &RedisServer, name: &str, handler: impl Handler) -> Self {
-        Self::start_with(server, responder_settings(name), handler).await
+    pub(crate) async fn start(target: &impl Target, name: &str, handler: impl Handler) -> Self {
+        Self::start_with(target, responder_settings(name), handler).await
     }
 
     pub(crate) async fn start_with(
-        server: &RedisServer,
+        target: &impl Target,
         settings: ResponderSettings,
         handler: impl Handler,
     ) -> Self {
-        Self::start_draining_within(server, settings, handler, Duration::from_secs(10)).await
+        Self::start_draining_within(target, settings, handler, Duration::from_secs(10)).await
     }
 
     /// One that is given `grace` to finish what it holds.
     pub(crate) async fn start_draining_within(
-        server: &RedisServer,
+        target: &impl Target,
         settings: ResponderSettings,
         handler: impl Handler,
         grace: Duration,
     ) -> Self {
-        Self::start_as(server, settings, handler, grace, ResponderMetrics::declare()).await
+        Self::start_as(redis(target), settings, handler, grace, ResponderMetrics::declare()).await
     }
 
     /// One whose metrics are looked at.
     pub(crate) async fn start_counting(
-        server: &RedisServer,
+        target: &impl Target,
         settings: ResponderSettings,
         handler: impl Handler,
         metrics: ResponderMetrics,
     ) -> Self {
-        Self::start_as(server, settings, handler, Duration::from_secs(10), metrics).await
+        Self::start_as(redis(target), settings, handler, Duration::from_secs(10), metrics).await
+    }
+
+    /// One with a connection of its own kind.
+    pub(crate) async fn start_on(redis: Redis, settings: ResponderSettings, handler: impl Handler) -> Self {
+        Self::start_as(redis, settings, handler, Duration::from_secs(10), ResponderMetrics::declare()).await
     }
 
     async fn start_as(
-        server: &RedisServer,
+        redis: Redis,
         settings: ResponderSettings,
         handler: impl Handler,
         grace: Duration,
@@ -176,7 +207,7 @@ impl Worker {
         let readiness = Readiness::default();
         let reading = readiness.latch("reader");
         let stop = CancellationToken::new();
-        let responder = Responder::new(redis(server), settings, metrics, handler);
+        let responder = Responder::new(redis, settings, metrics, handler);
         let running = tokio::spawn(responder.run(reading, stop.clone(), grace));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { stop, running }
@@ -206,7 +237,7 @@ impl Handler for Echo {
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) entered: Arc<AtomicUsize>,
-    pub(crate) left: Arc<AtomicUsize>,
+    left: Arc<AtomicUsize>,
     open: Arc<Semaphore>,
 }
 
@@ -223,6 +254,10 @@ impl Gate {
 
     pub(crate) fn entered(&self) -> usize {
         self.entered.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
     }
 
     pub(crate) async fn wait_for(&self, entered: usize) {

@@ -1,9 +1,19 @@
 //! The engine against real Redis servers.
 
+mod abort;
+mod ambiguous;
+mod clock_skew;
+mod counts;
 mod dead_letters;
+mod failover;
 mod harness;
 mod leases;
+mod links;
+mod load;
 mod outages;
+mod poison;
+mod refusals;
+mod replies;
 mod round_trip;
 mod toolkit;
 mod trimming;

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use streamgate::request_reply::RequestErrorKind;
@@ -11,6 +9,7 @@ use crate::harness::{
     Asker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, pending, responder_settings, server_time_ms,
     settled,
 };
+use crate::load::heals_after;
 
 #[tokio::test]
 async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memory_again() {
@@ -69,86 +68,24 @@ async fn a_reply_lane_of_another_type_makes_a_dead_letter_and_holds_up_nobody() 
     settled(&server).await;
 }
 
-/// Asks without pause, ten at a time, until told to stop; every call must end one way or another.
-struct Load {
-    running: Vec<tokio::task::JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-}
-
-impl Load {
-    fn start(asker: &Arc<Asker>) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let running = (0..10)
-            .map(|caller| {
-                let (asker, stop, answered) = (Arc::clone(asker), Arc::clone(&stop), Arc::clone(&answered));
-                tokio::spawn(async move {
-                    let mut n = 0;
-                    while !stop.load(Ordering::Relaxed) {
-                        n += 1;
-                        let body = format!("{caller}-{n}");
-                        match asker.ask_within(body.clone(), Duration::from_secs(5)).await {
-                            Ok(answer) => {
-                                assert_eq!(answer.reply.body, body);
-                                answered.fetch_add(1, Ordering::Relaxed);
-                            }
-                            Err(_) => tokio::task::yield_now().await,
-                        }
-                    }
-                })
-            })
-            .collect();
-        Self { running, stop, answered }
-    }
-
-    /// Waits for further answers: the system works (again).
-    async fn flows(&self) {
-        let before = self.answered.load(Ordering::Relaxed);
-        eventually_async("answers flow", async || self.answered.load(Ordering::Relaxed) > before + 20).await;
-    }
-
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for caller in self.running {
-            caller.await.expect("no caller got somebody else's answer");
-        }
-    }
-}
-
-/// Load, trouble, and everything as it was before.
-async fn heals_after(server: RedisServer, trouble: impl AsyncFnOnce(&mut RedisServer)) {
-    let mut server = server;
-    let asker = Arc::new(Asker::start(&server, None).await);
-    let _workers = [Worker::start(&server, "w1", Echo).await, Worker::start(&server, "w2", Echo).await];
-    let load = Load::start(&asker);
-    load.flows().await;
-
-    trouble(&mut server).await;
-
-    load.flows().await;
-    load.stop().await;
-    assert_eq!(asker.requester.pending(), 0);
-    settled(&server).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_restarted_under_load_heals_without_a_restart_of_ours() {
-    heals_after(RedisServer::start_durable(), async |server| server.restart()).await;
+    heals_after(RedisServer::start_durable(), async |server, _| server.restart()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_restart_heals() {
-    heals_after(RedisServer::start(), async |server| server.restart()).await;
+    heals_after(RedisServer::start(), async |server, _| server.restart()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushall_heals() {
-    heals_after(RedisServer::start(), async |server| server.command::<()>(&["FLUSHALL"])).await;
+    heals_after(RedisServer::start(), async |server, _| server.command::<()>(&["FLUSHALL"])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroyed_group_heals() {
-    heals_after(RedisServer::start(), async |server| {
+    heals_after(RedisServer::start(), async |server, _| {
         let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
     })
     .await;
@@ -156,26 +93,8 @@ async fn a_destroyed_group_heals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_streams_heal() {
-    heals_after(RedisServer::start(), async |server| {
+    heals_after(RedisServer::start(), async |server, _| {
         let _: u64 = server.command(&["DEL", REQUESTS, REPLIES]);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dropped_connections_heal() {
-    heals_after(RedisServer::start(), async |server| {
-        for _ in 0..10 {
-            let _: u64 = server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stalls_past_the_response_timeout_heals() {
-    heals_after(RedisServer::start(), async |server| {
-        let _: () = server.command(&["CLIENT", "PAUSE", "1500", "ALL"]);
     })
     .await;
 }

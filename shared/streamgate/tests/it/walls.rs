@@ -66,6 +66,17 @@ fn envelope_codec_and_resilience_know_no_redis() {
 }
 
 #[test]
+fn only_the_heartbeat_reads_this_machines_clock() {
+    for (module, _) in MAY_IMPORT.iter().filter(|(module, _)| *module != "clock") {
+        for file in files_of(module).iter().filter(|file| !file.ends_with("connection/heartbeat.rs")) {
+            let code = code_of(file);
+            let reads = code.contains("SystemClock") || code.contains("SystemTime");
+            assert!(!reads, "{} takes this machine's clock for the server's", file.display());
+        }
+    }
+}
+
+#[test]
 fn the_library_knows_nothing_of_the_weather_and_the_processes_not_of_each_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for (folder, stranger) in [

@@ -1,10 +1,21 @@
 -- Takes over entries that their consumer has let idle for longer than a lease.
--- KEYS[1] stream; ARGV: group, consumer, min idle (ms), cursor, count
--- Returns {next cursor, {{id, deliveries, fields}, ...}, {deleted ids}}
+-- KEYS[1] stream; ARGV: group, consumer, min idle (ms), cursor, count, deliveries that make a suspect,
+-- the suspect the caller holds (or ''), idle (ms) of what is given back
+-- One suspect at a time: a further one is given back, this delivery not counted, because it would
+-- be counted as delivered to a worker that another one may kill.
+-- Returns {next cursor, {{id, deliveries, fields}, ...}, {deleted ids}, suspects left}
 local claimed = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
-local entries = {}
-for i, entry in ipairs(claimed[2]) do
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1)
-  entries[i] = {entry[1], pending[1] and pending[1][4] or 1, entry[2]}
+local entries, suspects_from, held, left = {}, tonumber(ARGV[6]), ARGV[7], 0
+for _, entry in ipairs(claimed[2]) do
+  local id = entry[1]
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)
+  local deliveries = pending[1] and pending[1][4] or 1
+  if deliveries < suspects_from or held == '' or held == id then
+    if deliveries >= suspects_from then held = id end
+    entries[#entries + 1] = {id, deliveries, entry[2]}
+  else
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'IDLE', ARGV[8], 'RETRYCOUNT', deliveries - 1, 'JUSTID')
+    left = left + 1
+  end
 end
-return {claimed[1], entries, claimed[3] or {}}
+return {claimed[1], entries, claimed[3] or {}, left}

@@ -1,0 +1,132 @@
+//! An entry that kills its worker: the process aborts, and its supervisor starts it again.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use streamgate::request_reply::{Handler, Responder, Response, Work};
+use streamgate::telemetry::Readiness;
+use streamgate::telemetry::metrics::ResponderMetrics;
+use streamgate::testing::RedisServer;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Asker, Echo, Target, redis, responder_settings, settled};
+
+/// Where the process of [`worker_process`] finds its server, and who it is.
+const URL: &str = "STREAMGATE_TEST_ABORTING_WORKER_URL";
+const NAME: &str = "STREAMGATE_TEST_ABORTING_WORKER_NAME";
+
+struct AbortsOnPoison;
+
+impl Handler for AbortsOnPoison {
+    async fn handle(&self, work: Work) -> Response {
+        if work.request.body == "poison" {
+            // Whatever came with it has begun by now.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            std::process::abort();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Echo.handle(work).await
+    }
+}
+
+struct At(String);
+
+impl Target for At {
+    fn url(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Not a test: the worker, when this binary is started as one.
+#[tokio::test]
+#[ignore = "the worker process of the other tests here"]
+async fn worker_process() {
+    let (Ok(url), Ok(name)) = (std::env::var(URL), std::env::var(NAME)) else { return };
+    let metrics = ResponderMetrics::declare();
+    let worker = Responder::new(redis(&At(url)), responder_settings(&name), metrics, AbortsOnPoison);
+    let reading = Readiness::default().latch("reader");
+    let _ = worker.run(reading, CancellationToken::new(), Duration::from_secs(10)).await;
+}
+
+fn start_worker(url: &str, name: &str) -> Child {
+    Command::new(std::env::current_exe().expect("a path"))
+        .args(["abort::worker_process", "--exact", "--ignored"])
+        .envs([(URL, url), (NAME, name)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the worker starts")
+}
+
+/// Starts a worker again and again, as systemd and Kubernetes do.
+struct Supervised {
+    crashes: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Supervised {
+    /// `name` is what the nth process is called.
+    fn start(server: &RedisServer, name: impl Fn(usize) -> String + Send + 'static) -> Self {
+        let (crashes, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (url, counted, stopped) = (server.url(), Arc::clone(&crashes), Arc::clone(&stop));
+        let running = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let mut worker = start_worker(&url, &name(counted.load(Ordering::Relaxed)));
+                while worker.try_wait().expect("its state is known").is_none() {
+                    if stopped.load(Ordering::Relaxed) {
+                        let _ = worker.kill();
+                        let _ = worker.wait();
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { crashes, stop, running: Some(running) }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.running.take().map(JoinHandle::join);
+    }
+}
+
+/// The poison comes first, so that it is always the first to be delivered again.
+async fn only_the_poison_is_given_up(name: impl Fn(usize) -> String + Send + 'static) {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let poison = asker.ask("poison");
+    let innocents = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string())));
+
+    let (poison, innocents, worker) =
+        tokio::join!(poison, innocents, async { Supervised::start(&server, name) });
+
+    assert_eq!(poison.expect("an answer").reply.status, 502);
+    for (n, answer) in innocents.into_iter().enumerate() {
+        let reply = answer.expect("an answer").reply;
+        assert_eq!((reply.status, reply.body), (200, n.to_string().into()));
+    }
+    settled(&server).await;
+    let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
+    assert_eq!((letters.len(), &*letters[0].1[1]), (1, "given up after 5 deliveries"));
+    // Fewer if a process stood still for a lease and claimed from itself: that counts, too.
+    let crashes = worker.crashes.load(Ordering::Relaxed);
+    assert!((1..=5).contains(&crashes), "at most one for each delivery: {crashes}");
+}
+
+#[tokio::test]
+async fn a_request_that_aborts_its_worker_is_given_up_alone() {
+    only_the_poison_is_given_up(|_| "w1".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_request_that_aborts_worker_after_worker_is_given_up_alone() {
+    only_the_poison_is_given_up(|nth| format!("w{nth}")).await;
+}

@@ -1,0 +1,82 @@
+//! Commands that were executed and whose answer was lost: done twice, answered once.
+
+use streamgate::telemetry::metrics::RequesterMetrics;
+use streamgate::testing::{Link, RedisServer, eventually_async};
+
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, settled};
+
+const LATE: &str = "streamgate_replies_late_total";
+
+/// The ids on a stream, as requests and replies carry them.
+fn ids_on(server: &RedisServer, stream: &str) -> Vec<String> {
+    let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", stream, "-", "+"]);
+    entries.into_iter().map(|(_, fields)| fields[1].clone()).collect()
+}
+
+/// True if some id is there more than once.
+fn has_twins(mut ids: Vec<String>) -> bool {
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    ids.len() < all
+}
+
+#[tokio::test]
+async fn a_request_that_is_stored_twice_is_answered_once() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let counts = Counts::default();
+    let metrics = counts.declare(RequesterMetrics::declare);
+    let asker = Asker::start_on(redis(&link), Some("a"), metrics).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    // The lost answer may be that of a heartbeat: then again.
+    let mut n = 0;
+    eventually_async("a request is stored twice", async || {
+        n += 1;
+        link.cut_next_reply();
+        let body = format!("number {n}");
+        assert_eq!(asker.ask(body.clone()).await.expect("an answer").reply.body, body);
+        has_twins(ids_on(&server, REQUESTS))
+    })
+    .await;
+
+    settled(&server).await;
+    let (asked, requests) = (f64::from(n), ids_on(&server, REQUESTS).len());
+    eventually_async("every further reply is counted", async || counts.of(LATE) >= requests as f64 - asked)
+        .await;
+    assert_eq!(ids_on(&server, "replies.a").len(), requests, "each entry was worked on once");
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let counts = Counts::default();
+    let metrics = counts.declare(RequesterMetrics::declare);
+    let asker = Asker::start_on(redis(&server), Some("a"), metrics).await;
+    let mut n = 0;
+
+    // The lost answer may be that of a heartbeat or a renewal: then again.
+    eventually_async("a reply is stored twice", async || {
+        n += 1;
+        let gate = Gate::default();
+        let worker = Worker::start(&link, "w1", gate.clone()).await;
+        let body = format!("number {n}");
+        let (answer, ()) = tokio::join!(asker.ask(body.clone()), async {
+            gate.wait_for(1).await;
+            link.cut_next_reply();
+            gate.open();
+        });
+        assert_eq!(answer.expect("an answer").reply.body, body);
+        assert_eq!(gate.entered(), 1, "the work was done once");
+        worker.stop().await;
+        has_twins(ids_on(&server, "replies.a"))
+    })
+    .await;
+
+    settled(&server).await;
+    eventually_async("the second one is counted", async || counts.of(LATE) >= 1.0).await;
+}

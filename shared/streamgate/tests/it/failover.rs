@@ -1,0 +1,106 @@
+//! The primary is demoted and a replica takes its place.
+
+use std::time::Duration;
+
+use streamgate::request_reply::RequestErrorKind;
+use streamgate::testing::{Link, RedisServer, eventually_async};
+
+use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, settled};
+use crate::load::Scene;
+
+/// A primary, its replica, and the link that leads clients to the primary.
+fn pair() -> (RedisServer, RedisServer, Link) {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    new.follow(&old);
+    let link = Link::to(&old);
+    (old, new, link)
+}
+
+fn has_seen(server: &RedisServer, error: &str) -> bool {
+    server.command::<String>(&["INFO", "errorstats"]).contains(&format!("errorstat_{error}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_under_load_heals_without_cutting_a_connection() {
+    let (old, new, link) = pair();
+    let scene = Scene::start(&link).await;
+
+    // Connections to the old primary stay; its clients must find out for themselves.
+    new.lead();
+    link.point_to(&new);
+    old.follow(&new);
+
+    scene.load.flows().await;
+    assert!(has_seen(&old, "READONLY"), "somebody asked the demoted node");
+    scene.heals(&new).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_replaced_after_it_died_is_found() {
+    let (mut old, new, link) = pair();
+    let scene = Scene::start(&link).await;
+
+    old.kill();
+    new.lead();
+    link.point_to(&new);
+
+    scene.heals(&new).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_sees_replicas_only_refuses_and_goes_on_when_there_is_a_primary() {
+    let (old, new, link) = pair();
+    let asker = Asker::start(&link, None).await;
+    let _worker = Worker::start(&link, "w1", Echo).await;
+
+    // Nobody asks anything: a plain XREAD would go on silently on the demoted node.
+    new.lead();
+    old.follow(&new);
+    eventually_async("the gateway notices by itself", async || !asker.is_ready()).await;
+    let error = asker.ask("to a replica").await.expect_err("refused");
+    link.point_to(&new);
+
+    eventually_async("the primary is found", async || asker.ask("to the primary").await.is_ok()).await;
+    assert!(matches!(error.kind, RequestErrorKind::Unavailable | RequestErrorKind::DeadlinePassed));
+    settled(&new).await;
+}
+
+#[tokio::test]
+async fn work_in_hand_is_answered_over_the_new_primary() {
+    let (old, new, link) = pair();
+    let asker = Asker::start(&link, None).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&link, "w1", gate.clone()).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("in the middle"), async {
+        gate.wait_for(1).await;
+        new.lead();
+        link.point_to(&new);
+        old.follow(&new);
+        gate.open();
+    });
+
+    assert_eq!(answer.expect("an answer").reply.body, "in the middle");
+    eventually_async("the next one is answered, too", async || asker.ask("next").await.is_ok()).await;
+    settled(&new).await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_replicated_is_lost_and_its_caller_told_so() {
+    let (old, new, link) = pair();
+    let asker = Asker::start(&link, None).await;
+
+    // From here on the two have nothing in common.
+    new.lead();
+    let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(4)), async {
+        eventually_async("it is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1).await;
+        link.point_to(&new);
+        old.follow(&new);
+    });
+    let _worker = Worker::start(&link, "w1", Echo).await;
+    eventually_async("others are answered", async || asker.ask("found").await.is_ok()).await;
+
+    assert_eq!(lost.expect_err("nobody has it").kind, RequestErrorKind::DeadlinePassed);
+    assert_eq!(asker.requester.pending(), 0);
+    settled(&new).await;
+}

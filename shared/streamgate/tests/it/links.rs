@@ -1,0 +1,136 @@
+//! Connections that drop, stall, go silent or break in the middle of an answer.
+
+use std::time::Duration;
+
+use streamgate::request_reply::RequestErrorKind;
+use streamgate::resilience::BreakerState;
+use streamgate::testing::{Link, RedisServer, eventually_async};
+use tokio::time::Instant;
+
+use crate::harness::{Asker, Echo, Worker, settled};
+use crate::load::{Scene, heals_after, heals_over};
+
+/// As long as the stall that every part must survive.
+const STALL: Duration = Duration::from_secs(5);
+
+async fn circuit_opens(scene: &Scene) {
+    let circuit = scene.asker.redis.circuit();
+    eventually_async("the circuit opens", async || circuit.state() != BreakerState::Closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_dropped_fifty_times_heal() {
+    heals_after(RedisServer::start(), async |server, scene| {
+        for _ in 0..50 {
+            eventually_async("there is something to drop", async || {
+                server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]) > 0
+            })
+            .await;
+            scene.load.answers(10).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_for_five_seconds_is_refused_at_once_meanwhile_and_heals() {
+    heals_after(RedisServer::start(), async |server, scene| {
+        let stopped = Instant::now();
+        server.pause();
+        circuit_opens(scene).await;
+        let error = scene.asker.ask("anybody?").await.expect_err("nobody answers");
+        eventually_async("the stall is over", async || stopped.elapsed() > STALL).await;
+        server.resume();
+
+        assert_eq!(error.kind, RequestErrorKind::Unavailable);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_pauses_its_clients_heals() {
+    for what in ["ALL", "WRITE"] {
+        heals_after(RedisServer::start(), async |server, scene| {
+            let _: () = server.command(&["CLIENT", "PAUSE", "2500", what]);
+            let began = Instant::now();
+            let error = scene.asker.ask_within("now?", Duration::from_secs(1)).await;
+            eventually_async("the pause is over", async || began.elapsed() > STALL / 2).await;
+
+            assert!(error.is_err(), "nothing is stored meanwhile");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_vanishes_without_a_word_and_comes_back_heals() {
+    heals_over(async |link, scene| {
+        link.hold();
+        circuit_opens(scene).await;
+        link.flow();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_answers_are_lost_heals() {
+    heals_over(async |link, scene| {
+        link.hold_replies();
+        circuit_opens(scene).await;
+        link.flow();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_are_left_for_new_ones() {
+    heals_over(async |link, scene| {
+        // What is open stays silent for ever; only a new connection helps.
+        link.freeze();
+        scene.load.flows().await;
+        link.freeze();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_link_is_slow_and_nothing_else() {
+    heals_over(async |link, scene| {
+        link.delay(Duration::from_millis(150));
+        scene.load.flows().await;
+        assert_eq!(scene.asker.redis.circuit().state(), BreakerState::Closed);
+        link.flow();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_break_off_anywhere_heal() {
+    heals_over(async |link, scene| {
+        for bytes in [0, 1, 3, 17, 64, 300, 2_000, 20_000] {
+            link.cut_replies_after(bytes);
+            circuit_opens(scene).await;
+            link.flow();
+            scene.load.flows().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_delivered_to_a_half_open_connection_is_answered_in_time() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&link, "w1", Echo).await;
+    asker.ask("warm up").await.expect("an answer");
+
+    // The server goes on delivering to the worker's blocked read; the worker hears nothing.
+    link.freeze();
+    let answers = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string()))).await;
+
+    for (n, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.expect("an answer").reply.body, n.to_string());
+    }
+    settled(&server).await;
+}

@@ -1,0 +1,142 @@
+//! Entries that are too much: very large ones, and dead letters that cannot be kept.
+
+use std::time::Duration;
+
+use streamgate::request_reply::{Handler, Response, Work};
+use streamgate::telemetry::metrics::ResponderMetrics;
+use streamgate::testing::{Link, RedisServer, eventually_async};
+
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, GROUP, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
+
+const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
+
+const MEGABYTE: usize = 1 << 20;
+
+fn dead_letters(server: &RedisServer) -> u64 {
+    server.command(&["XLEN", "{requests}:dlq"])
+}
+
+async fn answers_others(asker: &Asker) {
+    for n in 0..20 {
+        let answer = asker.ask(n.to_string()).await.expect("an answer");
+        assert_eq!(answer.reply.body, n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn garbage_of_many_megabytes_holds_up_nobody() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let mut fields = redis::cmd("XADD");
+    fields.arg(REQUESTS).arg("*");
+    for n in 0..100_000 {
+        fields.arg(n).arg("x");
+    }
+    let _: String = server.run(&fields);
+    let mut name = redis::cmd("XADD");
+    let _: String = server.run(name.arg(REQUESTS).arg("*").arg(vec![0xff_u8; 8 * MEGABYTE]).arg("x"));
+    for _ in 0..5 {
+        let mut value = redis::cmd("XADD");
+        value.arg(REQUESTS).arg("*").arg("id").arg(vec![b'7'; 4 * MEGABYTE]);
+        let _: String = server.run(&value);
+    }
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    answers_others(&asker).await;
+    settled(&server).await;
+    assert_eq!(dead_letters(&server), 7);
+}
+
+#[tokio::test]
+async fn a_huge_request_is_worked_on_like_others() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    let (huge, ()) = tokio::join!(asker.ask(vec![b'x'; 16 * MEGABYTE]), answers_others(&asker));
+
+    assert_eq!(huge.expect("an answer").reply.body.len(), 16 * MEGABYTE);
+    settled(&server).await;
+}
+
+/// Answers with how much was asked.
+#[derive(Clone)]
+struct Measures;
+
+impl Handler for Measures {
+    async fn handle(&self, work: Work) -> Response {
+        Response::new(200, "text/plain", work.request.body.len().to_string())
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_slow_link_can_carry_in_time_is_taken_one_by_one() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let asker = Asker::start(&server, None).await;
+    let all = futures_util::future::join_all((0..6).map(|n| asker.ask(vec![b'x'; 300_000 + n])));
+
+    let (answers, _worker) = tokio::join!(all, async {
+        eventually_async("all are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6).await;
+        // Delivered to the worker before it starts: it asks for all of them again at once, which takes
+        // twice as long as an answer may.
+        let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0"]);
+        let _: redis::Value = server.command(&["XREADGROUP", "GROUP", GROUP, "w1", "STREAMS", REQUESTS, ">"]);
+        link.delay(Duration::from_millis(20));
+        Worker::start(&link, "w1", Measures).await
+    });
+
+    for (n, answer) in answers.into_iter().enumerate() {
+        let reply = answer.expect("an answer").reply;
+        assert_eq!((reply.status, reply.body), (200, (300_000 + n).to_string().into()));
+    }
+    settled(&server).await;
+    assert_eq!(dead_letters(&server), 0);
+}
+
+struct Inflates;
+
+impl Handler for Inflates {
+    async fn handle(&self, work: Work) -> Response {
+        match &work.request.body[..] {
+            b"too much" => Response::new(200, "text/plain", vec![b'x'; 65 * MEGABYTE]),
+            _ => Echo.handle(work).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_a_502_and_holds_up_nobody() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Inflates).await;
+
+    let (huge, ()) = tokio::join!(asker.ask("too much"), answers_others(&asker));
+
+    assert_eq!(huge.expect("its caller is told").reply.status, 502);
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
+    let server = RedisServer::start();
+    let counts = Counts::default();
+    let metrics = counts.declare(ResponderMetrics::declare);
+    let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
+    for _ in 0..10 {
+        let _: String = server.command(&["XADD", REQUESTS, "*", "id", ID, "reply_to", REPLIES]);
+    }
+
+    let _worker = Worker::start_counting(&server, responder_settings("w1"), Echo, metrics).await;
+    eventually_async("each was refused more than once", async || {
+        counts.of("streamgate_dead_letters_refused_total") >= 20.0
+    })
+    .await;
+    assert_eq!(pending(&server), 10, "none is lost");
+    let _: u64 = server.command(&["DEL", "{requests}:dlq"]);
+
+    settled(&server).await;
+    assert_eq!(dead_letters(&server), 10);
+}

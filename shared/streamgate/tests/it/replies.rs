@@ -1,0 +1,149 @@
+//! Replies that nobody asked for: twice, too late, or made up.
+
+use std::time::Duration;
+
+use streamgate::envelope::CorrelationId;
+use streamgate::request_reply::RequestErrorKind;
+use streamgate::telemetry::metrics::RequesterMetrics;
+use streamgate::testing::{RedisServer, eventually_async};
+
+use crate::counts::Counts;
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis, settled};
+
+const LANE: &str = "replies.a";
+const LATE: &str = "streamgate_replies_late_total";
+const FOREIGN: &str = "streamgate_replies_foreign_total";
+const UNDECODABLE: &str = "streamgate_replies_undecodable_total";
+
+async fn counting(server: &RedisServer, replica: Option<&str>) -> (Asker, Counts) {
+    let counts = Counts::default();
+    let metrics = counts.declare(RequesterMetrics::declare);
+    (Asker::start_on(redis(server), replica, metrics).await, counts)
+}
+
+fn reply(server: &RedisServer, lane: &str, id: &str, body: &str) {
+    let _: String = server.command(&["XADD", lane, "*", "id", id, "status", "200", "body", body]);
+}
+
+/// The id of the only request on the stream.
+async fn id_of_the_request(server: &RedisServer) -> String {
+    let mut id = None;
+    eventually_async("the request is stored", async || {
+        let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REQUESTS, "-", "+"]);
+        id = entries.first().map(|(_, fields)| fields[1].clone());
+        id.is_some()
+    })
+    .await;
+    id.expect("stored")
+}
+
+async fn counted(counts: &Counts, name: &str, times: f64) {
+    eventually_async("it is counted", async || counts.of(name) >= times).await;
+    assert!(counts.of(name) <= times, "{name}: {}", counts.of(name));
+}
+
+#[tokio::test]
+async fn the_first_of_two_replies_is_the_answer_and_the_second_is_counted() {
+    let server = RedisServer::start();
+    let (asker, counts) = counting(&server, Some("a")).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("?"), async {
+        let id = id_of_the_request(&server).await;
+        reply(&server, LANE, &id, "first");
+        reply(&server, LANE, &id, "second");
+    });
+
+    assert_eq!(answer.expect("an answer").reply.body, "first");
+    counted(&counts, LATE, 1.0).await;
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_reply_that_comes_too_late_is_counted_and_reaches_nobody() {
+    let server = RedisServer::start();
+    let (asker, counts) = counting(&server, Some("a")).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+
+    let error = asker.ask_within("slow", Duration::from_millis(300)).await.expect_err("too slow");
+    let id = id_of_the_request(&server).await;
+    reply(&server, LANE, &id, "at last");
+
+    counted(&counts, LATE, 1.0).await;
+    gate.open();
+    assert_eq!(error.kind, RequestErrorKind::DeadlinePassed);
+    assert_eq!(asker.ask("next").await.expect("an answer").reply.body, "next");
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn a_reply_to_an_id_that_nobody_minted_reaches_nobody() {
+    for (replica, lane, name) in [(Some("a"), LANE, LATE), (None, REPLIES, FOREIGN)] {
+        let server = RedisServer::start();
+        let (asker, counts) = counting(&server, replica).await;
+        let _worker = Worker::start(&server, "w1", Echo).await;
+
+        for _ in 0..100 {
+            reply(&server, lane, &CorrelationId::mint().to_string(), "forged");
+        }
+
+        assert_eq!(asker.ask("mine").await.expect("an answer").reply.body, "mine");
+        counted(&counts, name, 100.0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_reply_is_counted_and_stops_nobody() {
+    let server = RedisServer::start();
+    let (asker, counts) = counting(&server, Some("a")).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    let id = CorrelationId::mint().to_string();
+    let nonsense: [&[&str]; 6] = [
+        &["x", "y"],
+        &["id", "7", "status", "200", "body", ""],
+        &["id", &id, "body", ""],
+        &["id", &id, "status", "99", "body", ""],
+        &["id", &id, "status", "two hundred", "body", ""],
+        &["id", &id, "status", "200", "content_type", "text/plain\r\nset-cookie: x=y", "body", ""],
+    ];
+
+    for fields in nonsense {
+        let _: String = server.command(&[&["XADD", LANE, "*"], fields].concat());
+    }
+
+    assert_eq!(asker.ask("mine").await.expect("an answer").reply.body, "mine");
+    counted(&counts, UNDECODABLE, nonsense.len() as f64).await;
+}
+
+#[tokio::test]
+async fn an_answer_in_a_waiting_callers_name_that_is_no_reply_does_not_end_its_waiting() {
+    let server = RedisServer::start();
+    let (asker, counts) = counting(&server, Some("a")).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("?"), async {
+        let id = id_of_the_request(&server).await;
+        let _: String = server.command(&["XADD", LANE, "*", "id", &id, "status", "1000", "body", "forged"]);
+        counted(&counts, UNDECODABLE, 1.0).await;
+        assert_eq!(asker.requester.pending(), 1);
+        Worker::start(&server, "w1", Echo).await.forget();
+    });
+
+    assert_eq!(answer.expect("an answer").reply.body, "?");
+}
+
+#[tokio::test]
+async fn a_reply_on_another_replicas_lane_reaches_nobody() {
+    let server = RedisServer::start();
+    let (asker, _) = counting(&server, Some("a")).await;
+    let (_other, counts) = counting(&server, Some("b")).await;
+
+    let (answer, ()) = tokio::join!(asker.ask("?"), async {
+        let id = id_of_the_request(&server).await;
+        reply(&server, "replies.b", &id, "to the wrong door");
+        counted(&counts, LATE, 1.0).await;
+        assert_eq!(asker.requester.pending(), 1, "its caller still waits");
+        Worker::start(&server, "w1", Echo).await.forget();
+    });
+
+    assert_eq!(answer.expect("an answer").reply.body, "?");
+}
