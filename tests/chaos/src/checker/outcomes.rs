@@ -1,0 +1,148 @@
+use serde::Serialize;
+
+use super::Finding;
+use super::ledger::{Ledger, Request, added};
+use crate::cluster::REQUEST_TIMEOUT;
+use crate::history::{Micros, WritingKind};
+
+/// How requests ended, by the first that applies.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// A reply was stored.
+    pub replied: usize,
+    /// It became a dead letter.
+    pub dead_lettered: usize,
+    /// It was acknowledged after its deadline, or unseen in a gap after it.
+    pub expired: usize,
+    /// It went with the data: FLUSHALL, DEL, a killed server.
+    pub declared_lost: usize,
+    /// None of these: a violation.
+    pub unaccounted: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Replied,
+    DeadLettered,
+    Expired,
+    DeclaredLost,
+    Unaccounted,
+}
+
+/// Counts them.
+pub fn outcomes(ledger: &Ledger<'_>) -> Outcomes {
+    let mut counts = Outcomes::default();
+    for request in ledger.requests.values() {
+        *match outcome(ledger, request) {
+            Outcome::Replied => &mut counts.replied,
+            Outcome::DeadLettered => &mut counts.dead_lettered,
+            Outcome::Expired => &mut counts.expired,
+            Outcome::DeclaredLost => &mut counts.declared_lost,
+            Outcome::Unaccounted => &mut counts.unaccounted,
+        } += 1;
+    }
+    counts
+}
+
+pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Finding) {
+    for (id, request) in &ledger.requests {
+        finding.demand(outcome(ledger, request) != Outcome::Unaccounted, || {
+            format!("{id} ({:?}) was stored in {:?} and came to no end", request.location, request.entries)
+        });
+    }
+    for writing in ledger.history.writings.iter().filter(|it| it.kind == WritingKind::Request) {
+        let deadline = added(&writing.entry) + REQUEST_TIMEOUT.as_micros() as u64;
+        let ended = ledger.dead_entries.contains_key(writing.entry.as_str())
+            || writing.id.as_deref().and_then(|id| ledger.requests.get(id)).is_some_and(has_replies)
+            || ledger.may_be_lost(added(&writing.entry), deadline);
+        finding.demand(ended, || format!("{}, which the harness wrote, came to no end", writing.entry));
+    }
+}
+
+fn has_replies(request: &Request<'_>) -> bool {
+    !request.replied.is_empty()
+}
+
+fn outcome(ledger: &Ledger<'_>, request: &Request<'_>) -> Outcome {
+    let deadline = request.deadline();
+    let expired = |at: &Micros| at + ledger.ahead(*at) >= deadline;
+    let buried = !request.buried.is_empty()
+        || request.entries.iter().any(|entry| ledger.dead_entries.contains_key(entry));
+    if has_replies(request) {
+        Outcome::Replied
+    } else if buried {
+        Outcome::DeadLettered
+    } else if request.acknowledged.iter().any(expired) {
+        Outcome::Expired
+    } else if ledger.may_be_lost(request.added, deadline) {
+        Outcome::DeclaredLost
+    } else if request.acknowledged.is_empty() && ledger.was_blind(deadline, Micros::MAX) {
+        // What it was acknowledged with was not seen; that nothing is pending in the end was.
+        Outcome::Expired
+    } else {
+        Outcome::Unaccounted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checker::Invariant;
+    use crate::checker::sample::Sample;
+    use crate::schedule::Fault;
+
+    const HOLDS: usize = 0;
+
+    fn violations(sample: &Sample) -> usize {
+        sample.violations(Invariant::NothingLost)
+    }
+
+    #[test]
+    fn a_request_that_was_acknowledged_and_never_answered_is_unaccounted_for() {
+        let mut lost = Sample::default();
+        lost.request("a", 0);
+        lost.acknowledge("a", 10);
+
+        assert_eq!(violations(&lost), 1);
+    }
+
+    #[test]
+    fn a_request_that_just_vanished_is_unaccounted_for() {
+        let mut lost = Sample::default();
+        lost.request("a", 0);
+
+        assert_eq!(violations(&lost), 1);
+    }
+
+    #[test]
+    fn replied_dead_lettered_and_expired_are_ends() {
+        let mut good = Sample::default();
+        good.request("a", 0);
+        good.reply("a", 5);
+        good.request("b", 0);
+        good.dead_letter("b", 5);
+        good.request("c", 0);
+        good.acknowledge("c", 6_000);
+
+        assert_eq!(violations(&good), HOLDS);
+    }
+
+    #[test]
+    fn lost_is_what_was_there_when_the_data_went_and_nothing_else() {
+        let mut flushed = Sample::default();
+        flushed.request("before", 0);
+        flushed.fault(Fault::FlushAll, 10, 11);
+        flushed.request("after", 20);
+
+        assert_eq!(violations(&flushed), 1);
+    }
+
+    #[test]
+    fn a_killed_server_excuses_only_what_it_wrote_last() {
+        let mut killed = Sample::default();
+        killed.request("long before", 0);
+        killed.request("just before", 9_000);
+        killed.fault(Fault::RedisKill, 10_000, 10_500);
+
+        assert_eq!(violations(&killed), 1);
+    }
+}
