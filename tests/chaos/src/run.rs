@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use redis::streams::{StreamInfoConsumersReply, StreamInfoGroupsReply, StreamInfoStreamReply};
+use reqwest::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::checker;
@@ -46,9 +47,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         measure_baseline(&cluster, &recorder),
         disturb(options, &arena),
     );
-    let settled = settle(&cluster, &caller, &recorder).await;
+    // The callers hang up: their idle connections are none of the gateways' doing.
+    drop((arena, caller));
+    let scraper = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+    let mut settled = settle(&cluster, &scraper, &recorder).await;
     tokio::time::sleep(READING_TIME).await;
-    count(&cluster, &caller, &recorder).await;
+    settled.measured = system::measure(&cluster).await;
+    count(&cluster, &scraper, &recorder).await;
     recorder.with(|history| history.settled = Some(settled));
     stop.cancel();
 
@@ -93,7 +98,7 @@ async fn disturb(options: &Options, arena: &Arena) {
 }
 
 /// Waits until nothing is left over, and counts from the end of the last disturbance.
-async fn settle(cluster: &Cluster, caller: &Caller, recorder: &Recorder) -> Settled {
+async fn settle(cluster: &Cluster, scraper: &Client, recorder: &Recorder) -> Settled {
     let started = recorder.with(|history| {
         let calls = history.calls.iter().map(|call| call.started);
         calls.chain(history.faults.iter().map(|fault| fault.to)).max().unwrap_or_else(now)
@@ -101,7 +106,7 @@ async fn settle(cluster: &Cluster, caller: &Caller, recorder: &Recorder) -> Sett
     let mut settled = Settled::default();
     let since = |started| Duration::from_micros(now().saturating_sub(started));
     while settled.after_ms.is_none() && since(started) < SETTLING_PATIENCE {
-        let left = left_over(cluster, caller).await;
+        let left = left_over(cluster, scraper).await;
         settled.last = left.as_ref().map_or_else(|error| error.to_string(), LeftOver::to_string);
         if left.is_ok_and(|left| left.is_nothing()) {
             settled.after_ms = Some(since(started).as_millis() as u64);
@@ -109,7 +114,6 @@ async fn settle(cluster: &Cluster, caller: &Caller, recorder: &Recorder) -> Sett
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    settled.measured = system::measure(cluster).await;
     settled
 }
 
@@ -139,7 +143,7 @@ impl std::fmt::Display for LeftOver {
     }
 }
 
-async fn left_over(cluster: &Cluster, caller: &Caller) -> anyhow::Result<LeftOver> {
+async fn left_over(cluster: &Cluster, scraper: &Client) -> anyhow::Result<LeftOver> {
     let mut redis = cluster.control().connect().await?;
     let mut cmd = redis::cmd("XINFO");
     let groups: StreamInfoGroupsReply = cmd.arg("GROUPS").arg(REQUESTS).query_async(&mut redis).await?;
@@ -155,7 +159,7 @@ async fn left_over(cluster: &Cluster, caller: &Caller) -> anyhow::Result<LeftOve
     let mut waiting = 0.0;
     for place in cluster.gateways() {
         let admin = place.current().and_then(|it| it.addresses().admin).context("a gateway is away")?;
-        let metrics = scrape(caller.client(), &admin).await;
+        let metrics = scrape(scraper, &admin).await;
         anyhow::ensure!(!metrics.is_empty(), "a gateway does not tell its metrics");
         waiting += total(&metrics, "streamgate_pending_requests");
     }
@@ -169,11 +173,11 @@ async fn left_over(cluster: &Cluster, caller: &Caller) -> anyhow::Result<LeftOve
 }
 
 /// Asks everybody who is left what they counted.
-async fn count(cluster: &Cluster, caller: &Caller, recorder: &Recorder) {
+async fn count(cluster: &Cluster, scraper: &Client, recorder: &Recorder) {
     for place in cluster.places() {
         let Some(current) = place.current() else { continue };
         if let Some(admin) = current.addresses().admin {
-            let metrics = scrape(caller.client(), &admin).await;
+            let metrics = scrape(scraper, &admin).await;
             recorder.with(|history| history.processes[current.process].metrics = metrics);
         }
     }

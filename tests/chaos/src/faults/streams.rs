@@ -1,5 +1,7 @@
 //! Trouble of what is stored: streams that vanish, entries that nobody of ours wrote.
 
+use std::time::Duration;
+
 use redis::Cmd;
 use uuid::Uuid;
 
@@ -9,14 +11,27 @@ use crate::history::{Entry, Wish, Writing, WritingKind, now};
 use crate::load::PlannedCall;
 use crate::{POISON_ABORT, POISON_PANIC};
 
+/// How long requests pile up before they are erased.
+const BACKLOG: Duration = Duration::from_millis(200);
+
 pub(super) async fn flush(arena: &Arena) -> anyhow::Result<String> {
-    arena.cluster.control().run::<()>(&redis::cmd("FLUSHALL")).await?;
+    erase(arena, &redis::cmd("FLUSHALL")).await?;
     Ok("everything".to_owned())
 }
 
 pub(super) async fn delete(arena: &Arena) -> anyhow::Result<String> {
-    arena.cluster.control().run::<()>(redis::cmd("DEL").arg(REQUESTS)).await?;
+    erase(arena, redis::cmd("DEL").arg(REQUESTS)).await?;
     Ok(REQUESTS.to_owned())
+}
+
+/// Workers are so fast that little would be lost: they are held up for a moment.
+async fn erase(arena: &Arena, erase: &Cmd) -> anyhow::Result<()> {
+    let workers = arena.cluster.workers();
+    workers.iter().for_each(|worker| worker.link().hold());
+    tokio::time::sleep(BACKLOG).await;
+    let erased = arena.cluster.control().run::<()>(erase).await;
+    workers.iter().for_each(|worker| worker.link().flow());
+    Ok(erased?)
 }
 
 pub(super) async fn destroy_group(arena: &Arena) -> anyhow::Result<String> {

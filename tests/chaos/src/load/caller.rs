@@ -42,11 +42,6 @@ impl Caller {
         Ok(Self { client, recorder, probes: Arc::default() })
     }
 
-    /// The HTTP client.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Makes one call, now.
     pub async fn call(&self, cluster: &Cluster, planned: PlannedCall) {
         self.make(cluster, planned).await;
