@@ -1,11 +1,14 @@
 //! Everything that was seen of a run, as plain data: the only thing the checker looks at.
 
+mod stored;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::stored::{Command, CommandKind, Entry, Fields, entry_time};
 use crate::schedule::Planned;
 
 /// Unix time in microseconds. Everything runs on one machine, so all clocks are this one.
@@ -17,7 +20,7 @@ pub fn now() -> Micros {
 }
 
 /// What was seen.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct History {
     /// Every process that was started, in that order; others refer to it by its place here.
     pub processes: Vec<Process>,
@@ -40,7 +43,7 @@ pub struct History {
 }
 
 /// Which part a process has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// A gateway.
     Ingress,
@@ -49,7 +52,7 @@ pub enum Role {
 }
 
 /// One process from its start to its end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Process {
     /// Whose place it takes, such as `worker-2`.
     pub name: String,
@@ -70,7 +73,7 @@ pub struct Process {
 }
 
 /// What a caller wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
     /// A forecast.
     Forecast,
@@ -85,7 +88,7 @@ pub enum Wish {
 }
 
 /// One call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Call {
     /// What for.
     pub wish: Wish,
@@ -106,7 +109,7 @@ pub struct Call {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Outcome {
     /// With an answer.
     Answered(Answer),
@@ -117,7 +120,7 @@ pub enum Outcome {
 }
 
 /// What a caller got.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -133,123 +136,8 @@ pub struct Answer {
     pub detail: Option<String>,
 }
 
-/// A command that Redis executed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Command {
-    /// When, by the server.
-    pub at: Micros,
-    /// What.
-    pub kind: CommandKind,
-}
-
-/// The commands that the checker looks at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum CommandKind {
-    /// A request was added.
-    Request(Fields),
-    /// A reply was added.
-    Reply(Fields),
-    /// A dead letter was added.
-    DeadLetter(Fields),
-    /// Entries were acknowledged.
-    Acknowledge(Vec<String>),
-    /// Entries were claimed by name.
-    Claim {
-        /// For whom.
-        consumer: String,
-        /// From which idle time on.
-        min_idle_ms: u64,
-        /// Which.
-        entries: Vec<String>,
-        /// Made claimable at once for everybody.
-        hand_back: bool,
-    },
-    /// Idle entries were claimed.
-    AutoClaim {
-        /// For whom.
-        consumer: String,
-        /// From which idle time on.
-        min_idle_ms: u64,
-    },
-    /// The group or its stream went away.
-    Reset,
-    /// The connection broke here: what was executed meanwhile was not seen.
-    Gap,
-}
-
-/// What the checker wants to know of an entry.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Fields {
-    /// `id`.
-    pub id: Option<String>,
-    /// `deadline`, in milliseconds.
-    pub deadline_ms: Option<u64>,
-    /// `worker` of a reply.
-    pub worker: Option<String>,
-    /// `status` of a reply.
-    pub status: Option<u16>,
-    /// `dlq_origin_id` of a dead letter.
-    pub origin: Option<String>,
-    /// `requestId` of the body.
-    pub body_id: Option<String>,
-    /// `city` of the body.
-    pub city: Option<String>,
-    /// `location` of the body.
-    pub location: Option<String>,
-}
-
-impl Fields {
-    /// Out of the names and values of an entry.
-    pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
-        let mut fields = Self::default();
-        for (name, value) in pairs {
-            let text = || String::from_utf8_lossy(value).into_owned();
-            match name {
-                b"id" => fields.id = Some(text()),
-                b"deadline" => fields.deadline_ms = text().parse().ok(),
-                b"worker" => fields.worker = Some(text()),
-                b"status" => fields.status = text().parse().ok(),
-                b"dlq_origin_id" => fields.origin = Some(text()),
-                b"body" => {
-                    let body: serde_json::Value = serde_json::from_slice(value).unwrap_or_default();
-                    let member = |name: &str| body[name].as_str().map(str::to_owned);
-                    fields.body_id = member("requestId");
-                    fields.city = member("city");
-                    fields.location = member("location");
-                }
-                _ => {}
-            }
-        }
-        fields
-    }
-}
-
-/// An entry as it was read from its stream.
-#[derive(Debug, Clone, Serialize)]
-pub struct Entry {
-    /// The stream.
-    pub stream: String,
-    /// Its id there.
-    pub entry: String,
-    /// What it holds.
-    pub fields: Fields,
-}
-
-impl Entry {
-    /// When it was added, to the millisecond.
-    pub fn added(&self) -> Micros {
-        entry_time(&self.entry)
-    }
-}
-
-/// When an entry was added, by its id.
-pub fn entry_time(entry: &str) -> Micros {
-    let ms = entry.split('-').next().and_then(|ms| ms.parse::<u64>().ok());
-    ms.unwrap_or_default().saturating_mul(1_000)
-}
-
 /// Something a process logged.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     /// When, by the process.
     pub at: Micros,
@@ -260,7 +148,7 @@ pub struct Event {
 }
 
 /// The log lines that the checker looks at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A worker was given an entry.
     Delivered {
@@ -294,7 +182,7 @@ pub enum EventKind {
 }
 
 /// A fault that was injected.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Injected {
     /// As it was planned.
     pub planned: Planned,
@@ -311,7 +199,7 @@ pub struct Injected {
 }
 
 /// What kind of entry the harness wrote itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WritingKind {
     /// To the request stream.
     Request,
@@ -324,7 +212,7 @@ pub enum WritingKind {
 }
 
 /// An entry the harness wrote.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Writing {
     /// What kind.
     pub kind: WritingKind,
@@ -339,7 +227,7 @@ pub struct Writing {
 }
 
 /// What it all took at a moment.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Entries by stream.
     pub lengths: BTreeMap<String, u64>,
@@ -352,7 +240,7 @@ pub struct Measured {
 }
 
 /// What it looked like after the end.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Settled {
     /// From the end of load and faults until nothing was left over; `None`: never.
     pub after_ms: Option<u64>,

@@ -34,6 +34,10 @@ pub struct Options {
     #[arg(long)]
     pub calm: bool,
 
+    /// Run nothing: check the history.json of a run that was kept
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+
     /// Where ingress and chaos-proxy are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     pub binaries: Option<PathBuf>,

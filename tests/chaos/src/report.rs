@@ -69,7 +69,10 @@ impl Report {
     }
 
     fn command(&self) -> String {
-        let Options { seed, duration, rate, plant, calm, .. } = &self.options;
+        let Options { seed, duration, rate, plant, calm, check, .. } = &self.options;
+        if let Some(file) = check {
+            return format!("chaos --check {}", file.display());
+        }
         let plant = plant.and_then(|plant| clap::ValueEnum::to_possible_value(&plant));
         let plant = plant.map(|plant| format!(" --plant {}", plant.get_name())).unwrap_or_default();
         let calm = if *calm { " --calm" } else { "" };

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checker;
 use crate::cluster::{CONSUMER_GRACE, Cluster, GROUP, REQUESTS};
 use crate::faults::{self, Arena};
-use crate::history::{Recorder, Settled, now};
+use crate::history::{History, Recorder, Settled, now};
 use crate::load::{self, Caller};
 use crate::observe::metrics::{scrape, total};
 use crate::observe::{monitor, system, tails};
@@ -32,6 +32,10 @@ const READING_TIME: Duration = Duration::from_millis(500);
 /// # Errors
 /// The system could not be started, or the history not be written.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    if let Some(file) = &options.check {
+        let history: History = serde_json::from_slice(&std::fs::read(file)?)?;
+        return Ok(Report::new(options.clone(), &history, checker::check(&history)));
+    }
     let folder = tempfile::Builder::new().prefix("chaos-").tempdir()?;
     let recorder = Recorder::default();
     let caller = Caller::new(recorder.clone())?;
@@ -187,7 +191,7 @@ async fn count(cluster: &Cluster, scraper: &Client, recorder: &Recorder) {
 fn keep(
     options: &Options,
     folder: tempfile::TempDir,
-    history: &crate::history::History,
+    history: &History,
     report: &Report,
 ) -> anyhow::Result<PathBuf> {
     let source = folder.keep();

@@ -2,7 +2,10 @@ use std::collections::HashSet;
 
 use super::Finding;
 use super::ledger::{CLOCK_ERROR, Ledger};
-use crate::history::{Call, Event, EventKind, Outcome};
+use crate::history::{Call, Event, EventKind, Micros, Outcome};
+
+/// A worker may start this long before the data goes that nobody else has read.
+const UNSEEN: Micros = 1_000_000;
 
 /// An execution needs a request on the stream, and that one a caller (or the harness itself).
 pub(super) fn nothing_is_executed_unasked(ledger: &Ledger<'_>, finding: &mut Finding) {
@@ -11,7 +14,7 @@ pub(super) fn nothing_is_executed_unasked(ledger: &Ledger<'_>, finding: &mut Fin
     for (event, id) in executions(ledger) {
         let request = ledger.requests.get(id);
         // What was stored and erased while nobody looked was seen by its worker alone.
-        let unseen = request.is_none() && ledger.may_be_lost(event.at, event.at);
+        let unseen = request.is_none() && ledger.may_be_lost(event.at, event.at + UNSEEN);
         let by_a_caller = request.and_then(|it| it.location).is_some_and(|it| asked.contains(it));
         finding.demand(by_a_caller || own.contains(id) || unseen, || {
             format!("{id} was executed by {} and nobody asked for it", name(ledger, event))

@@ -143,11 +143,11 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// True if something that was stored at `added`, and unfinished until `deadline`, may have gone
-    /// with the data: FLUSHALL, DEL, or a server that was killed.
-    pub fn may_be_lost(&self, added: Micros, deadline: Micros) -> bool {
+    /// True if something that was stored at `added`, and would have been finished at `until`, may have
+    /// gone with the data: FLUSHALL, DEL, or a server that was killed.
+    pub fn may_be_lost(&self, added: Micros, until: Micros) -> bool {
         self.history.faults.iter().any(|it| match it.planned.fault {
-            Fault::FlushAll | Fault::DeleteStream => added <= it.to && it.from <= deadline + 10_000_000,
+            Fault::FlushAll | Fault::DeleteStream => added <= it.to && it.from <= until,
             Fault::RedisKill => added + DISK_WINDOW >= it.from && added <= it.to,
             _ => false,
         })

@@ -26,38 +26,24 @@ use self::ledger::Ledger;
 pub use self::outcomes::{Outcomes, outcomes};
 use crate::history::History;
 
-/// The promises.
+/// The promises; [`Invariant::sentence`] says each in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "their sentences are their documentation")]
 pub enum Invariant {
-    /// See [`Invariant::sentence`], as for all of them.
     Evidence,
-    #[allow(missing_docs)]
     NothingLost,
-    #[allow(missing_docs)]
     OwnAnswers,
-    #[allow(missing_docs)]
     AtMostOneCaller,
-    #[allow(missing_docs)]
     NoStrangeExecution,
-    #[allow(missing_docs)]
     NoLateExecution,
-    #[allow(missing_docs)]
     RefusedMeansNotDone,
-    #[allow(missing_docs)]
     ReplyBeforeAcknowledgement,
-    #[allow(missing_docs)]
     LeasesRespected,
-    #[allow(missing_docs)]
     Healed,
-    #[allow(missing_docs)]
     DeadlinesKept,
-    #[allow(missing_docs)]
     ResourcesBack,
-    #[allow(missing_docs)]
     MetricsReconcile,
-    #[allow(missing_docs)]
     NoPanic,
-    #[allow(missing_docs)]
     NoSecret,
 }
 

@@ -73,8 +73,7 @@ fn excuse(ledger: &Ledger<'_>, entry: &str, at: Micros) -> Excuse {
     };
     let stored_by_then = request.replied.iter().chain(&request.buried).any(|stored| *stored <= at + 1_000);
     let blind = ledger.was_blind(request.added, at);
-    let went = ledger.may_be_lost(request.added, at) && ledger.resets.iter().any(|reset| *reset <= at);
-    if (blind && stored_by_then) || went { Excuse::NotSeen } else { Excuse::None }
+    if blind && stored_by_then { Excuse::NotSeen } else { Excuse::None }
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use super::ledger::{Ledger, Request, added};
 use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{Micros, WritingKind};
 
+/// What nobody waits for any more is off the stream within this time, whatever happens.
+const CLEARED_WITHIN: Micros = 15_000_000;
+
 /// How requests ended, by the first that applies.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Outcomes {
@@ -74,10 +77,12 @@ fn outcome(ledger: &Ledger<'_>, request: &Request<'_>) -> Outcome {
         Outcome::DeadLettered
     } else if request.acknowledged.iter().any(expired) {
         Outcome::Expired
-    } else if ledger.may_be_lost(request.added, deadline) {
+    } else if !request.acknowledged.is_empty() {
+        Outcome::Unaccounted
+    } else if ledger.may_be_lost(request.added, deadline + CLEARED_WITHIN) {
         Outcome::DeclaredLost
-    } else if request.acknowledged.is_empty() && ledger.was_blind(deadline, Micros::MAX) {
-        // What it was acknowledged with was not seen; that nothing is pending in the end was.
+    } else if ledger.was_blind(deadline, deadline + CLEARED_WITHIN) {
+        // Its acknowledgement was not seen; that nothing was pending in the end was.
         Outcome::Expired
     } else {
         Outcome::Unaccounted
@@ -88,6 +93,7 @@ fn outcome(ledger: &Ledger<'_>, request: &Request<'_>) -> Outcome {
 mod tests {
     use crate::checker::Invariant;
     use crate::checker::sample::Sample;
+    use crate::history::CommandKind;
     use crate::schedule::Fault;
 
     const HOLDS: usize = 0;
@@ -134,6 +140,29 @@ mod tests {
         flushed.request("after", 20);
 
         assert_eq!(violations(&flushed), 1);
+    }
+
+    #[test]
+    fn an_early_acknowledgement_is_not_excused_by_a_loss() {
+        let mut sample = Sample::default();
+        sample.request("a", 0);
+        sample.acknowledge("a", 5);
+        sample.fault(Fault::FlushAll, 10, 11);
+
+        assert_eq!(violations(&sample), 1);
+    }
+
+    #[test]
+    fn a_gap_excuses_what_may_have_expired_in_it_and_nothing_else() {
+        let mut sample = Sample::default();
+        sample.request("expired in it", 0);
+        sample.command(6_000, CommandKind::Gap);
+        sample.request("after", 7_000);
+        assert_eq!(violations(&sample), 1, "the one after it");
+
+        sample.request("much later", 60_000);
+
+        assert_eq!(violations(&sample), 2);
     }
 
     #[test]
