@@ -36,6 +36,9 @@ pub struct History {
     pub faults: Vec<Injected>,
     /// What the harness wrote to the streams itself.
     pub writings: Vec<Writing>,
+    /// When the machine did not let the harness run: what was measured then says little.
+    #[serde(default)]
+    pub stalls: Vec<(Micros, Micros)>,
     /// After the warm-up.
     pub baseline: Option<Measured>,
     /// After everything was healed and the load had ended.

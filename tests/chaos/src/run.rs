@@ -15,7 +15,7 @@ use crate::faults::{self, Arena};
 use crate::history::{History, Recorder, Settled, now};
 use crate::load::{self, Caller};
 use crate::observe::metrics::{scrape, total};
-use crate::observe::{monitor, system, tails};
+use crate::observe::{machine, monitor, system, tails};
 use crate::options::Options;
 use crate::report::Report;
 use crate::rogue;
@@ -42,6 +42,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let cluster = Arc::new(Cluster::start(&binaries(options)?, folder.path(), &recorder).await?);
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
+    let (beats, until) = (recorder.clone(), stop.clone());
+    std::thread::spawn(move || machine::watch(beats, until));
     tokio::spawn(monitor::watch(cluster.socket(), recorder.clone(), stop.clone()));
     tokio::spawn(tails::follow(cluster.control().clone(), recorder.clone(), stop.clone()));
 

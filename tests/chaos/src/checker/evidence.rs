@@ -1,9 +1,12 @@
 use super::Finding;
 use super::ledger::Ledger;
-use crate::history::{EventKind, Outcome, Wish};
+use crate::history::{EventKind, History, Micros, Outcome, Wish};
 
 /// Under the worst schedule a good part of the callers is served.
 const LEAST_ANSWERED: f64 = 0.2;
+
+/// On a machine that stands still for longer than this share of a run nothing can be measured.
+const MOST_STALLED: f64 = 0.05;
 
 /// An empty history keeps every promise, so it must not pass.
 pub(super) fn the_run_shows_something(ledger: &Ledger<'_>, finding: &mut Finding) {
@@ -25,7 +28,19 @@ pub(super) fn the_run_shows_something(ledger: &Ledger<'_>, finding: &mut Finding
     });
     finding.demand(!history.commands.is_empty(), || "MONITOR saw nothing".to_owned());
     finding.demand(!history.entries.is_empty(), || "no stream was read".to_owned());
-    finding.note = format!("{answered} of {sent} forecasts answered, {executed} executions");
+    let (stalled, lasted) = (ledger.stalled(0, Micros::MAX), lasted(history));
+    finding.demand(stalled as f64 <= lasted as f64 * MOST_STALLED, || {
+        format!("the machine was too busy: it stood still for {} of {} ms", stalled / 1_000, lasted / 1_000)
+    });
+    finding.note = format!(
+        "{answered} of {sent} forecasts answered, {executed} executions; the machine stood still for {} ms",
+        stalled / 1_000
+    );
+}
+
+fn lasted(history: &History) -> Micros {
+    let first = history.calls.iter().map(|call| call.started).min().unwrap_or(0);
+    history.calls.iter().map(|call| call.ended).max().unwrap_or(0) - first
 }
 
 fn executions(ledger: &Ledger<'_>) -> usize {

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
 use super::Finding;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, added};
 use crate::cluster::CLAIM_MIN_IDLE;
-use crate::history::{CommandKind, EventKind, Micros, WritingKind};
+use crate::history::{CommandKind, EventKind, History, Micros, WritingKind};
 
 /// Redis itself keeps an idle time in XAUTOCLAIM, so only claims by name can steal. Such a claim
 /// must be its owner's (a renewal), or follow an XAUTOCLAIM of the claimer at a time when the lease
@@ -11,11 +11,10 @@ use crate::history::{CommandKind, EventKind, Micros, WritingKind};
 pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
     let idle = CLAIM_MIN_IDLE.as_micros() as u64;
     let mut owners = Owners::of(ledger);
-    let mut auto_claims: HashMap<&str, Vec<Micros>> = HashMap::new();
+    let auto_claims = auto_claims(ledger.history);
     for command in &ledger.history.commands {
         match &command.kind {
             CommandKind::AutoClaim { consumer, min_idle_ms } => {
-                auto_claims.entry(consumer).or_default().push(command.at);
                 finding.demand(min_idle_ms * 1_000 >= idle, || {
                     format!("{consumer} claims what is idle for {min_idle_ms} ms")
                 });
@@ -25,7 +24,9 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                     let rival = owners.rival(ledger, entry, consumer, command.at);
                     let auto_claimed = |since: Micros| {
                         let claims = auto_claims.get(consumer.as_str());
-                        claims.is_some_and(|claims| claims.iter().any(|at| at + SLACK >= since + idle))
+                        claims.is_some_and(|claims| {
+                            claims.iter().any(|at| *at <= command.at && at + SLACK >= since + idle)
+                        })
                     };
                     let stolen = rival
                         .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
@@ -47,28 +48,35 @@ struct Owners<'a>(HashMap<&'a str, Vec<Held<'a>>>);
 struct Held<'a> {
     consumer: &'a str,
     attempt: u64,
+    /// When its worker said so.
     delivered: Micros,
-    /// The last time Redis renewed it.
+    /// Since when Redis may count it as idle: a worker may say so long after it was given it.
     renewed: Micros,
 }
 
 impl<'a> Owners<'a> {
     fn of(ledger: &Ledger<'a>) -> Self {
         let mut owners = Self(HashMap::new());
+        let auto_claims = auto_claims(ledger.history);
+        let given = |entry: &str, consumer: &str, attempt: u64, said: Micros| {
+            let earlier = |claims: &Vec<Micros>| claims.iter().rev().find(|at| **at <= said).copied();
+            let claimed = auto_claims.get(consumer).filter(|_| attempt > 1).and_then(earlier);
+            claimed.unwrap_or_else(|| added(entry))
+        };
         for event in &ledger.history.events {
             if let EventKind::Delivered { entry, attempt } = &event.kind {
                 let consumer = &ledger.history.processes[event.process].consumer;
-                owners.add(entry, consumer, *attempt, event.at);
+                owners.add(entry, consumer, *attempt, event.at, given(entry, consumer, *attempt, event.at));
             }
         }
         for writing in ledger.history.writings.iter().filter(|it| it.kind == WritingKind::Delivered) {
-            owners.add(&writing.entry, &writing.stream, 1, writing.at);
+            owners.add(&writing.entry, &writing.stream, 1, writing.at, added(&writing.entry));
         }
         owners
     }
 
-    fn add(&mut self, entry: &'a str, consumer: &'a str, attempt: u64, at: Micros) {
-        let held = Held { consumer, attempt, delivered: at, renewed: at };
+    fn add(&mut self, entry: &'a str, consumer: &'a str, attempt: u64, delivered: Micros, given: Micros) {
+        let held = Held { consumer, attempt, delivered, renewed: given };
         self.0.entry(entry).or_default().push(held);
     }
 
@@ -94,6 +102,17 @@ impl<'a> Owners<'a> {
             }
         }
     }
+}
+
+/// When each consumer asked for what is idle.
+fn auto_claims(history: &History) -> HashMap<&str, Vec<Micros>> {
+    let mut claims: HashMap<&str, Vec<Micros>> = HashMap::new();
+    for command in &history.commands {
+        if let CommandKind::AutoClaim { consumer, .. } = &command.kind {
+            claims.entry(consumer).or_default().push(command.at);
+        }
+    }
+    claims
 }
 
 #[cfg(test)]
@@ -137,6 +156,22 @@ mod tests {
         sample.claim("a", "one", 0, 1_200);
 
         assert_eq!(violations(&sample), 1);
+    }
+
+    #[test]
+    fn a_worker_that_says_late_what_it_took_does_not_make_a_thief_of_the_next() {
+        let auto_claim =
+            |consumer: &str| CommandKind::AutoClaim { consumer: consumer.to_owned(), min_idle_ms: 900 };
+        let mut sample = held();
+        let (second, third) = (sample.worker("two"), sample.worker("three"));
+        sample.command(1_000, auto_claim("two"));
+        sample.deliver(second, "a", 2, 1_950);
+        sample.command(1_950, auto_claim("three"));
+
+        sample.claim("a", "three", 0, 1_960);
+        sample.deliver(third, "a", 3, 1_970);
+
+        assert_eq!(violations(&sample), 0);
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl<'a> Ledger<'a> {
         self.gaps.iter().any(|(start, end)| *start <= to && from <= *end)
     }
 
+    /// For how long the machine did not let the harness run between `from` and `to`.
+    pub fn stalled(&self, from: Micros, to: Micros) -> Micros {
+        let stalls = self.history.stalls.iter();
+        stalls.map(|(start, end)| (*end).min(to).saturating_sub((*start).max(from))).sum()
+    }
+
     /// By how much some worker's clock ran ahead at `at`, its usual error included.
     pub fn ahead(&self, at: Micros) -> Micros {
         let skews = self.workers_at(at).map(|worker| worker.skew_ms.max(0) as u64 * 1_000);

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use super::Finding;
 use super::ledger::Ledger;
 use crate::cluster::REPLIES;
+use crate::faults::FORGER;
 use crate::history::{Answer, Call, Fields, Outcome};
 
 /// On the lane and at the caller.
@@ -11,9 +12,8 @@ pub(super) fn every_reply_is_its_requests_own(ledger: &Ledger<'_>, finding: &mut
         finding.case(complaint_of_a_caller(call, answer));
     }
     let history = ledger.history;
-    let not_ours = |entry: &str| !ledger.own.contains(entry);
     let replies = history.entries.iter().filter(|entry| entry.stream.starts_with(REPLIES));
-    for reply in replies.filter(|reply| not_ours(&reply.entry)) {
+    for reply in replies.filter(|reply| reply.fields.worker.as_deref() != Some(FORGER)) {
         finding.case(complaint_about_a_reply(ledger, &reply.fields));
     }
 }

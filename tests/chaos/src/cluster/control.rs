@@ -7,8 +7,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
 #[derive(Debug, Clone)]
 pub struct Control(Client);
 
-/// Longer than any stop of Redis would be in the way of the next fault.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longer than any fault: what is asked must be done, or nobody knows what was.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Control {
     /// To the server at `url`.

@@ -55,7 +55,7 @@ pub async fn inject(schedule: Vec<Planned>, arena: &Arena) {
         });
         let arena = arena.clone();
         healing.spawn(async move {
-            if tokio::time::timeout(HEALING_PATIENCE, wait_until_well(&arena)).await.is_ok() {
+            if wait_until_well(&arena).await {
                 arena.recorder.with(|history| history.faults[place].healed = Some(now()));
             }
         });
@@ -97,10 +97,15 @@ async fn inflict(planned: &Planned, arena: &Arena) -> anyhow::Result<String> {
 /// How often in a row a gateway must answer to count as well.
 const IN_A_ROW: u32 = 3;
 
-async fn wait_until_well(arena: &Arena) {
+/// False if they do not within a time in which they should.
+async fn wait_until_well(arena: &Arena) -> bool {
+    let give_up = Instant::now() + HEALING_PATIENCE;
     for gateway in 0..arena.cluster.gateways().len() {
         let mut well = 0;
         while well < IN_A_ROW {
+            if Instant::now() > give_up {
+                return false;
+            }
             well = match arena.caller.probe(&arena.cluster, gateway).await {
                 Probe::Well => well + 1,
                 Probe::Unwell => {
@@ -110,4 +115,5 @@ async fn wait_until_well(arena: &Arena) {
             };
         }
     }
+    true
 }
