@@ -4,6 +4,7 @@ use super::Finding;
 use super::ledger::{Ledger, Request, added};
 use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{Micros, WritingKind};
+use crate::{POISON_ABORT, POISON_PANIC};
 
 /// What nobody waits for any more is off the stream within this time, whatever happens.
 const CLEARED_WITHIN: Micros = 15_000_000;
@@ -60,6 +61,18 @@ pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Fin
             || ledger.may_be_lost(added(&writing.entry), deadline);
         finding.demand(ended, || format!("{}, which the harness wrote, came to no end", writing.entry));
     }
+    finding.note = format!("{} dead letters of requests that are no poison", innocent_dead_letters(ledger));
+}
+
+/// No promise is broken by them (their callers are answered 502 or their deadline has passed), but
+/// they tell how well poison is isolated.
+fn innocent_dead_letters(ledger: &Ledger<'_>) -> usize {
+    let own = ledger.own_ids();
+    let poisonous = |city: &str| [POISON_PANIC, POISON_ABORT].contains(&city);
+    let innocent = |(id, request): &(&&str, &Request<'_>)| {
+        !request.buried.is_empty() && !own.contains(**id) && !request.city.is_none_or(poisonous)
+    };
+    ledger.requests.iter().filter(innocent).count()
 }
 
 fn has_replies(request: &Request<'_>) -> bool {
