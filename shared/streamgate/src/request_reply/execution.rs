@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +17,12 @@ use super::settle::{Outgoing, Settlement};
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};
 use crate::resilience::{ConcurrencyLimit, Slot};
-use crate::stream::{Delivery, Disposition};
+use crate::stream::{ConsumerGroup, Delivery, Disposition};
 use crate::telemetry::metrics::ResponderMetrics;
 
 /// What the tasks of one worker share.
 pub(super) struct Execution<H> {
+    pub(super) group: ConsumerGroup,
     pub(super) handler: H,
     pub(super) settings: ResponderSettings,
     pub(super) metrics: ResponderMetrics,
@@ -86,12 +87,31 @@ impl<H: Handler> Execution<H> {
             return Some(dead_letter(delivery, slot, reply, reason));
         }
         if delivery.attempt >= SUSPECT_FROM {
-            let alone = Arc::clone(&self.isolation).write_owned().await;
+            let alone = self.wait_to_be_alone(&delivery).await;
             let settlement = self.execute(request, origin, delivery, slot).await;
             settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })
         } else {
             let _together = self.isolation.read().await;
             self.execute(request, origin, delivery, slot).await
+        }
+    }
+
+    /// While it waits for another suspect it does not count as delivered: if that one kills the
+    /// process, time and again, those behind it would be given up together with it.
+    async fn wait_to_be_alone(&self, delivery: &Delivery) -> OwnedRwLockWriteGuard<()> {
+        if let Ok(alone) = Arc::clone(&self.isolation).try_write_owned() {
+            return alone;
+        }
+        self.recount(delivery, -1).await;
+        let alone = Arc::clone(&self.isolation).write_owned().await;
+        self.recount(delivery, 1).await;
+        alone
+    }
+
+    async fn recount(&self, delivery: &Delivery, difference: i32) {
+        let id = delivery.entry.id;
+        if let Err(error) = self.group.recount(id, difference).await {
+            tracing::debug!(entry = %id, %error, "the deliveries of a waiting entry could not be corrected");
         }
     }
 

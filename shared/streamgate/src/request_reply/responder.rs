@@ -60,6 +60,7 @@ impl<H: Handler> Responder<H> {
         let (settled, queue) = mpsc::unbounded_channel();
         let lane_ttl = lane::ttl(self.settings.request_timeout);
         let execution = Arc::new(Execution {
+            group: self.group.clone(),
             handler: self.handler,
             settings: self.settings,
             metrics: self.metrics,
@@ -116,7 +117,7 @@ async fn take<H: Handler>(
             () = stop.cancelled() => return,
             free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
         };
-        if claims.are_due() {
+        if claims.are_due() && !consumer.is_starting() {
             match claimer.claim(free).await {
                 Ok(deliveries) => {
                     reading.set(true);

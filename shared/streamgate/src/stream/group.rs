@@ -55,6 +55,7 @@ struct Inner {
     metrics: ResponderMetrics,
     dead_letters: DeadLetterQueue,
     hand_back: Script,
+    recount: Script,
     reap: Script,
 }
 
@@ -82,6 +83,7 @@ impl ConsumerGroup {
             metrics,
             dead_letters,
             hand_back: Script::new(include_str!("scripts/hand_back.lua")),
+            recount: Script::new(include_str!("scripts/recount.lua")),
             reap: Script::new(include_str!("scripts/reap.lua")),
         }))
     }
@@ -150,6 +152,16 @@ impl ConsumerGroup {
         let handed = redis::from_redis_value(value).unwrap_or(0);
         self.metrics().handed_back.increment(handed);
         Ok(handed)
+    }
+
+    /// Corrects by `difference` how often an entry counts as delivered, if it is still this
+    /// consumer's.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub(crate) async fn recount(&self, id: EntryId, difference: i32) -> Result<(), Error> {
+        let difference = difference.to_string();
+        self.on_ids(&self.0.recount, &[difference.as_bytes()], &[id]).await.map(drop)
     }
 
     /// Deletes consumers that have been silent for ten times the grace period and hold nothing;
