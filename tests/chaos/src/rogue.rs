@@ -74,7 +74,13 @@ async fn misbehave(
             }
         }
         Plant::SwappedReply => {
-            let requests = read(connection, recorder).await?;
+            let mut requests = read(connection, recorder).await?;
+            // It takes two to swap; the last one of a run is answered as it should be.
+            for _ in 0..10 {
+                if requests.len() == 1 {
+                    requests.extend(read(connection, recorder).await?);
+                }
+            }
             for (request, other) in requests.iter().zip(requests.iter().rev()) {
                 reply(connection, request, other).await?;
                 acknowledge(connection, request).await?;
