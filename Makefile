@@ -1,11 +1,12 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv.
 .POSIX:
-.PHONY: help up test check browser-test fuzz-api load overload clean
+.PHONY: help up test check browser-test fuzz-api load overload chaos clean
 
 PYTHON = python3
 CARGO = cargo
 ARGS =
+SEED = 1
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,7 @@ test: ## Build and run all tests against a real Redis server
 	set -x; \
 	$(CARGO) build --locked --workspace; \
 	$(CARGO) test --locked --workspace --all-features; \
+	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 60s; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
 	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
 	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python
@@ -44,6 +46,14 @@ load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurre
 
 overload: ## Offer up to ten times the capacity, check the bounds, write docs/PERFORMANCE.md
 	$(PYTHON) scripts/overload.py $(ARGS)
+
+chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
+	@set -eu; \
+	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	export STREAMGATE_TEST_REDIS_SERVER; \
+	set -x; \
+	$(CARGO) build --locked -p ingress -p chaos; \
+	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 10m $(ARGS)
 
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean

@@ -10,7 +10,8 @@
 //! | [`housekeeping`] | the tick: trim, reap, refresh gauges |
 //! | [`operations`] | the API on `:5010`: health, metrics, streams, dead letters |
 //!
-//! [`run`] puts them together and takes them apart again.
+//! [`run`] puts them together and takes them apart again; [`run_with`] lets a test put something
+//! around the work.
 
 pub mod config;
 pub mod housekeeping;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use streamgate::connection::Redis;
 use streamgate::http::admin::AdminThread;
-use streamgate::request_reply::{PartEnded, Responder};
+use streamgate::request_reply::{Handler, PartEnded, Responder};
 use streamgate::stream::Trimmer;
 use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
@@ -71,6 +72,20 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
+    run_with(settings, listener, shutdown, |handler| handler).await
+}
+
+/// [`run`], with the work wrapped by `decorate`: a fault harness makes it fail on purpose, so that
+/// no fault is in the process that ships.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with<H: Handler>(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    decorate: impl FnOnce(WeatherHandler<Provider>) -> H,
+) -> Result<(), RunError> {
     let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
     let (connection_metrics, responder_metrics, upstream_metrics, operation_metrics) =
@@ -90,7 +105,7 @@ pub async fn run(
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
     let provider = provider(&settings, &redis, upstream_metrics)?;
     let upstream = provider.circuits();
-    let handler = WeatherHandler::new(provider);
+    let handler = decorate(WeatherHandler::new(provider));
     let responder_settings = settings.responder();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

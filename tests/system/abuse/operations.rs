@@ -7,7 +7,9 @@ use crate::harness::{client, ingress, proxy};
 #[tokio::test]
 async fn odd_names_and_queries_are_refused_by_the_operations_and_become_no_key() {
     let server = RedisServer::start();
-    let (proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
+    let token = "a-token-for-this-test-alone";
+    let (proxy, ingress) =
+        (proxy(&server, "w1", &[("ADMIN_TOKEN", token)]).await, ingress(&server, &[]).await);
     let witness = Witness::start(&ingress).await;
     let long = "a".repeat(60_000);
     let names = [
@@ -63,7 +65,9 @@ async fn odd_names_and_queries_are_refused_by_the_operations_and_become_no_key()
 
     let names = names.iter().map(|name| format!("/streams/{name}"));
     for target in names.chain(queries.iter().map(|query| format!("/dead-letters?{query}"))) {
-        let asked = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let asked = format!(
+            "GET {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
         let heard = exchange(proxy.address(0), asked.as_bytes()).await;
 
         let shown = &target[..target.len().min(100)];

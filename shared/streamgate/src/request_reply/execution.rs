@@ -46,6 +46,7 @@ enum Outcome {
 impl<H: Handler> Execution<H> {
     /// Works on a delivery in a task of its own.
     pub(super) fn start(self: &Arc<Self>, delivery: Delivery) {
+        tracing::debug!(entry = %delivery.entry.id, attempt = delivery.attempt, "delivered");
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);
         tokio::spawn(async move {
@@ -115,6 +116,8 @@ impl<H: Handler> Execution<H> {
         }
         let queued_ms = self.clock.now_ms().saturating_sub(delivery.entry.id.ms);
         self.metrics.queue.record(queued_ms as f64 / 1_000.0);
+        let (id, entry, attempt) = (origin.id, delivery.entry.id, delivery.attempt);
+        tracing::debug!(%id, %entry, attempt, left_ms = left.as_millis() as u64, "executing");
         let started = Instant::now();
         let time_left = left.min(self.settings.handler_timeout);
         let work = Work { request, attempt: delivery.attempt, time_left };

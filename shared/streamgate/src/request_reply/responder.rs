@@ -124,7 +124,7 @@ async fn take<H: Handler>(
             () = stop.cancelled() => return,
             free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
         };
-        if claims.are_due() || claimer.can_take_suspect() {
+        if (claims.are_due() || claimer.can_take_suspect()) && !consumer.is_starting() {
             match claimer.claim(free).await {
                 Ok(deliveries) => {
                     reading.set(true);

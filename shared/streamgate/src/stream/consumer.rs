@@ -22,10 +22,13 @@ pub struct Consumer {
     recovery: Option<Recovery>,
 }
 
+/// At the start of the process the entries count as delivered again: it may have died of one.
+const REDELIVER: &str = "redeliver";
+
 /// Where the reading of the own pending entries stands.
 struct Recovery {
     from: EntryId,
-    /// At the start of the process the entries count as delivered again: it may have died of one.
+    /// `REDELIVER`, or `recover`, which counts nothing.
     mode: &'static str,
 }
 
@@ -38,7 +41,7 @@ impl Consumer {
             leases,
             connection,
             read_own: Script::new(include_str!("scripts/read_own.lua")),
-            recovery: Some(Recovery { from: EntryId::MIN, mode: "redeliver" }),
+            recovery: Some(Recovery { from: EntryId::MIN, mode: REDELIVER }),
         }
     }
 
@@ -68,6 +71,12 @@ impl Consumer {
             }
         }
         result
+    }
+
+    /// True until what it held before the process started has been read: that counts as delivered
+    /// again, and so would whatever is claimed meanwhile.
+    pub fn is_starting(&self) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| recovery.mode == REDELIVER)
     }
 
     /// How long to pause after `error`; logged once per outage.

@@ -55,9 +55,18 @@ impl RedisServer {
         server
     }
 
-    /// The URL to connect to.
+    /// The URL to connect to, with the password if its options require one.
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        let socket = self.socket();
+        match self.password() {
+            Some(password) => format!("unix://{}?pass={password}", socket.display()),
+            None => format!("unix://{}", socket.display()),
+        }
+    }
+
+    /// The process id; `None` while it is down.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// Runs a command on a connection of its own.
@@ -160,8 +169,14 @@ impl RedisServer {
         kill(Pid::from_raw(process.id() as i32), signal).expect("the signal is sent");
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where it listens: a Unix socket.
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
+    }
+
+    fn password(&self) -> Option<&str> {
+        let position = self.options.iter().position(|option| option == "--requirepass")?;
+        self.options.get(position + 1).map(String::as_str)
     }
 }
 

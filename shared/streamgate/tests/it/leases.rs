@@ -177,6 +177,28 @@ async fn an_entry_on_its_third_delivery_runs_alone_in_its_worker() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_a_suspect_does_not_share_its_count() {
+    let server = RedisServer::start();
+    leave_pending_after(&server, 2, 5);
+    let gate = Gate::default();
+
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    gate.wait_for(1).await;
+
+    eventually_async("only the one that runs is counted", || async {
+        let pending: Vec<(String, String, u64, u64)> =
+            server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "10"]);
+        let mut deliveries: Vec<u64> = pending.into_iter().map(|(.., deliveries)| deliveries).collect();
+        deliveries.sort_unstable();
+        deliveries == [2, 2, 2, 2, 3]
+    })
+    .await;
+    gate.open();
+    settled(&server).await;
+    assert_eq!(gate.entered(), 5);
+}
+
+#[tokio::test]
 async fn an_entry_delivered_too_often_is_given_up_and_its_caller_told() {
     let server = RedisServer::start();
     leave_pending_after(&server, 5, 1);

@@ -1,0 +1,189 @@
+use std::collections::HashMap;
+
+use super::Finding;
+use super::ledger::{Ledger, added};
+use crate::cluster::CLAIM_MIN_IDLE;
+use crate::history::{CommandKind, EventKind, History, Micros, WritingKind};
+
+/// Redis itself keeps an idle time in XAUTOCLAIM, so only claims by name can steal. Such a claim
+/// must be its owner's (a renewal), or follow an XAUTOCLAIM of the claimer at a time when the lease
+/// had run out as far as anybody could see.
+pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
+    let idle = CLAIM_MIN_IDLE.as_micros() as u64;
+    let mut owners = Owners::of(ledger);
+    let auto_claims = auto_claims(ledger.history);
+    for command in &ledger.history.commands {
+        match &command.kind {
+            CommandKind::AutoClaim { consumer, min_idle_ms } => {
+                finding.demand(min_idle_ms * 1_000 >= idle, || {
+                    format!("{consumer} claims what is idle for {min_idle_ms} ms")
+                });
+            }
+            CommandKind::Claim { consumer, min_idle_ms, entries, .. } if min_idle_ms * 1_000 < idle => {
+                for entry in entries {
+                    let rival = owners.rival(ledger, entry, consumer, command.at);
+                    let auto_claimed = |since: Micros| {
+                        let claims = auto_claims.get(consumer.as_str());
+                        claims.is_some_and(|claims| {
+                            claims.iter().any(|at| *at <= command.at && at + SLACK >= since + idle)
+                        })
+                    };
+                    let stolen = rival
+                        .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
+                    finding.case(stolen.map(|(rival, _)| format!("{consumer} took {entry} from {rival}")));
+                    owners.claimed(entry, consumer, command.at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Logs are written a moment after what they tell of.
+const SLACK: Micros = 100_000;
+
+/// Who is known to have held an entry: for each consumer the last delivery and sign of it.
+struct Owners<'a>(HashMap<&'a str, Vec<Held<'a>>>);
+
+struct Held<'a> {
+    consumer: &'a str,
+    attempt: u64,
+    /// When its worker said so.
+    delivered: Micros,
+    /// Since when Redis may count it as idle: a worker may say so long after it was given it.
+    renewed: Micros,
+}
+
+impl<'a> Owners<'a> {
+    fn of(ledger: &Ledger<'a>) -> Self {
+        let mut owners = Self(HashMap::new());
+        let auto_claims = auto_claims(ledger.history);
+        let given = |entry: &str, consumer: &str, attempt: u64, said: Micros| {
+            let earlier = |claims: &Vec<Micros>| claims.iter().rev().find(|at| **at <= said).copied();
+            let claimed = auto_claims.get(consumer).filter(|_| attempt > 1).and_then(earlier);
+            claimed.unwrap_or_else(|| added(entry))
+        };
+        for event in &ledger.history.events {
+            if let EventKind::Delivered { entry, attempt } = &event.kind {
+                let consumer = &ledger.history.processes[event.process].consumer;
+                owners.add(entry, consumer, *attempt, event.at, given(entry, consumer, *attempt, event.at));
+            }
+        }
+        for writing in ledger.history.writings.iter().filter(|it| it.kind == WritingKind::Delivered) {
+            owners.add(&writing.entry, &writing.stream, 1, writing.at, added(&writing.entry));
+        }
+        owners
+    }
+
+    fn add(&mut self, entry: &'a str, consumer: &'a str, attempt: u64, delivered: Micros, given: Micros) {
+        let held = Held { consumer, attempt, delivered, renewed: given };
+        self.0.entry(entry).or_default().push(held);
+    }
+
+    /// Who has a better claim to `entry` than `consumer`, and since when it was not renewed.
+    fn rival(
+        &self,
+        ledger: &Ledger<'_>,
+        entry: &str,
+        consumer: &str,
+        at: Micros,
+    ) -> Option<(&'a str, Micros)> {
+        // A delivery before the group vanished counts for nothing.
+        let reset = ledger.resets.iter().rev().find(|reset| **reset <= at).map_or(0, |reset| reset + SLACK);
+        let known = self.0.get(entry)?.iter().filter(|held| (reset..=at).contains(&held.delivered));
+        let last = known.max_by_key(|held| (held.attempt, held.delivered))?;
+        (last.consumer != consumer).then_some((last.consumer, last.renewed))
+    }
+
+    fn claimed(&mut self, entry: &str, consumer: &str, at: Micros) {
+        for held in self.0.get_mut(entry).into_iter().flatten() {
+            if held.consumer == consumer && held.delivered <= at {
+                held.renewed = at;
+            }
+        }
+    }
+}
+
+/// When each consumer asked for what is idle.
+fn auto_claims(history: &History) -> HashMap<&str, Vec<Micros>> {
+    let mut claims: HashMap<&str, Vec<Micros>> = HashMap::new();
+    for command in &history.commands {
+        if let CommandKind::AutoClaim { consumer, .. } = &command.kind {
+            claims.entry(consumer).or_default().push(command.at);
+        }
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::Invariant;
+    use crate::checker::sample::Sample;
+
+    fn violations(sample: &Sample) -> usize {
+        sample.violations(Invariant::LeasesRespected)
+    }
+
+    /// `one` holds the request since 5 ms.
+    fn held() -> Sample {
+        let mut sample = Sample::default();
+        let worker = sample.worker("one");
+        sample.request("a", 0);
+        sample.deliver(worker, "a", 1, 5);
+        sample
+    }
+
+    #[test]
+    fn a_claim_of_what_another_holds_is_noticed() {
+        let mut sample = held();
+        sample.claim("a", "one", 0, 100);
+        assert_eq!(violations(&sample), 0, "a renewal");
+
+        sample.claim("a", "rogue", 0, 200);
+
+        assert_eq!(violations(&sample), 1);
+    }
+
+    #[test]
+    fn a_renewal_by_who_lost_it_is_noticed() {
+        let mut sample = held();
+        let other = sample.worker("two");
+        sample.deliver(other, "a", 2, 1_000);
+
+        sample.claim("a", "two", 0, 1_100);
+        assert_eq!(violations(&sample), 0);
+        sample.claim("a", "one", 0, 1_200);
+
+        assert_eq!(violations(&sample), 1);
+    }
+
+    #[test]
+    fn a_worker_that_says_late_what_it_took_does_not_make_a_thief_of_the_next() {
+        let auto_claim =
+            |consumer: &str| CommandKind::AutoClaim { consumer: consumer.to_owned(), min_idle_ms: 900 };
+        let mut sample = held();
+        let (second, third) = (sample.worker("two"), sample.worker("three"));
+        sample.command(1_000, auto_claim("two"));
+        sample.deliver(second, "a", 2, 1_950);
+        sample.command(1_950, auto_claim("three"));
+
+        sample.claim("a", "three", 0, 1_960);
+        sample.deliver(third, "a", 3, 1_970);
+
+        assert_eq!(violations(&sample), 0);
+    }
+
+    #[test]
+    fn what_was_idle_for_long_may_be_claimed_and_what_was_not_may_not() {
+        let auto_claim = |min_idle_ms| CommandKind::AutoClaim { consumer: "two".to_owned(), min_idle_ms };
+        let mut sample = held();
+        sample.command(1_000, auto_claim(900));
+        sample.claim("a", "two", 0, 1_100);
+        assert_eq!(violations(&sample), 0);
+
+        sample.command(1_200, auto_claim(100));
+
+        assert_eq!(violations(&sample), 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! Looks at the whole history of a run and says which promises it kept.
+//!
+//! One file per invariant, each a pure function with small histories that violate it as its tests.
+//! [`ledger`] puts the history in order first: what became of each request.
+
+pub mod ledger;
+
+mod deadlines;
+mod evidence;
+mod executions;
+mod healing;
+mod leases;
+mod metrics;
+mod order;
+mod outcomes;
+mod own_answers;
+mod resources;
+mod silence;
+
+#[cfg(test)]
+mod sample;
+
+use serde::Serialize;
+
+use self::ledger::Ledger;
+pub use self::outcomes::{Outcomes, outcomes};
+use crate::history::History;
+
+/// The promises; [`Invariant::sentence`] says each in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "their sentences are their documentation")]
+pub enum Invariant {
+    Evidence,
+    NothingLost,
+    OwnAnswers,
+    AtMostOneCaller,
+    NoStrangeExecution,
+    NoLateExecution,
+    RefusedMeansNotDone,
+    ReplyBeforeAcknowledgement,
+    LeasesRespected,
+    Healed,
+    DeadlinesKept,
+    ResourcesBack,
+    MetricsReconcile,
+    NoPanic,
+    NoSecret,
+}
+
+impl Invariant {
+    /// All of them, in the order of the report.
+    pub const ALL: [Self; 15] = [
+        Self::Evidence,
+        Self::NothingLost,
+        Self::OwnAnswers,
+        Self::AtMostOneCaller,
+        Self::NoStrangeExecution,
+        Self::NoLateExecution,
+        Self::RefusedMeansNotDone,
+        Self::ReplyBeforeAcknowledgement,
+        Self::LeasesRespected,
+        Self::Healed,
+        Self::DeadlinesKept,
+        Self::ResourcesBack,
+        Self::MetricsReconcile,
+        Self::NoPanic,
+        Self::NoSecret,
+    ];
+
+    /// What it promises.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Evidence => "the run shows something: every fault was injected, callers were answered",
+            Self::NothingLost => {
+                "every admitted request ends as replied, dead-lettered, expired or declared lost"
+            }
+            Self::OwnAnswers => "every reply carries its own request's id, city and location",
+            Self::AtMostOneCaller => "no id reaches two callers",
+            Self::NoStrangeExecution => "nothing is executed that was not admitted",
+            Self::NoLateExecution => "no execution starts after its deadline",
+            Self::RefusedMeansNotDone => "what was refused before XADD was neither stored nor executed",
+            Self::ReplyBeforeAcknowledgement => {
+                "XACK never precedes the stored reply or dead letter, unless the deadline had passed"
+            }
+            Self::LeasesRespected => "a lease is only taken when it was idle long enough or handed back",
+            Self::Healed => {
+                "within 10 s of healing nothing is pending, lagging or waiting; live consumers = workers"
+            }
+            Self::DeadlinesKept => "no call outlasted its deadline by more than 1 s",
+            Self::ResourcesBack => "streams, memory and descriptors are back to their baseline",
+            Self::MetricsReconcile => "metrics, logs and callers agree",
+            Self::NoPanic => "no panic but the planted one, and nothing but log lines in a log",
+            Self::NoSecret => "no secret in a log or an answer",
+        }
+    }
+
+    fn check(self, ledger: &Ledger<'_>) -> Finding {
+        let mut finding =
+            Finding { invariant: self, checked: 0, violations: Vec::new(), note: String::new() };
+        match self {
+            Self::Evidence => evidence::the_run_shows_something(ledger, &mut finding),
+            Self::NothingLost => outcomes::every_admitted_request_ends(ledger, &mut finding),
+            Self::OwnAnswers => own_answers::every_reply_is_its_requests_own(ledger, &mut finding),
+            Self::AtMostOneCaller => own_answers::no_id_reaches_two_callers(ledger, &mut finding),
+            Self::NoStrangeExecution => executions::nothing_is_executed_unasked(ledger, &mut finding),
+            Self::NoLateExecution => executions::nothing_starts_after_its_deadline(ledger, &mut finding),
+            Self::RefusedMeansNotDone => executions::what_was_refused_was_not_done(ledger, &mut finding),
+            Self::ReplyBeforeAcknowledgement => order::no_acknowledgement_comes_first(ledger, &mut finding),
+            Self::LeasesRespected => leases::no_lease_is_stolen(ledger, &mut finding),
+            Self::Healed => healing::nothing_is_left_over(ledger, &mut finding),
+            Self::DeadlinesKept => deadlines::no_call_outlasts_its_deadline(ledger, &mut finding),
+            Self::ResourcesBack => resources::everything_is_back_to_its_baseline(ledger, &mut finding),
+            Self::MetricsReconcile => metrics::metrics_logs_and_callers_agree(ledger, &mut finding),
+            Self::NoPanic => silence::nobody_panicked(ledger, &mut finding),
+            Self::NoSecret => silence::nobody_told_a_secret(ledger, &mut finding),
+        }
+        finding
+    }
+}
+
+/// What was found about one promise.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Which.
+    pub invariant: Invariant,
+    /// How many cases were looked at.
+    pub checked: usize,
+    /// Each case that breaks it, in words.
+    pub violations: Vec<String>,
+    /// What else is worth knowing.
+    pub note: String,
+}
+
+impl Finding {
+    /// Looks at one case: `complaint` tells what is wrong, if anything.
+    fn case(&mut self, complaint: Option<String>) {
+        self.checked += 1;
+        self.violations.extend(complaint);
+    }
+
+    /// Looks at one case that must hold.
+    fn demand(&mut self, holds: bool, complaint: impl FnOnce() -> String) {
+        self.case((!holds).then(complaint));
+    }
+
+    /// True if the promise was kept.
+    pub fn holds(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+/// Checks every promise.
+pub fn check(history: &History) -> Vec<Finding> {
+    let ledger = Ledger::of(history);
+    Invariant::ALL.iter().map(|invariant| invariant.check(&ledger)).collect()
+}

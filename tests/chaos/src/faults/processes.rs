@@ -1,0 +1,85 @@
+//! Trouble of gateways and workers. Who dies is replaced by the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::Arena;
+use crate::cluster::Place;
+
+fn worker(arena: &Arena, target: usize) -> Arc<Place> {
+    let workers = arena.cluster.workers();
+    Arc::clone(workers[target % workers.len()])
+}
+
+fn gateway(arena: &Arena, target: usize) -> Arc<Place> {
+    let gateways = arena.cluster.gateways();
+    Arc::clone(gateways[target % gateways.len()])
+}
+
+fn signal(place: &Place, signal: Signal) -> anyhow::Result<String> {
+    place.signal(signal);
+    Ok(place.name().to_owned())
+}
+
+pub(super) async fn kill_worker(arena: &Arena, target: usize) -> anyhow::Result<String> {
+    signal(&worker(arena, target), Signal::SIGKILL)
+}
+
+pub(super) async fn restart_worker(arena: &Arena, target: usize) -> anyhow::Result<String> {
+    signal(&worker(arena, target), Signal::SIGTERM)
+}
+
+pub(super) async fn kill_gateway(arena: &Arena, target: usize) -> anyhow::Result<String> {
+    signal(&gateway(arena, target), Signal::SIGKILL)
+}
+
+pub(super) async fn restart_gateway(arena: &Arena, target: usize) -> anyhow::Result<String> {
+    signal(&gateway(arena, target), Signal::SIGTERM)
+}
+
+/// It comes back to find that what it held is another's.
+pub(super) async fn stop_worker(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
+    let place = worker(arena, target);
+    place.signal(Signal::SIGSTOP);
+    tokio::time::sleep(lasts).await;
+    signal(&place, Signal::SIGCONT)
+}
+
+pub(super) async fn no_workers(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
+    let workers = arena.cluster.workers();
+    workers.iter().for_each(|place| {
+        place.want(false);
+        place.signal(Signal::SIGKILL);
+    });
+    tokio::time::sleep(lasts).await;
+    workers.iter().for_each(|place| place.want(true));
+    Ok(format!("{} workers", workers.len()))
+}
+
+pub(super) async fn slow_worker(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
+    odd_worker(arena, target, lasts, ("SIMULATED_LATENCY", "1s..3s".to_owned())).await
+}
+
+pub(super) async fn skew_clock(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
+    let skew = if target.is_multiple_of(2) { 2_000 } else { -2_000 };
+    odd_worker(arena, target, lasts, ("CLOCK_SKEW", skew.to_string())).await
+}
+
+/// One worker is replaced by one with another setting, and that one by a normal one.
+async fn odd_worker(
+    arena: &Arena,
+    target: usize,
+    lasts: Duration,
+    setting: (&'static str, String),
+) -> anyhow::Result<String> {
+    let place = worker(arena, target);
+    let on = format!("{} {}={}", place.name(), setting.0, setting.1);
+    place.set_odd(Some(setting));
+    place.signal(Signal::SIGTERM);
+    tokio::time::sleep(lasts).await;
+    place.set_odd(None);
+    place.signal(Signal::SIGTERM);
+    Ok(on)
+}

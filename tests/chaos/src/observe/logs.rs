@@ -1,0 +1,117 @@
+//! What processes log: kept whole in a file, and what the checker looks at as events.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::sync::watch;
+
+use crate::cluster::PASSWORD;
+use crate::history::{Event, EventKind, Micros, Recorder, now};
+
+/// Where a process listens, as it said in its first lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of a gateway: its public API.
+    pub api: Option<String>,
+    /// Metrics and probes.
+    pub admin: Option<String>,
+}
+
+/// Reads the log of `process` to its end.
+pub async fn read(
+    log: impl AsyncRead + Unpin,
+    process: usize,
+    file: PathBuf,
+    addresses: watch::Sender<Addresses>,
+    recorder: Recorder,
+) {
+    let mut file = File::create(file).await.ok();
+    let mut log = BufReader::new(log);
+    let mut line = Vec::new();
+    while let Ok(1..) = log.read_until(b'\n', &mut line).await {
+        if let Some(file) = &mut file {
+            let _ = file.write_all(&line).await;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        learn(&value, &addresses);
+        let events = interpret(&text, &value).into_iter().map(|(at, kind)| Event { at, process, kind });
+        recorder.with(|history| history.events.extend(events));
+        line.clear();
+    }
+    if let Some(mut file) = file {
+        let _ = file.flush().await;
+    }
+}
+
+fn learn(line: &Value, addresses: &watch::Sender<Addresses>) {
+    let text = |name: &str| line[name].as_str().map(str::to_owned);
+    let admin = text("admin").or_else(|| text("operations"));
+    if let Some(admin) = admin {
+        addresses.send_replace(Addresses { api: text("api"), admin: Some(admin) });
+    }
+}
+
+fn interpret(text: &str, line: &Value) -> Vec<(Micros, EventKind)> {
+    let written = line["timestamp"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    let at = written.map_or_else(now, |time| time.as_microsecond() as u64);
+    let mut events = Vec::new();
+    if text.contains(PASSWORD) {
+        events.push((at, EventKind::Secret(text.trim().to_owned())));
+    }
+    events.extend(kind_of(text, line).map(|kind| (at, kind)));
+    events
+}
+
+fn kind_of(text: &str, line: &Value) -> Option<EventKind> {
+    let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    if !line.is_object() {
+        return Some(EventKind::Garbage(text.trim().to_owned()));
+    }
+    // The hook logs a panic with its place, and its message in place of the line's own.
+    if line["level"] == "ERROR" && line["place"].is_string() {
+        return Some(EventKind::Panic(format!("{} at {}", field("message"), field("place"))));
+    }
+    Some(match line["message"].as_str()? {
+        "delivered" => {
+            EventKind::Delivered { entry: field("entry"), attempt: line["attempt"].as_u64().unwrap_or(0) }
+        }
+        "executing" => EventKind::Executing { id: field("id"), entry: field("entry") },
+        "entry moved to the dead letters" => EventKind::Buried,
+        "answered" => EventKind::Answered { id: field("id"), status: line["status"].as_u64().unwrap_or(0) },
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(text: &str) -> Vec<(Micros, EventKind)> {
+        interpret(text, &serde_json::from_str(text).unwrap_or_default())
+    }
+
+    #[test]
+    fn an_execution_is_seen_with_its_time() {
+        let seen = events(
+            r#"{"timestamp":"2026-11-21T10:00:00.000005Z","level":"DEBUG","message":"executing","id":"X","entry":"1-0","attempt":1,"left_ms":9}"#,
+        );
+
+        let kind = EventKind::Executing { id: "X".to_owned(), entry: "1-0".to_owned() };
+        assert_eq!(seen, [(1_795_255_200_000_005, kind)]);
+    }
+
+    #[test]
+    fn panics_secrets_and_garbage_are_seen() {
+        let panic = events(r#"{"level":"ERROR","message":"boom","place":"a.rs:1","message":"boom"}"#);
+        let secret = events(&format!(r#"{{"level":"INFO","message":"redis://:{PASSWORD}@host"}}"#));
+        let garbage = events("thread main overflowed its stack");
+
+        assert!(matches!(&panic[..], [(_, EventKind::Panic(text))] if text == "boom at a.rs:1"), "{panic:?}");
+        assert!(matches!(&secret[..], [(_, EventKind::Secret(_))]), "{secret:?}");
+        assert!(matches!(&garbage[..], [(_, EventKind::Garbage(_))]), "{garbage:?}");
+    }
+}
