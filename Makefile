@@ -1,5 +1,5 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
-# installed into .venv.
+# installed into .venv and .tools.
 .POSIX:
 .PHONY: help up test check browser-test fuzz-api load overload clean
 
@@ -8,7 +8,7 @@ CARGO = cargo
 ARGS =
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 	@exec $(PYTHON) scripts/up.py $(ARGS)
@@ -16,7 +16,7 @@ up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \
 	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
-	STREAMGATE_TEST_PYTHON=$$($(PYTHON) scripts/python_venv.py redis); \
+	STREAMGATE_TEST_PYTHON=$$($(PYTHON) scripts/python_venv.py redis pyyaml); \
 	export STREAMGATE_TEST_REDIS_SERVER STREAMGATE_TEST_PYTHON; \
 	echo "testing with $$STREAMGATE_TEST_REDIS_SERVER"; \
 	set -x; \
@@ -47,5 +47,5 @@ overload: ## Offer up to ten times the capacity, check the bounds, write docs/PE
 
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean
-	rm -rf .venv
+	rm -rf .venv .tools
 	find scripts -name __pycache__ -prune -exec rm -rf {} +
