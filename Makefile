@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test fuzz-api load overload clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload clean
 
 PYTHON = python3
 CARGO = cargo
@@ -24,7 +24,8 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) test --locked --workspace --all-features; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
 	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
-	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python
+	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python; \
+	$(PYTHON) scripts/dashboards_test.py --profile debug --skip-without-prometheus
 
 check: ## Formatting, lints and documentation, warnings being errors
 	$(CARGO) fmt --all --check
@@ -38,6 +39,10 @@ browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
 	$(CARGO) build --locked -p ingress -p proxy
 	$(PYTHON) scripts/api_fuzz.py --profile debug $(ARGS)
+
+dashboards-test: ## Ask a real Prometheus every query of dashboards and alerts, under load
+	$(CARGO) build --locked -p ingress -p proxy
+	$(PYTHON) scripts/dashboards_test.py --profile debug $(ARGS)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)

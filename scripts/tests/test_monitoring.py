@@ -99,5 +99,49 @@ class Finding(unittest.TestCase):
             self.assertEqual(prometheus.find(Path(folder) / "tools"), Path(folder))
 
 
+class Dashboards(unittest.TestCase):
+    def test_the_provisioned_source_is_the_one_that_every_panel_asks(self) -> None:
+        sources = monitoring.load(monitoring.GRAFANA / "provisioning" / "datasources" / "prometheus.yml")
+        known = [{"type": source["type"], "uid": source["uid"]} for source in sources["datasources"]]
+        self.assertEqual(len(known), 1)
+        for file, dashboard in monitoring.dashboards().items():
+            asked = [panel["datasource"] for panel in monitoring.panels(dashboard)]
+            asked += [target["datasource"] for panel in monitoring.panels(dashboard) for target in panel["targets"]]
+            asked += [part["datasource"] for part in dashboard["templating"]["list"]]
+            asked += [part["datasource"] for part in dashboard["annotations"]["list"]]
+            self.assertEqual([source for source in asked if source not in known], [], file)
+
+    def test_every_dashboard_and_every_panel_has_its_identity_and_says_what_it_shows(self) -> None:
+        uids = [dashboard["uid"] for dashboard in monitoring.dashboards().values()]
+        self.assertEqual(sorted(uids), ["streamgate-gateway", "streamgate-processes", "streamgate-streams"])
+        for file, dashboard in monitoring.dashboards().items():
+            ids = [panel["id"] for panel in dashboard["panels"]]
+            self.assertEqual(len(set(ids)), len(ids), file)
+            for panel in monitoring.panels(dashboard):
+                where = f"{file}: {panel['title']}"
+                self.assertTrue(panel["title"] and panel["description"], where)
+                letters = [target["refId"] for target in panel["targets"]]
+                self.assertTrue(letters and len(set(letters)) == len(letters), where)
+                if len(letters) > 1:
+                    self.assertTrue(all(target["legendFormat"] for target in panel["targets"]), where)
+
+    def test_no_panel_lies_on_another_or_outside_the_page(self) -> None:
+        for file, dashboard in monitoring.dashboards().items():
+            taken: dict[tuple[int, int], str] = {}
+            for panel in dashboard["panels"]:
+                place = panel["gridPos"]
+                self.assertLessEqual(place["x"] + place["w"], 24, f"{file}: {panel['title']}")
+                for x in range(place["x"], place["x"] + place["w"]):
+                    for y in range(place["y"], place["y"] + place["h"]):
+                        other = taken.setdefault((x, y), panel["title"])
+                        self.assertEqual(other, panel["title"], f"{file}: both at {x}, {y}")
+
+    def test_every_variable_in_a_query_is_one_of_the_dashboard_and_every_one_is_used(self) -> None:
+        for file, dashboard in monitoring.dashboards().items():
+            text = " ".join(target["expr"] for panel in monitoring.panels(dashboard) for target in panel["targets"])
+            used = {name for name in re.findall(r"\$(\w+)", text) if not name.startswith("__")}
+            self.assertEqual(used, {variable["name"] for variable in dashboard["templating"]["list"]}, file)
+
+
 if __name__ == "__main__":
     unittest.main()
