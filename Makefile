@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
-# installed into .venv.
+# installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test fuzz-api load overload chaos clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload chaos clean
 
 PYTHON = python3
 CARGO = cargo
@@ -9,7 +9,7 @@ ARGS =
 SEED = 1
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 	@exec $(PYTHON) scripts/up.py $(ARGS)
@@ -17,7 +17,7 @@ up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \
 	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
-	STREAMGATE_TEST_PYTHON=$$($(PYTHON) scripts/python_venv.py redis); \
+	STREAMGATE_TEST_PYTHON=$$($(PYTHON) scripts/python_venv.py redis pyyaml); \
 	export STREAMGATE_TEST_REDIS_SERVER STREAMGATE_TEST_PYTHON; \
 	echo "testing with $$STREAMGATE_TEST_REDIS_SERVER"; \
 	set -x; \
@@ -26,7 +26,8 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 60s; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
 	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
-	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python
+	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python; \
+	$(PYTHON) scripts/dashboards_test.py --profile debug --skip-without-prometheus
 
 check: ## Formatting, lints and documentation, warnings being errors
 	$(CARGO) fmt --all --check
@@ -40,6 +41,10 @@ browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
 	$(CARGO) build --locked -p ingress -p proxy
 	$(PYTHON) scripts/api_fuzz.py --profile debug $(ARGS)
+
+dashboards-test: ## Ask a real Prometheus every query of dashboards and alerts, under load
+	$(CARGO) build --locked -p ingress -p proxy
+	$(PYTHON) scripts/dashboards_test.py --profile debug $(ARGS)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)
@@ -57,5 +62,5 @@ chaos: ## Break everything for ten minutes and check the promises: make chaos SE
 
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean
-	rm -rf .venv
+	rm -rf .venv .tools
 	find scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -42,8 +42,8 @@ use streamgate::http::admin::{self, AdminThread};
 use streamgate::http::{self, ServerMetrics};
 use streamgate::request_reply::Requester;
 use streamgate::stream::InvalidStreamKey;
-use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, prometheus_recorder};
+use streamgate::telemetry::{ProcessMetrics, Readiness};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -91,9 +91,9 @@ pub async fn run(
         requester_stopped,
     )
     .map_err(RunError::ReplyLane)?;
-    let admin =
-        AdminThread::start(listeners.admin, admin::routes(scrapes.clone(), readiness.clone()), scrapes)
-            .map_err(RunError::Admin)?;
+    let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
+    let probes = admin::routes(scrapes.clone(), readiness.clone());
+    let admin = AdminThread::start(listeners.admin, probes, scrapes, process).map_err(RunError::Admin)?;
 
     let timeout = settings.streams.request_timeout.0;
     let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };

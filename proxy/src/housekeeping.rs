@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use streamgate::connection::{Error, Outage, Redis};
+use streamgate::connection::{Error, Outage, Redis, ServerMemory};
 use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey, Trimmer};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub struct Housekeeping {
     pub trimmer: Trimmer,
     /// The plain reply stream; its requesters trim it themselves.
     pub reply_stream: StreamKey,
+    /// How long callers wait.
+    pub request_timeout: Duration,
     /// How often.
     pub period: Duration,
     /// The gauges.
@@ -29,7 +31,8 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Ticks until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.metrics.record_timeout(self.group.settings().stream.as_str(), self.request_timeout);
         let mut outage = Outage::new("housekeeping");
         let mut abandoned = HashSet::new();
         loop {
@@ -48,13 +51,17 @@ impl Housekeeping {
         }
     }
 
-    async fn tick(&self, abandoned: &mut HashSet<String>) -> Result<(), Error> {
+    async fn tick(&mut self, abandoned: &mut HashSet<String>) -> Result<(), Error> {
         let grace = self.group.settings().grace;
         let trimmed = self.trimmer.trim().await?;
         self.metrics.trimmed.increment(trimmed.removed);
         let requests = &self.group.settings().stream;
-        if let Some(health) = StreamHealth::read(&self.redis, requests).await? {
-            self.metrics.record(requests.as_str(), &health, grace);
+        let health = StreamHealth::read(&self.redis, requests).await?;
+        match &health {
+            Some(health) => self.metrics.record(requests.as_str(), health, grace),
+            None => self.metrics.record_absent(requests.as_str()),
+        }
+        if let Some(health) = health {
             self.report_abandoned(&health, abandoned);
             for consumer in self.group.reap().await? {
                 tracing::info!(consumer, "removed a consumer that has long been silent and holds nothing");
@@ -66,6 +73,7 @@ impl Housekeeping {
                 None => self.metrics.record_absent(stream.as_str()),
             }
         }
+        self.metrics.record_memory(ServerMemory::read(&self.redis).await?);
         Ok(())
     }
 

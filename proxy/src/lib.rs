@@ -27,8 +27,8 @@ use streamgate::connection::Redis;
 use streamgate::http::admin::AdminThread;
 use streamgate::request_reply::{Handler, PartEnded, Responder};
 use streamgate::stream::Trimmer;
-use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
+use streamgate::telemetry::{ProcessMetrics, Readiness};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -122,7 +122,8 @@ pub async fn run_with<H: Handler>(
 
     let operations =
         Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
-    let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes)
+    let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "proxy", env!("CARGO_PKG_VERSION"));
+    let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes, process)
         .map_err(RunError::Operations)?;
 
     let stop = CancellationToken::new();
@@ -130,6 +131,7 @@ pub async fn run_with<H: Handler>(
     let housekeeping = Housekeeping {
         trimmer: Trimmer::new(redis.clone(), settings.streams.request_stream.clone(), settings.retention()),
         reply_stream: settings.streams.reply_stream.clone(),
+        request_timeout: settings.streams.request_timeout.0,
         period: settings.retention.housekeeping_period.0,
         metrics: StreamMetrics::declare(recorder),
         redis,

@@ -1,13 +1,16 @@
-//! Streams and their groups as Prometheus sees them; refreshed by housekeeping, never per request.
+//! Streams, their groups and the server that holds them as Prometheus sees them; refreshed by
+//! housekeeping, never per request.
 //!
 //! The engine's own metrics are declared in `streamgate::telemetry::metrics`, those of the weather
 //! service in [`crate::weather::metrics`].
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Recorder, describe_gauge, gauge};
-use streamgate::stream::StreamHealth;
+use metrics::{Counter, Gauge, Recorder, describe_gauge, gauge};
+use streamgate::connection::ServerMemory;
+use streamgate::stream::{GroupHealth, StreamHealth};
 use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
 
 /// What operators do with dead letters.
@@ -44,69 +47,134 @@ impl OperationMetrics {
 pub struct StreamMetrics {
     /// Entries cut off the old end.
     pub trimmed: Counter,
+    memory: Gauge,
+    memory_limit: Gauge,
+    /// Groups seen, by stream: a gauge cannot be taken back, so that of a group that is gone must
+    /// not stay at its last value.
+    groups: HashMap<String, HashSet<String>>,
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
 
 const LENGTH: &str = "streamgate_stream_length";
 const BYTES: &str = "streamgate_stream_bytes";
+const TIMEOUT: &str = "streamgate_request_timeout_seconds";
 const LAG: &str = "streamgate_group_lag";
 const PENDING: &str = "streamgate_group_pending";
 const OLDEST_AGE: &str = "streamgate_group_oldest_age_seconds";
+const OLDEST_PENDING_AGE: &str = "streamgate_group_oldest_pending_age_seconds";
+const OLDEST_UNREAD_AGE: &str = "streamgate_group_oldest_unread_age_seconds";
 const ALIVE: &str = "streamgate_group_consumers_alive";
 const ABANDONED: &str = "streamgate_group_abandoned";
 
 impl StreamMetrics {
     /// Declares them on `recorder`.
     pub fn declare(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
-        let trimmed = metrics::with_local_recorder(&recorder, || {
-            describe_gauge!(LENGTH, "Entries on a stream, by stream");
-            describe_gauge!(BYTES, "Memory of a stream in bytes, by stream");
-            describe_gauge!(
-                LAG,
-                "Entries a group has not read, by stream and group; -1 when Redis cannot tell"
-            );
-            describe_gauge!(PENDING, "Entries a group has read and not acknowledged, by stream and group");
-            describe_gauge!(
-                OLDEST_AGE,
-                "Age of the oldest entry a group has not acknowledged, in seconds, by stream and group"
-            );
-            describe_gauge!(
-                ALIVE,
-                "Consumers of a group that gave a sign of life within the grace period, by stream and group"
-            );
-            describe_gauge!(
-                ABANDONED,
-                "1 if nobody reads a group although there is work, which stops trimming, by stream and group"
-            );
-            declare_counter(
+        let (trimmed, memory, memory_limit) = metrics::with_local_recorder(&recorder, || {
+            describe();
+            let trimmed = declare_counter(
                 "streamgate_trimmed_entries_total",
                 "Finished entries cut off the request stream by this process",
-            )
+            );
+            let memory = declare_gauge("streamgate_redis_memory_bytes", "Memory that Redis uses, in bytes");
+            let limit = declare_gauge(
+                "streamgate_redis_memory_limit_bytes",
+                "Memory that Redis may use (maxmemory), in bytes; 0 without a limit",
+            );
+            (trimmed, memory, limit)
         });
-        Self { trimmed, recorder }
+        Self { trimmed, memory, memory_limit, groups: HashMap::new(), recorder }
     }
 
     /// Records how `stream` is.
-    pub fn record(&self, stream: &str, health: &StreamHealth, grace: Duration) {
+    pub fn record(&mut self, stream: &str, health: &StreamHealth, grace: Duration) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(LENGTH, "stream" => stream.to_owned()).set(health.length as f64);
             gauge!(BYTES, "stream" => stream.to_owned()).set(health.bytes as f64);
             for group in &health.groups {
-                let labels = [("stream", stream.to_owned()), ("group", group.name.clone())];
-                gauge!(LAG, &labels).set(group.lag.map_or(-1.0, |lag| lag as f64));
-                gauge!(PENDING, &labels).set(group.pending as f64);
-                gauge!(OLDEST_AGE, &labels).set(group.oldest_age.as_secs_f64());
-                gauge!(ALIVE, &labels).set(group.alive(grace) as f64);
-                gauge!(ABANDONED, &labels).set(f64::from(u8::from(group.is_abandoned(grace))));
+                set_group(stream, group, grace);
             }
         });
+        self.forget_groups(stream, health.groups.iter().map(|group| group.name.clone()).collect());
     }
 
     /// Records that there is no such stream.
-    pub fn record_absent(&self, stream: &str) {
+    pub fn record_absent(&mut self, stream: &str) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(LENGTH, "stream" => stream.to_owned()).set(0.0);
             gauge!(BYTES, "stream" => stream.to_owned()).set(0.0);
         });
+        self.forget_groups(stream, HashSet::new());
+    }
+
+    /// Records how long the callers of what is on `stream` wait.
+    pub fn record_timeout(&self, stream: &str, timeout: Duration) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!(TIMEOUT, "stream" => stream.to_owned()).set(timeout.as_secs_f64());
+        });
+    }
+
+    /// Records the memory of the server.
+    pub fn record_memory(&self, memory: ServerMemory) {
+        self.memory.set(memory.used as f64);
+        self.memory_limit.set(memory.limit as f64);
+    }
+
+    /// Of the groups of `stream` seen so far, those that are not among `now` are gone.
+    fn forget_groups(&mut self, stream: &str, now: HashSet<String>) {
+        let before = self.groups.insert(stream.to_owned(), now.clone()).unwrap_or_default();
+        metrics::with_local_recorder(&self.recorder, || {
+            for group in before.difference(&now) {
+                set_values(stream, group, [0.0; 7]);
+            }
+        });
+    }
+}
+
+fn describe() {
+    describe_gauge!(LENGTH, "Entries on a stream, by stream");
+    describe_gauge!(BYTES, "Memory of a stream in bytes, by stream");
+    describe_gauge!(TIMEOUT, "How long callers wait for what is on a stream, in seconds, by stream");
+    describe_gauge!(LAG, "Entries a group has not read, by stream and group; -1 when Redis cannot tell");
+    describe_gauge!(PENDING, "Entries a group has read and not acknowledged, by stream and group");
+    describe_gauge!(
+        OLDEST_AGE,
+        "Age of the oldest entry a group has not acknowledged, in seconds, by stream and group"
+    );
+    describe_gauge!(
+        OLDEST_PENDING_AGE,
+        "Age of the oldest entry a group has read and not acknowledged, in seconds, by stream and group"
+    );
+    describe_gauge!(
+        OLDEST_UNREAD_AGE,
+        "Age of the oldest entry a group has not read, in seconds, by stream and group"
+    );
+    describe_gauge!(
+        ALIVE,
+        "Consumers of a group that gave a sign of life within the grace period, by stream and group"
+    );
+    describe_gauge!(
+        ABANDONED,
+        "1 if nobody reads a group although there is work, which stops trimming, by stream and group"
+    );
+}
+
+fn set_group(stream: &str, group: &GroupHealth, grace: Duration) {
+    let values = [
+        group.lag.map_or(-1.0, |lag| lag as f64),
+        group.pending as f64,
+        group.oldest_age.as_secs_f64(),
+        group.oldest_pending_age.as_secs_f64(),
+        group.oldest_unread_age.as_secs_f64(),
+        group.alive(grace) as f64,
+        f64::from(u8::from(group.is_abandoned(grace))),
+    ];
+    set_values(stream, &group.name, values);
+}
+
+fn set_values(stream: &str, group: &str, values: [f64; 7]) {
+    let names = [LAG, PENDING, OLDEST_AGE, OLDEST_PENDING_AGE, OLDEST_UNREAD_AGE, ALIVE, ABANDONED];
+    let labels = [("stream", stream.to_owned()), ("group", group.to_owned())];
+    for (name, value) in names.into_iter().zip(values) {
+        gauge!(name, &labels).set(value);
     }
 }

@@ -16,7 +16,7 @@ class Clean(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             shutil.copy(ROOT / "Makefile", folder)
-            for cache in ("scripts/__pycache__", "scripts/tests/__pycache__", ".venv/bin"):
+            for cache in ("scripts/__pycache__", "scripts/tests/__pycache__", ".venv/bin", ".tools/prometheus"):
                 (folder / cache).mkdir(parents=True)
                 (folder / cache / "left").touch()
             (folder / "scripts" / "up.py").touch()

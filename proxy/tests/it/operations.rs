@@ -139,6 +139,7 @@ async fn what_is_no_configured_stream_is_refused_whatever_is_there() {
 #[tokio::test]
 async fn the_metrics_show_work_and_streams() {
     let server = RedisServer::start();
+    server.command::<()>(&["CONFIG", "SET", "maxmemory", "100000000"]);
     let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
     add_request(&server);
 
@@ -152,6 +153,48 @@ async fn the_metrics_show_work_and_streams() {
         has("streamgate_replies_total 1")
             && has("streamgate_stream_length{stream=\"weather-requests\"} 1")
             && has("streamgate_group_pending{stream=\"weather-requests\",group=\"weather-workers\"} 0")
+            && has("streamgate_request_timeout_seconds{stream=\"weather-requests\"} 30")
+            && has("streamgate_in_flight_limit 256")
+            && has("streamgate_redis_memory_limit_bytes 100000000")
+            && heard.text.lines().any(|line| {
+                let used = line.strip_prefix("streamgate_redis_memory_bytes ");
+                used.is_some_and(|used| used.parse::<f64>().is_ok_and(|used| used > 100_000.0))
+            })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_ages_of_unread_and_of_pending_entries_are_told_apart_until_their_group_is_gone() {
+    let server = RedisServer::start();
+    let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
+    server.command::<()>(&["XGROUP", "CREATE", REQUESTS, "audit", "$"]);
+    add_request(&server);
+    server.command::<()>(&["XREADGROUP", "GROUP", "audit", "a1", "STREAMS", REQUESTS, ">"]);
+    let gauge = async |name: &str| {
+        let scrape = proxy.get("/metrics").await.text;
+        let start = format!("streamgate_group_{name}{{stream=\"{REQUESTS}\",group=\"audit\"}} ");
+        scrape.lines().find_map(|line| line.strip_prefix(&start)?.parse::<f64>().ok())
+    };
+
+    eventually_async("a pending entry has an age", async || {
+        gauge("oldest_pending_age_seconds").await > Some(0.0)
+            && gauge("oldest_unread_age_seconds").await == Some(0.0)
+    })
+    .await;
+    add_request(&server);
+    eventually_async("an unread entry has one too, and a smaller one", async || {
+        gauge("oldest_unread_age_seconds").await > Some(0.0)
+            && gauge("oldest_pending_age_seconds").await > gauge("oldest_unread_age_seconds").await
+    })
+    .await;
+
+    server.command::<()>(&["XGROUP", "DESTROY", REQUESTS, "audit"]);
+
+    eventually_async("nothing of the group is left to alert on", async || {
+        gauge("pending").await == Some(0.0)
+            && gauge("oldest_pending_age_seconds").await == Some(0.0)
+            && gauge("oldest_age_seconds").await == Some(0.0)
     })
     .await;
 }

@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerLimits, ServerMetrics, open_files, serve};
-use crate::telemetry::Readiness;
+use crate::telemetry::{ProcessMetrics, Readiness};
 
 /// Probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
@@ -25,7 +25,8 @@ const LIMITS: ServerLimits = ServerLimits {
     drain: Duration::from_millis(500),
 };
 
-/// Recorded histogram values wait in memory until they are folded into their buckets.
+/// Recorded histogram values wait in memory until they are folded into their buckets; and what the
+/// process costs is read anew.
 const UPKEEP: Duration = Duration::from_secs(2);
 
 /// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the process answers, whatever
@@ -58,11 +59,17 @@ pub struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `router` on `listener` from a new thread, and keeps `metrics` tidy.
+    /// Serves `router` on `listener` from a new thread, keeps `metrics` tidy and those of the `process`
+    /// fresh.
     ///
     /// # Errors
     /// The runtime, the listener or the thread could not be made.
-    pub fn start(listener: TcpListener, router: Router, metrics: PrometheusHandle) -> io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        metrics: PrometheusHandle,
+        process: ProcessMetrics,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _in_runtime = runtime.enter();
@@ -76,7 +83,7 @@ impl AdminThread {
             runtime.block_on(async {
                 tokio::select! {
                     _ = serve(listener, router, limits, ServerMetrics::noop(), stopped) => {}
-                    () = upkeep(metrics) => {}
+                    () = upkeep(metrics, process) => {}
                 }
             });
         })?;
@@ -104,11 +111,12 @@ impl Drop for AdminThread {
     }
 }
 
-async fn upkeep(metrics: PrometheusHandle) {
+async fn upkeep(metrics: PrometheusHandle, process: ProcessMetrics) {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+        process.refresh();
     }
 }
 
@@ -116,6 +124,7 @@ async fn upkeep(metrics: PrometheusHandle) {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::Arc;
 
     use super::*;
     use crate::http::listen;
@@ -125,9 +134,11 @@ mod tests {
     async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {
         let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let metrics = prometheus_recorder().expect("valid buckets").handle();
-        let admin = AdminThread::start(listener, routes(metrics.clone(), Readiness::default()), metrics)
-            .expect("starts");
+        let recorder = prometheus_recorder().expect("valid buckets");
+        let metrics = recorder.handle();
+        let process = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
+        let routes = routes(metrics.clone(), Readiness::default());
+        let admin = AdminThread::start(listener, routes, metrics, process).expect("starts");
 
         // Blocks the only thread of this runtime, as a hot path would.
         let heard = ask(address);

@@ -229,8 +229,9 @@ async fn drain<H: Handler>(execution: &Execution<H>, grace: Duration) {
     tracing::info!(held, drained_ms = started.elapsed().as_millis() as u64, "worker drained");
 }
 
-/// Keeps the gauge of what is held.
+/// Keeps the gauges of what is held.
 async fn gauge(limit: ConcurrencyLimit, metrics: ResponderMetrics, stop: CancellationToken) {
+    metrics.in_flight_limit.set(limit.limit() as f64);
     let mut ticks = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {

@@ -44,6 +44,10 @@ pub struct GroupHealth {
     pub last_delivered: EntryId,
     /// Age of the oldest entry that is not acknowledged, delivered or not; zero when all are.
     pub oldest_age: Duration,
+    /// Age of the oldest entry delivered and not acknowledged; zero without one.
+    pub oldest_pending_age: Duration,
+    /// Age of the oldest entry not delivered yet; zero without one.
+    pub oldest_unread_age: Duration,
     /// Its consumers.
     pub consumers: Vec<ConsumerHealth>,
 }
@@ -150,12 +154,15 @@ async fn group_health(
         _ => None,
     };
     let oldest_unread = Entry::list(unread).and_then(|entries| entries.first().map(|entry| entry.id));
-    let oldest = [oldest_pending, oldest_unread].into_iter().flatten().min();
+    let age =
+        |oldest: Option<EntryId>| Duration::from_millis(oldest.map_or(0, |id| now_ms.saturating_sub(id.ms)));
     Ok(GroupHealth {
         pending: number(group, "pending"),
         lag: field(group, "lag").and_then(|lag| redis::from_redis_value_ref(lag).ok()),
         last_delivered,
-        oldest_age: Duration::from_millis(oldest.map_or(0, |id| now_ms.saturating_sub(id.ms))),
+        oldest_age: age(oldest_pending.into_iter().chain(oldest_unread).min()),
+        oldest_pending_age: age(oldest_pending),
+        oldest_unread_age: age(oldest_unread),
         consumers: consumers.iter().map(ConsumerHealth::of).collect(),
         name: text(name),
     })

@@ -194,6 +194,8 @@ impl RequesterMetrics {
 pub struct ResponderMetrics {
     /// Requests a worker holds.
     pub in_flight: Gauge,
+    /// As many it works on at once.
+    pub in_flight_limit: Gauge,
     /// From the entry's id to the start of its handler.
     pub queue: Histogram,
     /// In the handler.
@@ -229,6 +231,10 @@ impl ResponderMetrics {
     pub fn declare() -> Self {
         Self {
             in_flight: declare_gauge("streamgate_in_flight_requests", "Requests this worker holds"),
+            in_flight_limit: declare_gauge(
+                "streamgate_in_flight_limit",
+                "Requests this worker works on at once at most",
+            ),
             queue: declare_seconds(
                 "streamgate_delivery_queue_seconds",
                 "From the entry's id to the start of its handler",

@@ -1,0 +1,73 @@
+//! What a process costs: CPU time, memory, file descriptors, threads; and which build it is.
+
+use std::sync::Arc;
+
+use metrics::{Recorder, describe_gauge, gauge, with_local_recorder};
+use metrics_process::Collector;
+
+/// The usual `process_` metrics of Prometheus, read from the system when [`refresh`] is called.
+///
+/// [`refresh`]: ProcessMetrics::refresh
+pub struct ProcessMetrics {
+    collector: Collector,
+    recorder: Arc<dyn Recorder + Send + Sync>,
+}
+
+const BUILD: &str = "streamgate_build_info";
+
+impl ProcessMetrics {
+    /// Declares them on `recorder`, with the name and the version of the program.
+    pub fn declare(
+        recorder: Arc<dyn Recorder + Send + Sync>,
+        program: &'static str,
+        version: &'static str,
+    ) -> Self {
+        let collector = Collector::default();
+        with_local_recorder(&recorder, || {
+            collector.describe();
+            describe_gauge!(BUILD, "1, by program and version");
+            gauge!(BUILD, "program" => program, "version" => version).set(1.0);
+        });
+        Self { collector, recorder }
+    }
+
+    /// Reads them anew. It costs a few reads of `/proc`, and one for each open file descriptor.
+    pub fn refresh(&self) {
+        with_local_recorder(&self.recorder, || self.collector.collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::prometheus_recorder;
+
+    #[test]
+    fn a_process_tells_its_costs_and_its_build() {
+        let recorder = prometheus_recorder().expect("valid buckets");
+        let scrapes = recorder.handle();
+        let process = ProcessMetrics::declare(Arc::new(recorder), "ingress", "1.2.3");
+
+        process.refresh();
+
+        let scrape = scrapes.render();
+        assert!(scrape.contains(r#"streamgate_build_info{program="ingress",version="1.2.3"} 1"#), "{scrape}");
+        let value = |name: &str| -> f64 {
+            let line = scrape.lines().find(|line| line.starts_with(&format!("{name} ")));
+            let text = line.and_then(|line| line.split(' ').nth(1));
+            text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name} in {scrape}"))
+        };
+        assert!(value("process_resident_memory_bytes") > 100_000.0, "{scrape}");
+        assert!(value("process_start_time_seconds") > 1e9, "{scrape}");
+        assert!(value("process_threads") >= 1.0, "{scrape}");
+        assert!((1.0..=value("process_max_fds")).contains(&value("process_open_fds")), "{scrape}");
+        let cpu = value("process_cpu_seconds_total");
+
+        // Until the system has counted another tick, of 10 ms as a rule.
+        while {
+            process.refresh();
+            let scrape = scrapes.render();
+            scrape.contains(&format!("process_cpu_seconds_total {cpu}\n"))
+        } {}
+    }
+}
