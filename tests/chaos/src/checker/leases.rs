@@ -19,7 +19,9 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                     format!("{consumer} claims what is idle for {min_idle_ms} ms")
                 });
             }
-            CommandKind::Claim { consumer, min_idle_ms, entries, .. } if min_idle_ms * 1_000 < idle => {
+            CommandKind::Claim { consumer, min_idle_ms, entries, hand_back }
+                if min_idle_ms * 1_000 < idle =>
+            {
                 for entry in entries {
                     let rival = owners.rival(ledger, entry, consumer, command.at);
                     let auto_claimed = |since: Micros| {
@@ -31,7 +33,11 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                     let stolen = rival
                         .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
                     finding.case(stolen.map(|(rival, _)| format!("{consumer} took {entry} from {rival}")));
-                    owners.claimed(entry, consumer, command.at);
+                    if *hand_back {
+                        owners.handed_back(entry, command.at);
+                    } else {
+                        owners.claimed(entry, consumer, command.at);
+                    }
                 }
             }
             _ => {}
@@ -100,6 +106,14 @@ impl<'a> Owners<'a> {
             if held.consumer == consumer && held.delivered <= at {
                 held.renewed = at;
             }
+        }
+    }
+
+    /// Whoever held it: from now on anybody may take it.
+    fn handed_back(&mut self, entry: &str, at: Micros) {
+        let run_out = at.saturating_sub(CLAIM_MIN_IDLE.as_micros() as u64);
+        for held in self.0.get_mut(entry).into_iter().flatten().filter(|held| held.delivered <= at) {
+            held.renewed = run_out;
         }
     }
 }
@@ -172,6 +186,29 @@ mod tests {
         sample.deliver(third, "a", 3, 1_970);
 
         assert_eq!(violations(&sample), 0);
+    }
+
+    #[test]
+    fn what_was_handed_back_may_be_taken_at_once_and_no_sooner() {
+        let auto_claim =
+            |consumer: &str| CommandKind::AutoClaim { consumer: consumer.to_owned(), min_idle_ms: 900 };
+        let hand_back = |sample: &mut Sample, consumer: &str, ms| {
+            let (entries, consumer) = (vec![sample.entry("a")], consumer.to_owned());
+            sample.command(ms, CommandKind::Claim { consumer, min_idle_ms: 0, entries, hand_back: true });
+        };
+        let mut sample = held();
+        hand_back(&mut sample, "one", 300);
+        sample.command(450, auto_claim("two"));
+        hand_back(&mut sample, "two", 450);
+        sample.command(600, auto_claim("three"));
+        sample.claim("a", "three", 0, 600);
+        assert_eq!(violations(&sample), 0);
+
+        let mut sample = held();
+        sample.command(100, auto_claim("two"));
+        hand_back(&mut sample, "two", 100);
+
+        assert_eq!(violations(&sample), 1, "what another holds cannot be handed back");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Sample {
     }
 
     /// The entry of the request `id` that was added at `ms`.
-    fn entry(&self, id: &str) -> String {
+    pub(super) fn entry(&self, id: &str) -> String {
         let of_it = |entry: &&Entry| entry.stream == REQUESTS && entry.fields.id.as_deref() == Some(id);
         self.history.entries.iter().find(of_it).expect("it was added").entry.clone()
     }
