@@ -151,7 +151,8 @@ def references_exist(m: Manifests) -> Finding:
             wanted += [(kind, ref["name"], None) for kind, ref in refs(source)]
         for variable in container.get("env", []):
             for kind, ref in refs(variable.get("valueFrom", {})):
-                wanted.append((kind, ref["name"], ref["key"]))
+                if not ref.get("optional"):
+                    wanted.append((kind, ref["name"], ref["key"]))
         for volume in pod.get("volumes", []):
             for source in [volume, *volume.get("projected", {}).get("sources", [])]:
                 wanted += [(kind, ref.get("name", ref.get("secretName")), None) for kind, ref in refs(source)]

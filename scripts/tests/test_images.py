@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import unittest
 
 import manifests
@@ -10,7 +11,6 @@ import tools
 
 DEPLOY = tools.ROOT / "deploy"
 
-# Services that are not ours; their images keep state or have an own idea of users.
 SERVICES = ("redis", "ingress", "proxy", "prometheus", "grafana")
 
 
@@ -52,6 +52,9 @@ class Compose(unittest.TestCase):
 
         for service in SERVICES:
             self.assertIn(f"\n  {service}:\n", understood)
+        docker = subprocess.run(["sh", "-c", "docker compose version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if docker.returncode == 0:
+            tools.run("docker", "compose", "-f", DEPLOY / "compose.yaml", "config", "--quiet")
 
     def test_every_service_is_hardened_bounded_watched_and_restarted(self) -> None:
         self.assertEqual(set(self.compose["services"]), set(SERVICES))
