@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload chaos clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload chaos images compose-test clean
 
 PYTHON = python3
 CARGO = cargo
@@ -59,6 +59,12 @@ chaos: ## Break everything for ten minutes and check the promises: make chaos SE
 	set -x; \
 	$(CARGO) build --locked -p ingress -p chaos; \
 	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 10m $(ARGS)
+
+images: ## Build the images of ingress and proxy with docker or podman: make images ARGS="--tag 1.2.3"
+	@$(PYTHON) scripts/images.py $(ARGS)
+
+compose-test: ## Run deploy/compose.yaml for real, with docker or podman, and ask it for a forecast
+	@$(PYTHON) scripts/compose_test.py $(ARGS)
 
 clean: ## Remove what was built and installed; what Redis holds in .data stays
 	$(CARGO) clean

@@ -52,7 +52,16 @@ def site_packages() -> Path | None:
 def _installed(name: str, version: str) -> bool:
     """A package's metadata folder is the last thing pip writes, and costs no process to look at."""
     folder = site_packages()
-    return folder is not None and (folder / f"{name}-{version}.dist-info" / "RECORD").exists()
+    if folder is None:
+        return False
+    # A wheel may spell its name in other letters than its project does: PyYAML, pyyaml.
+    found = (path.parent for path in folder.glob(f"*-{version}.dist-info/RECORD"))
+    return any(_spelled(path.name[: -len(f"-{version}.dist-info")]) == _spelled(name) for path in found)
+
+
+def _spelled(name: str) -> str:
+    """A project's name without the differences that do not count (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _works(python: Path) -> bool:

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs};
-use streamgate::http::ServerLimits;
+use streamgate::http::{HealthcheckArgs, ServerLimits};
 use streamgate::request_reply::{RequesterSettings, WorkerGroup};
 
 use crate::api_keys::file;
@@ -126,6 +126,9 @@ pub enum Command {
     /// Make an API key: its line for API_KEYS_FILE goes to standard output, the key itself, which
     /// is kept nowhere, to standard error
     NewKey(NewKeyArgs),
+
+    /// Ask the ingress that runs here with the same settings how it is: exit code 0 if it is well, else 1
+    Healthcheck(HealthcheckArgs),
 }
 
 impl streamgate::config::Settings for Cli {
@@ -133,6 +136,8 @@ impl streamgate::config::Settings for Cli {
         match &self.command {
             // The settings may speak of a file of keys that is only now being made.
             Some(Command::NewKey(args)) => args.validate(),
+            // The process that it asks has checked the settings itself.
+            Some(Command::Healthcheck(args)) => args.validate(),
             None => self.settings.validate(),
         }
     }

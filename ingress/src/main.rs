@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Some(Command::NewKey(args)) => {
             args.run(std::io::stdout(), std::io::stderr()).context("no key was made")
         }
+        Some(Command::Healthcheck(args)) => args.run(settings.ingress_admin_listen).context("not healthy"),
     })
 }
 

@@ -3,17 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use proxy::config::Settings;
+use proxy::config::{Cli, Command, Settings};
 use streamgate::{config, http, process, shutdown, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let settings: Settings = config::read();
+    let Cli { command, settings } = config::read();
     telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
-    process::exit_code(serve(settings))
+    process::exit_code(match command {
+        None => serve(settings),
+        Some(Command::Healthcheck(args)) => args.run(settings.proxy_listen).context("not healthy"),
+    })
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ mod documented;
 mod faults;
 mod forecast;
 mod harness;
+mod healthcheck;
 mod kills;
 mod outages;
 mod shutdown;

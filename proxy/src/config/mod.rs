@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
+use streamgate::http::HealthcheckArgs;
 use streamgate::request_reply::ResponderSettings;
 use streamgate::stream::{GroupSettings, Retention};
 
@@ -99,6 +100,38 @@ impl streamgate::config::Settings for Settings {
             return Err(ConfigError::rule("HOUSEKEEPING_PERIOD", period, "must be at least 100ms"));
         }
         Ok(())
+    }
+}
+
+/// Worker: takes requests from a Redis stream, gets the weather, replies.
+///
+/// Without a command it works.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "proxy", version)]
+pub struct Cli {
+    /// What to do instead of working.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to work.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What else the binary does.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Ask the proxy that runs here with the same settings how it is: exit code 0 if it is well, else 1
+    Healthcheck(HealthcheckArgs),
+}
+
+impl streamgate::config::Settings for Cli {
+    fn validate(&self) -> Result<(), ConfigError> {
+        match &self.command {
+            // The process that it asks has checked the settings itself.
+            Some(Command::Healthcheck(args)) => args.validate(),
+            None => self.settings.validate(),
+        }
     }
 }
 

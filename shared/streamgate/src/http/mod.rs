@@ -5,6 +5,7 @@
 mod activity;
 pub mod admin;
 mod connection;
+mod healthcheck;
 mod listen;
 mod open_files;
 mod problem;
@@ -12,5 +13,6 @@ mod protocol;
 mod server;
 mod stall;
 
+pub use healthcheck::{HealthcheckArgs, Unhealthy};
 pub use listen::{BindError, listen};
 pub use server::{ServerLimits, ServerMetrics, serve};

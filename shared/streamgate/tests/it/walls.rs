@@ -16,7 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
     ("request_reply", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
-    ("http", &["envelope", "resilience", "telemetry"]),
+    ("http", &["config", "envelope", "resilience", "telemetry"]),
     ("config", &["connection", "stream", "telemetry"]),
     ("testing", &[]),
 ];

@@ -1,0 +1,65 @@
+"""Tools that tests need and a machine may not have: got if they can be got, said loudly if not."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+from types import ModuleType
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+ROOT = SCRIPTS.parent
+sys.path.insert(0, str(SCRIPTS))
+
+import kubectl as kubectl_script  # noqa: E402
+import python_venv  # noqa: E402
+
+
+def packages(*names: str) -> Path:
+    """The folder of the programs of `.venv`, with these packages in it."""
+    try:
+        folder = python_venv.ensure(*names).parent
+    except python_venv.Unavailable as problem:
+        missing(f"no {', '.join(names)}: {str(problem).splitlines()[-1]}")
+    site = str(python_venv.site_packages())
+    if site not in sys.path:
+        sys.path.append(site)
+    importlib.invalidate_caches()
+    return folder
+
+
+def yaml() -> ModuleType:
+    """PyYAML."""
+    packages("PyYAML")
+    return importlib.import_module("yaml")
+
+
+@functools.lru_cache(maxsize=None)
+def kubectl() -> Path:
+    """A kubectl that can render; it needs no cluster for that."""
+    try:
+        return kubectl_script.find()
+    except (kubectl_script.NotFound, python_venv.Unavailable) as problem:
+        missing(str(problem).splitlines()[0])
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """What a command prints; its failure fails the test with all of its words."""
+    done = subprocess.run(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def missing(reason: str) -> None:
+    """Skips the test where anybody sees it; CI has what it needs or fails."""
+    if os.environ.get("CI"):
+        raise AssertionError(f"CI must have this tool: {reason}")
+    print(f"\nSKIPPED, A TOOL IS MISSING: {reason}", file=sys.stderr, flush=True)
+    raise unittest.SkipTest(reason)
