@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("prometheus", "promtool")
 # Of one call of apt; a package of 20 MB.
-PATIENCE = 300
+PATIENCE = 90
 
 ADVICE = """\
 no prometheus and promtool on PATH, and none could be downloaded. Install them:
