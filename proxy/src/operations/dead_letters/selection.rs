@@ -1,8 +1,8 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use streamgate::envelope::Problem;
 use streamgate::stream::{DeadLetterFilter, EntryId};
@@ -50,7 +50,7 @@ pub(super) struct ByFilter {
     #[schema(value_type = Option<EntryIdSchema>)]
     before: Option<String>,
     /// How many at most.
-    #[serde(default = "ByFilter::default_limit")]
+    #[serde(default = "ByFilter::default_limit", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 500, default = 100)]
     limit: usize,
 }
@@ -154,10 +154,48 @@ fn shaped<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Problem> {
     serde_json::from_value(Value::Object(body)).map_err(|error| unprocessable(error.to_string()))
 }
 
+/// JSON has one kind of number: `100.0` is as whole as `100` (JSON Schema, "integer").
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let in_range = |number: &f64| number.fract() == 0.0 && (0.0..=MOST as f64).contains(number);
+    let whole = number.as_f64().filter(in_range);
+    whole
+        .map(|number| number as usize)
+        .ok_or_else(|| D::Error::custom(format!("limit must be from 1 to {MOST}")))
+}
+
 fn unprocessable(detail: impl Into<String>) -> Problem {
     Problem::new(422, detail)
 }
 
 fn refused(rejection: JsonRejection) -> Problem {
     Problem::new(rejection.status().as_u16(), rejection.body_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn limit(limit: Value) -> Result<usize, u16> {
+        let Value::Object(body) = json!({"filter": {}, "limit": limit}) else { unreachable!() };
+        match Selection::read(Ok(Json(body))) {
+            Ok(Selection::Matching { limit, .. }) => Ok(limit),
+            Ok(Selection::Ids(_)) => panic!("no ids were given"),
+            Err(problem) => Err(problem.status),
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_whole_number_however_it_is_written() {
+        for (written, read) in [(json!(1), 1), (json!(328.0), 328), (json!(5e2), 500)] {
+            assert_eq!(limit(written.clone()), Ok(read), "{written}");
+        }
+        for written in
+            [json!(0), json!(0.0), json!(501), json!(1.5), json!(-1), json!(1e300), json!("1"), json!(null)]
+        {
+            assert_eq!(limit(written.clone()), Err(422), "{written}");
+        }
+    }
 }
