@@ -6,6 +6,7 @@
 pub mod ledger;
 
 mod deadlines;
+mod endings;
 mod evidence;
 mod executions;
 mod healing;
@@ -43,13 +44,14 @@ pub enum Invariant {
     DeadlinesKept,
     ResourcesBack,
     MetricsReconcile,
+    EndsExplained,
     NoPanic,
     NoSecret,
 }
 
 impl Invariant {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Evidence,
         Self::NothingLost,
         Self::OwnAnswers,
@@ -63,6 +65,7 @@ impl Invariant {
         Self::DeadlinesKept,
         Self::ResourcesBack,
         Self::MetricsReconcile,
+        Self::EndsExplained,
         Self::NoPanic,
         Self::NoSecret,
     ];
@@ -89,6 +92,7 @@ impl Invariant {
             Self::DeadlinesKept => "no call outlasted its deadline by more than 1 s",
             Self::ResourcesBack => "streams, memory and descriptors are back to their baseline",
             Self::MetricsReconcile => "metrics, logs and callers agree",
+            Self::EndsExplained => "every process that ended was told to, or was ended by a fault",
             Self::NoPanic => "no panic but the planted one, and nothing but log lines in a log",
             Self::NoSecret => "no secret in a log or an answer",
         }
@@ -111,6 +115,7 @@ impl Invariant {
             Self::DeadlinesKept => deadlines::no_call_outlasts_its_deadline(ledger, &mut finding),
             Self::ResourcesBack => resources::everything_is_back_to_its_baseline(ledger, &mut finding),
             Self::MetricsReconcile => metrics::metrics_logs_and_callers_agree(ledger, &mut finding),
+            Self::EndsExplained => endings::every_end_has_a_reason(ledger, &mut finding),
             Self::NoPanic => silence::nobody_panicked(ledger, &mut finding),
             Self::NoSecret => silence::nobody_told_a_secret(ledger, &mut finding),
         }
