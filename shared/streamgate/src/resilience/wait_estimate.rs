@@ -108,8 +108,13 @@ impl WaitEstimate {
     }
 
     /// By how much the wait behind `waiting` others, cautiously estimated, and twice the usual work
-    /// are longer than `patience`; `None` if they are not.
+    /// are longer than `patience`; `None` if they are not, or if there is no wait: whether work that
+    /// starts at once can still be done is the worker's to decide, and somebody has to find out when
+    /// it takes less again.
     pub fn excess(&self, waiting: usize, patience: Duration) -> Option<Duration> {
+        if self.wait(waiting)?.is_zero() {
+            return None;
+        }
         let wait = self.wait_at(waiting, &self.cautious_nanos_per_answer)?;
         let needed = wait.saturating_add(self.usual_work.get() * 2);
         needed.checked_sub(patience).filter(|excess| !excess.is_zero())
@@ -212,6 +217,17 @@ mod tests {
         run(&estimate, 200.0, ms(500), 100, ms(3_000));
         run(&estimate, 0.0, ms(0), 100, ms(20_000));
 
-        assert_eq!(estimate.excess(0, WORK * 2), None, "one may always find out");
+        assert_eq!(estimate.excess(0, WORK), None, "one may always find out");
+    }
+
+    #[test]
+    fn work_that_takes_most_of_the_time_is_let_in_while_a_worker_is_free_for_it() {
+        let estimate = WaitEstimate::default();
+
+        // Ten at once, 50 ms each.
+        run(&estimate, 200.0, ms(500), 100, ms(3_000));
+
+        assert_eq!(estimate.excess(9, ms(80)), None, "there is a place");
+        assert!(estimate.excess(20, ms(80)).is_some(), "there is none");
     }
 }
