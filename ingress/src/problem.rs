@@ -187,13 +187,13 @@ impl From<RequestError> for Failure {
             RequestErrorKind::Overloaded
             | RequestErrorKind::QueueTooLong
             | RequestErrorKind::NoWorker
+            | RequestErrorKind::Unavailable
             | RequestErrorKind::Draining => {
                 (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again later")
             }
-            RequestErrorKind::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "either nothing was sent, or its fate is unknown and the work may be done all the same",
-            ),
+            RequestErrorKind::Unconfirmed => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the work may be done all the same")
+            }
             RequestErrorKind::DeadlinePassed => {
                 (StatusCode::GATEWAY_TIMEOUT, "the work may have been done all the same")
             }
@@ -268,6 +268,7 @@ mod tests {
             (RequestErrorKind::QueueTooLong, 503, Some("3")),
             (RequestErrorKind::NoWorker, 503, Some("3")),
             (RequestErrorKind::Unavailable, 503, Some("3")),
+            (RequestErrorKind::Unconfirmed, 503, Some("3")),
             (RequestErrorKind::Draining, 503, Some("3")),
             (RequestErrorKind::DeadlinePassed, 504, None),
         ] {

@@ -2,7 +2,7 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::error::{Error, checked};
+use super::error::{Error, ErrorKind, checked};
 use super::{Outage, Redis};
 use crate::resilience::BreakerState;
 
@@ -14,6 +14,9 @@ pub trait Outbound: Send + 'static {
     /// Until when it is worth sending again after trouble with the connection. A command that is
     /// sent again may have been executed before.
     fn give_up_at(&self) -> Instant;
+
+    /// A try ended without an answer: it may have been executed.
+    fn became_uncertain(&mut self) {}
 
     /// The end of its way.
     fn settle(self, result: Result<Value, Error>);
@@ -74,13 +77,20 @@ async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc
     let mut pipeline = Pipeline::with_capacity(LARGEST_BATCH);
     while commands.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
         loop {
+            drop_overdue(&mut batch);
+            if batch.is_empty() {
+                break;
+            }
             pipeline.clear();
             for outbound in &batch {
                 pipeline.add_command(outbound.command());
             }
             let trouble = match redis.pipeline(&pipeline).await {
                 Ok(values) => settle(&mut batch, values),
-                Err(error) => Some(error),
+                Err(error) => {
+                    batch.iter_mut().for_each(O::became_uncertain);
+                    Some(error)
+                }
             };
             let Some(error) = trouble else {
                 outage.healed();
@@ -114,6 +124,15 @@ fn settle<O: Outbound>(batch: &mut Vec<O>, values: Vec<Value>) -> Option<Error> 
         *batch = kept;
     }
     trouble
+}
+
+/// Settles what waited in the queue for too long: sending it now would hold up those behind it.
+fn drop_overdue<O: Outbound>(batch: &mut Vec<O>) {
+    let now = Instant::now();
+    for outbound in batch.extract_if(.., |outbound| outbound.give_up_at() <= now) {
+        let error = Error::new(ErrorKind::NotServing, "Redis did not take it in time");
+        outbound.settle(Err(error));
+    }
 }
 
 /// Settles with `error` what is not worth another try: its time is up, or the circuit is open and

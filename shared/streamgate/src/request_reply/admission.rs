@@ -65,7 +65,7 @@ impl Admission {
             RequestErrorKind::NoWorker => self.refusals.no_worker.increment(1),
             RequestErrorKind::Unavailable => self.refusals.unavailable.increment(1),
             RequestErrorKind::Draining => self.refusals.draining.increment(1),
-            RequestErrorKind::DeadlinePassed => {}
+            RequestErrorKind::Unconfirmed | RequestErrorKind::DeadlinePassed => {}
         }
         RequestError { kind, retry_after: Some(retry_after.min(LONGEST_RETRY_AFTER)) }
     }

@@ -22,10 +22,12 @@ pub enum RequestErrorKind {
     /// No worker has given a sign of life for too long; nothing was sent.
     #[error("no worker is there to do the work")]
     NoWorker,
-    /// Redis cannot be reached or refuses to store the request. If it was tried, the request may
-    /// be stored all the same.
+    /// Redis cannot be reached or refuses to store the request; nothing was stored.
     #[error("the queue is unavailable")]
     Unavailable,
+    /// Redis was asked to store the request and did not answer; it may be stored and worked on.
+    #[error("the queue broke down")]
+    Unconfirmed,
     /// Nobody answered in time; the work may have been done all the same.
     #[error("the deadline passed")]
     DeadlinePassed,

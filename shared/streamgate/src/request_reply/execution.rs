@@ -128,6 +128,9 @@ impl<H: Handler> Execution<H> {
     }
 
     async fn run(&self, work: Work, time_left: Duration, delivery: &Delivery) -> Outcome {
+        if self.abandon.is_cancelled() {
+            return Outcome::Abandoned;
+        }
         let handler = AssertUnwindSafe(self.handler.handle(work)).catch_unwind();
         tokio::select! {
             biased;

@@ -132,7 +132,7 @@ impl PendingGuard {
     pub async fn wait(mut self) -> Arrival {
         let arrival = (&mut self.arrival).await;
         self.completed = matches!(arrival, Ok(Ok(_)));
-        arrival.unwrap_or(Err(RequestErrorKind::Unavailable))
+        arrival.unwrap_or(Err(RequestErrorKind::Unconfirmed))
     }
 }
 

@@ -169,6 +169,7 @@ impl Requester {
             stream: inner.settings.request_stream.clone(),
             give_up_at: started + timeout.min(SUBMISSION_PATIENCE),
             pending: inner.pending.clone(),
+            uncertain: false,
             request: Request {
                 id: call.id,
                 reply_to: Arc::clone(&inner.lane),
@@ -289,6 +290,8 @@ struct Submission {
     request: Request,
     give_up_at: Instant,
     pending: PendingReplies,
+    /// It may have been stored by a try that got no answer.
+    uncertain: bool,
 }
 
 /// Room for names, ids and numbers of a request beside its body.
@@ -307,10 +310,18 @@ impl Outbound for Submission {
         self.give_up_at
     }
 
+    fn became_uncertain(&mut self) {
+        self.uncertain = true;
+    }
+
     fn settle(self, result: Result<Value, Error>) {
         if let Err(error) = result {
-            tracing::debug!(id = %self.request.id, %error, "request not stored");
-            self.pending.complete(self.request.id, Err(RequestErrorKind::Unavailable));
+            tracing::debug!(id = %self.request.id, %error, uncertain = self.uncertain, "request not stored");
+            let kind = match self.uncertain {
+                true => RequestErrorKind::Unconfirmed,
+                false => RequestErrorKind::Unavailable,
+            };
+            self.pending.complete(self.request.id, Err(kind));
         }
     }
 }

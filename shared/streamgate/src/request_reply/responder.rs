@@ -28,8 +28,8 @@ pub struct Responder<H> {
 /// Entries in one read, however many slots are free.
 const LARGEST_READ: usize = 256;
 
-/// While suspects wait for the one that is held, a read blocks no longer than this: the next one is
-/// taken as soon as it may be.
+/// How often a worker that holds a suspect looks whether it is settled; and the longest a read blocks
+/// while further ones wait.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stopping worker is given this long to hand back what it could not finish.
@@ -119,6 +119,13 @@ async fn take<H: Handler>(
     let _awake = wake_on(stop, consumer.waker());
     let mut claims = Claims::new(execution.settings.group.claim_min_idle);
     while !stop.is_cancelled() {
+        if claimer.holds_suspect() {
+            // It runs alone; what would be taken meanwhile would wait here instead of elsewhere.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SUSPECT_PAUSE) => continue,
+            }
+        }
         let free = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -131,7 +138,11 @@ async fn take<H: Handler>(
                     claims.made(claimer.has_seen_all());
                     deliveries.into_iter().for_each(|delivery| execution.start(delivery));
                 }
-                Err(error) => claims.failed(&error),
+                Err(error) => {
+                    claims.failed(&error);
+                    // Its answer may have been lost, and then what it claimed is ours already.
+                    consumer.recover();
+                }
             }
         }
         let free = execution.limit.free().min(LARGEST_READ);

@@ -55,6 +55,10 @@ pub(super) struct Settler {
 /// Replies in one pipeline; see `connection::BatchWriter`.
 const LARGEST_BATCH: usize = 32;
 
+/// Bytes of bodies in one pipeline, but for a single larger one: what a link of 100 Mbit/s carries well
+/// within the response timeout. A pipeline that times out is sent again from its start.
+const LARGEST_PIPELINE: usize = 4 << 20;
+
 /// Room for names, ids and numbers of a reply beside its body.
 const FIXED_SIZE: usize = 256;
 
@@ -148,12 +152,13 @@ impl Settler {
         if self.confirmed.is_empty() && self.storing.is_empty() {
             return Ok(());
         }
-        let mut pipeline = Pipeline::with_capacity(self.storing.len() + 2);
+        let batch = self.next_batch();
+        let mut pipeline = Pipeline::with_capacity(batch + 2);
         if !self.confirmed.is_empty() {
             pipeline.add_command(self.acknowledge());
         }
         let mut lanes: Vec<Arc<str>> = Vec::with_capacity(1);
-        for outgoing in self.storing.iter().filter_map(|s| s.reply.as_ref()) {
+        for outgoing in self.storing[..batch].iter().filter_map(|s| s.reply.as_ref()) {
             pipeline.add_command(store(outgoing));
             if !lanes.contains(&outgoing.lane) {
                 lanes.push(Arc::clone(&outgoing.lane));
@@ -170,7 +175,7 @@ impl Settler {
             }
         };
         let acknowledged = if self.confirmed.is_empty() { None } else { answers.next() };
-        let stored = self.sort_stored(answers);
+        let stored = self.sort_stored(batch, answers);
         let refused = match acknowledged {
             Some(Err(error)) if error.kind() != ErrorKind::NoGroup => Some(error),
             Some(Err(_)) => {
@@ -188,13 +193,24 @@ impl Settler {
         refused.or(stored.trouble).map_or(Ok(()), Err)
     }
 
+    /// How many of the replies fit into the next pipeline.
+    fn next_batch(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |settlement: &&Settlement| {
+            let first = bytes == 0;
+            bytes += FIXED_SIZE + settlement.reply.as_ref().map_or(0, |outgoing| outgoing.reply.body.len());
+            first || bytes <= LARGEST_PIPELINE
+        };
+        self.storing.iter().take(LARGEST_BATCH).take_while(fits).count()
+    }
+
     /// Moves each reply that was stored on to its next station; a refused one stays, or makes its
     /// entry a dead letter if trying again cannot help.
-    fn sort_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
+    fn sort_stored(&mut self, batch: usize, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
         let mut result = Stored { confirmed: Vec::new(), trouble: None };
         let metrics = self.group.metrics().clone();
         let mut refused = Vec::new();
-        for (mut settlement, answer) in self.storing.drain(..).zip(answers) {
+        for (mut settlement, answer) in self.storing.drain(..batch).zip(answers) {
             match answer {
                 Ok(_) => {
                     metrics.replies.increment(1);
@@ -219,7 +235,7 @@ impl Settler {
                 Disposition::HandBack => self.handing_back.push(settlement),
             }
         }
-        self.storing = refused;
+        self.storing.splice(..0, refused);
         if result.trouble.is_some() {
             self.drop_expired();
         }

@@ -34,9 +34,14 @@ impl Claimer {
         self.left_suspects
     }
 
+    /// True if an entry is held that may be what kills workers: nothing else should be taken.
+    pub fn holds_suspect(&self) -> bool {
+        self.leases.hold_a_suspect()
+    }
+
     /// True if what was left behind can be taken now.
     pub fn can_take_suspect(&self) -> bool {
-        self.left_suspects && self.leases.suspect().is_none()
+        self.left_suspects && !self.leases.hold_a_suspect()
     }
 
     /// Claims up to `most` idle entries. Each call goes on where the last one stopped.

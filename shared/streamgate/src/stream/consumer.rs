@@ -63,9 +63,7 @@ impl Consumer {
             None => self.read_new(most, patience).await,
         };
         if let Err(error) = &result {
-            if self.recovery.is_none() {
-                self.recovery = Some(Recovery { from: EntryId::MIN, mode: "recover" });
-            }
+            self.recover();
             if error.kind() == ErrorKind::NoGroup {
                 self.group.heal().await?;
             }
@@ -77,6 +75,13 @@ impl Consumer {
     /// again, and so would whatever is claimed meanwhile.
     pub fn is_starting(&self) -> bool {
         self.recovery.as_ref().is_some_and(|recovery| recovery.mode == REDELIVER)
+    }
+
+    /// Reads the own pending entries next: something may have been delivered whose answer was lost.
+    pub fn recover(&mut self) {
+        if self.recovery.is_none() {
+            self.recovery = Some(Recovery { from: EntryId::MIN, mode: "recover" });
+        }
     }
 
     /// How long to pause after `error`; logged once per outage.

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ struct Registry {
     group: ConsumerGroup,
     renew: Script,
     held: Mutex<HashMap<EntryId, Arc<State>, foldhash::fast::RandomState>>,
+    /// How many of them are suspects, for whoever asks often.
+    suspects: AtomicUsize,
 }
 
 struct State {
@@ -47,6 +49,7 @@ impl Leases {
             group,
             renew: Script::new(include_str!("scripts/renew.lua")),
             held: Mutex::default(),
+            suspects: AtomicUsize::new(0),
         }))
     }
 
@@ -63,6 +66,7 @@ impl Leases {
         match self.0.held().entry(id) {
             std::collections::hash_map::Entry::Occupied(_) => None,
             std::collections::hash_map::Entry::Vacant(place) => {
+                self.0.suspects.fetch_add(usize::from(state.suspect), Ordering::Relaxed);
                 place.insert(Arc::clone(&state));
                 Some(Lease { id, state, registry: Arc::clone(&self.0) })
             }
@@ -72,6 +76,11 @@ impl Leases {
     /// An entry that is held and may be what kills workers.
     pub fn suspect(&self) -> Option<EntryId> {
         self.0.held().iter().find(|(_, state)| state.suspect).map(|(id, _)| *id)
+    }
+
+    /// True if an entry is held that may be what kills workers.
+    pub fn hold_a_suspect(&self) -> bool {
+        self.0.suspects.load(Ordering::Relaxed) > 0
     }
 
     /// How many entries are held.
@@ -226,6 +235,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.registry.suspects.fetch_sub(usize::from(self.state.suspect), Ordering::Relaxed);
         self.registry.held().remove(&self.id);
     }
 }

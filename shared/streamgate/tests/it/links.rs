@@ -63,6 +63,25 @@ async fn a_server_that_pauses_its_clients_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callers_queued_for_a_server_that_takes_no_writes_are_told_while_it_still_does_not() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _: () = server.command(&["CLIENT", "PAUSE", "20000", "WRITE"]);
+
+    // Batches of 32 would take a second each.
+    let calls = futures_util::future::join_all((0..1_500).map(|_| asker.ask("anybody?")));
+    let paused = tokio::time::sleep(Duration::from_secs(18));
+    let heard = tokio::select! {
+        heard = calls => heard,
+        () = paused => panic!("callers still wait for a queue that does not move"),
+    };
+    let _: () = server.command(&["CLIENT", "UNPAUSE"]);
+
+    assert!(heard.iter().all(Result::is_err));
+    assert_eq!(asker.requester.pending(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_vanishes_without_a_word_and_comes_back_heals() {
     heals_over(async |link, scene| {
         link.hold();

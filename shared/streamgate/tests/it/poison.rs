@@ -7,7 +7,9 @@ use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, GROUP, REPLIES, REQUESTS, Worker, pending, responder_settings, settled};
+use crate::harness::{
+    Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, responder_settings, settled,
+};
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
 
@@ -94,6 +96,39 @@ async fn more_than_a_slow_link_can_carry_in_time_is_taken_one_by_one() {
     }
     settled(&server).await;
     assert_eq!(dead_letters(&server), 0);
+}
+
+/// Lets everybody go at once, with more than a request brought.
+struct Replies(Gate);
+
+impl Handler for Replies {
+    async fn handle(&self, work: Work) -> Response {
+        self.0.handle(work).await;
+        Response::new(200, "application/octet-stream", vec![b'x'; MEGABYTE])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_are_too_much_for_one_pipeline_go_in_several() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let asker = Asker::start(&server, None).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&link, "w1", Replies(gate.clone())).await;
+
+    let all = futures_util::future::join_all((0..30).map(|_| asker.ask("a lot")));
+    let (answers, ()) = tokio::join!(all, async {
+        gate.wait_for(30).await;
+        // 30 MB take two seconds and more: longer than an answer of the server may.
+        link.delay(Duration::from_millis(1));
+        gate.open();
+    });
+
+    for answer in answers {
+        assert_eq!(answer.expect("an answer").reply.body.len(), MEGABYTE);
+    }
+    settled(&server).await;
+    assert_eq!(server.command::<u64>(&["XLEN", REPLIES]), 30, "none was stored twice");
 }
 
 struct Inflates;
