@@ -41,8 +41,8 @@ pub struct Settings {
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
 
-    /// File of API keys, a line each: name:hash[:rate[:burst]] (`ingress new-key NAME` makes one);
-    /// changes count within seconds [default: none, everybody may call]
+    /// File of API keys, a line each: name:hash, name:hash:rate or name:hash:rate:burst (`ingress
+    /// new-key NAME` makes one); changes count within seconds [default: none, everybody may call]
     #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
 
