@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::{Signal, kill};
@@ -189,6 +190,20 @@ pub(crate) async fn ask_many(ingress: &Process, count: usize) {
         }
     });
     futures_util::future::join_all(answers).await;
+}
+
+/// Asks without pause from so many callers, counting the answers, until told to stop; each must be the
+/// forecast that was asked for.
+pub(crate) async fn ask_until(stop: &AtomicBool, answered: &AtomicUsize, ingress: &Process, callers: usize) {
+    let callers = (0..callers).map(|caller| async move {
+        let (client, city) = (client(), format!("City {caller}"));
+        while !stop.load(Ordering::Relaxed) {
+            let (status, forecast) = ask(&client, ingress, &city).await;
+            assert_eq!((status, forecast["city"].as_str()), (200, Some(city.as_str())), "{forecast}");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    futures_util::future::join_all(callers).await;
 }
 
 /// How many entries are delivered and not acknowledged.

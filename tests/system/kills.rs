@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
-use crate::harness::{Process, ask, client, holder, ingress, metric, metric_at, pending, proxy};
+use crate::harness::{Process, ask, ask_until, client, holder, ingress, metric, metric_at, pending, proxy};
 
 const LANE: &str = "weather-responses.a";
 
@@ -215,18 +215,7 @@ async fn one_of_three_workers_killed_under_load_fails_no_call() {
     );
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
 
-    let callers = futures_util::future::join_all((0..48).map(|caller| {
-        let (ingress, stop, answered) = (&ingress, &stop, &answered);
-        async move {
-            let client = client();
-            while !stop.load(Ordering::Relaxed) {
-                let city = format!("City {caller}");
-                let (status, forecast) = ask(&client, ingress, &city).await;
-                assert_eq!((status, forecast["city"].as_str()), (200, Some(city.as_str())), "{forecast}");
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }));
+    let callers = ask_until(&stop, &answered, &ingress, 48);
     let ((), _) = tokio::join!(
         async {
             eventually_async("load flows", async || answered.load(Ordering::Relaxed) > 300).await;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use nix::sys::signal::Signal;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{ask, client, ingress, pending, proxy};
+use crate::harness::{ask, ask_until, client, ingress, pending, proxy};
 
 #[tokio::test]
 async fn a_worker_that_is_terminated_under_load_loses_nothing() {
@@ -14,18 +14,7 @@ async fn a_worker_that_is_terminated_under_load_loses_nothing() {
         (proxy(&server, "leaving", &latency).await, proxy(&server, "staying", &latency).await);
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
 
-    let callers = futures_util::future::join_all((0..32).map(|caller| {
-        let (ingress, stop, answered) = (&ingress, &stop, &answered);
-        async move {
-            let client = client();
-            while !stop.load(Ordering::Relaxed) {
-                let city = format!("City {caller}");
-                let (status, forecast) = ask(&client, ingress, &city).await;
-                assert_eq!((status, forecast["city"].as_str()), (200, Some(city.as_str())), "{forecast}");
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }));
+    let callers = ask_until(&stop, &answered, &ingress, 32);
     let ((), _) = tokio::join!(
         async {
             eventually_async("load flows", async || answered.load(Ordering::Relaxed) > 200).await;
