@@ -16,7 +16,9 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
-use streamgate::envelope::CorrelationId;
+use opentelemetry::KeyValue;
+use streamgate::envelope::{CorrelationId, TraceContext};
+use streamgate::telemetry::{Span, SpanKind, Tracer};
 use tower::{Layer, Service};
 
 use crate::metrics::HttpMetrics;
@@ -25,6 +27,9 @@ use crate::problem::Failure;
 /// Carries the correlation id on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Which trace the caller is in (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Stands for all paths without a route, so that nobody can make up metric labels.
 const UNMATCHED: &str = "unmatched";
 
@@ -32,12 +37,13 @@ const UNMATCHED: &str = "unmatched";
 #[derive(Clone)]
 pub struct AnswerLayer {
     metrics: Arc<HttpMetrics>,
+    tracer: Tracer,
 }
 
 impl AnswerLayer {
-    /// A layer that counts in `metrics`.
-    pub fn new(metrics: HttpMetrics) -> Self {
-        Self { metrics: Arc::new(metrics) }
+    /// A layer that counts in `metrics` and traces with `tracer`.
+    pub fn new(metrics: HttpMetrics, tracer: Tracer) -> Self {
+        Self { metrics: Arc::new(metrics), tracer }
     }
 }
 
@@ -45,7 +51,7 @@ impl<S> Layer<S> for AnswerLayer {
     type Service = AnswerService<S>;
 
     fn layer(&self, inner: S) -> AnswerService<S> {
-        AnswerService { inner, metrics: Arc::clone(&self.metrics) }
+        AnswerService { inner, metrics: Arc::clone(&self.metrics), tracer: self.tracer.clone() }
     }
 }
 
@@ -54,6 +60,7 @@ impl<S> Layer<S> for AnswerLayer {
 pub struct AnswerService<S> {
     inner: S,
     metrics: Arc<HttpMetrics>,
+    tracer: Tracer,
 }
 
 impl<S, B> Service<Request> for AnswerService<S>
@@ -71,14 +78,23 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
+        let caller = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let caller = caller.and_then(TraceContext::parse);
+        let (id, route) = (CorrelationId::mint(), request.extensions().get::<MatchedPath>().cloned());
+        let span = span_of(&self.tracer, caller, &request, route.as_ref(), id);
+        let trace = span.context().or(caller);
         let under_way = UnderWay {
-            id: CorrelationId::mint(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            id,
+            route,
             started: Instant::now(),
             metrics: Arc::clone(&self.metrics),
+            span,
             answered: false,
         };
-        request.extensions_mut().insert(under_way.id);
+        request.extensions_mut().insert(id);
+        if let Some(trace) = trace {
+            request.extensions_mut().insert(trace);
+        }
         let response = self.inner.call(request);
         Box::pin(async move { Ok(under_way.answer(response.await?.map(Body::new))) })
     }
@@ -90,6 +106,7 @@ struct UnderWay {
     route: Option<MatchedPath>,
     started: Instant,
     metrics: Arc<HttpMetrics>,
+    span: Span,
     answered: bool,
 }
 
@@ -107,6 +124,11 @@ impl UnderWay {
         response.headers_mut().insert(X_REQUEST_ID, header_of(self.id));
         tracing::debug!(id = %self.id, route, status = response.status().as_u16(), "answered");
         self.metrics.answered(route, response.status(), self.started.elapsed());
+        let status = response.status();
+        self.span.record(|| [KeyValue::new("http.response.status_code", i64::from(status.as_u16()))]);
+        if status.is_server_error() {
+            self.span.fail(status.as_str());
+        }
         self.answered = true;
         response
     }
@@ -116,8 +138,34 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.answered {
             self.metrics.abandoned.increment(1);
+            self.span.fail("caller_gone");
         }
     }
+}
+
+/// The whole time from the request's head to the answer's, below the caller's span if it has one.
+fn span_of(
+    tracer: &Tracer,
+    caller: Option<TraceContext>,
+    request: &Request,
+    route: Option<&MatchedPath>,
+    id: CorrelationId,
+) -> Span {
+    let method = request.method();
+    let mut span = tracer.start(SpanKind::Server, caller, || match route {
+        Some(route) => format!("{method} {}", route.as_str()),
+        None => method.to_string(),
+    });
+    span.record(|| {
+        let known = [
+            KeyValue::new("http.request.method", method.to_string()),
+            KeyValue::new("url.scheme", "http"),
+            KeyValue::new("url.path", request.uri().path().to_owned()),
+            KeyValue::new("streamgate.request_id", id.to_string()),
+        ];
+        known.into_iter().chain(route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())))
+    });
+    span
 }
 
 fn header_of(id: CorrelationId) -> HeaderValue {
@@ -150,7 +198,7 @@ mod tests {
             .fallback(|| async { Failure::not_found() })
             .layer(
                 ServiceBuilder::new()
-                    .layer(AnswerLayer::new(HttpMetrics::declare(Arc::new(recorder))))
+                    .layer(AnswerLayer::new(HttpMetrics::declare(Arc::new(recorder)), Tracer::default()))
                     .layer(CatchPanicLayer::custom(Failure::of_panic)),
             );
         (router, handle)

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use streamgate::config::value::{address, count};
-use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs};
+use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
 use streamgate::http::{HealthcheckArgs, ServerLimits};
 use streamgate::request_reply::{RequesterSettings, WorkerGroup};
+use streamgate::telemetry::Tracer;
 
 use crate::api_keys::file;
 use crate::api_keys::new_key::NewKeyArgs;
@@ -78,6 +79,10 @@ pub struct Settings {
     #[command(flatten)]
     pub workers: GroupArgs,
 
+    /// Spans.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+
     /// The process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -88,6 +93,7 @@ impl streamgate::config::Settings for Settings {
         self.redis.validate()?;
         self.streams.validate()?;
         self.workers.validate()?;
+        self.tracing.validate()?;
         self.process.validate()?;
         for (variable, span) in
             [("HEADER_TIMEOUT", self.header_timeout), ("WRITE_TIMEOUT", self.write_timeout)]
@@ -145,7 +151,7 @@ impl streamgate::config::Settings for Cli {
 
 impl Settings {
     /// How requests are sent, as the engine wants to know it.
-    pub fn requester(&self) -> RequesterSettings {
+    pub fn requester(&self, tracer: Tracer) -> RequesterSettings {
         RequesterSettings {
             request_stream: self.streams.request_stream.clone(),
             reply_stream: self.streams.reply_stream.clone(),
@@ -156,6 +162,7 @@ impl Settings {
                 name: self.workers.consumer_group.clone(),
                 grace: self.workers.consumer_grace.0,
             }),
+            tracer,
         }
     }
 
@@ -217,7 +224,7 @@ mod tests {
         let settings = from_args::<Settings>(["ingress"]).map_err(|_| "refused").expect("valid");
 
         assert_eq!(settings.ingress_listen.port(), 5009);
-        assert_eq!(settings.requester().reply_stream.as_str(), "weather-responses");
+        assert_eq!(settings.requester(Tracer::default()).reply_stream.as_str(), "weather-responses");
     }
 
     #[test]

@@ -43,7 +43,7 @@ use streamgate::http::{self, ServerMetrics};
 use streamgate::request_reply::Requester;
 use streamgate::stream::InvalidStreamKey;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, prometheus_recorder};
-use streamgate::telemetry::{ProcessMetrics, Readiness};
+use streamgate::telemetry::{ProcessMetrics, Readiness, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,7 @@ use crate::metrics::HttpMetrics;
 pub async fn run(
     settings: Settings,
     listeners: Listeners,
+    tracer: Tracer,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
@@ -85,7 +86,7 @@ pub async fn run(
     let stop_requester = requester_stopped.clone().drop_guard();
     let requester = Requester::start(
         redis.clone(),
-        settings.requester(),
+        settings.requester(tracer.clone()),
         requester_metrics,
         listening,
         requester_stopped,
@@ -98,7 +99,7 @@ pub async fn run(
     let timeout = settings.streams.request_timeout.0;
     let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };
     let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
-    let router = router::router(Arc::new(gateway), http_metrics, api_keys.clone());
+    let router = router::router(Arc::new(gateway), http_metrics, tracer, api_keys.clone());
     let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();

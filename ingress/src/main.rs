@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ingress::config::{Cli, Command, Settings};
 use ingress::listeners::Listeners;
+use streamgate::telemetry::SpanExport;
 use streamgate::{config, process, shutdown, telemetry};
 
 #[global_allocator]
@@ -36,9 +37,10 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
         replica = settings.ingress_replica.as_deref(),
         "listening"
     );
+    let spans = SpanExport::start(settings.tracing.settings("ingress")).context("spans cannot be sent")?;
     let runtime = process::runtime(settings.ingress_threads).context("the runtime cannot start")?;
     runtime.block_on(async {
         let stop = shutdown::on_signal().context("signals cannot be handled")?;
-        Ok(ingress::run(settings, listeners, stop).await?)
+        Ok(ingress::run(settings, listeners, spans.tracer(), stop).await?)
     })
 }

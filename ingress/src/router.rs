@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -20,7 +21,7 @@ use crate::routes::{health, weather};
 
 /// The public API in front of `gateway`; its work is for those who have one of `keys`.
 #[rustfmt::skip]
-pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, keys: Option<Arc<ApiKeys>>) -> Router {
+pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys: Option<Arc<ApiKeys>>) -> Router {
     let patience = gateway.body.time;
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
@@ -41,7 +42,7 @@ pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, keys: Option<Arc<ApiK
         .layer(
             ServiceBuilder::new()
                 .map_request(move |request| leftover::see_to(request, patience))
-                .layer(AnswerLayer::new(metrics))
+                .layer(AnswerLayer::new(metrics, tracer))
                 .layer(CatchPanicLayer::custom(Failure::of_panic)),
         )
         .with_state(gateway)

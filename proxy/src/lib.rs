@@ -28,7 +28,7 @@ use streamgate::http::admin::AdminThread;
 use streamgate::request_reply::{Handler, PartEnded, Responder};
 use streamgate::stream::Trimmer;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
-use streamgate::telemetry::{ProcessMetrics, Readiness};
+use streamgate::telemetry::{ProcessMetrics, Readiness, Tracer};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -70,9 +70,10 @@ pub enum RunError {
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
+    tracer: Tracer,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    run_with(settings, listener, shutdown, |handler| handler).await
+    run_with(settings, listener, tracer, shutdown, |handler| handler).await
 }
 
 /// [`run`], with the work wrapped by `decorate`: a fault harness makes it fail on purpose, so that
@@ -83,6 +84,7 @@ pub async fn run(
 pub async fn run_with<H: Handler>(
     settings: Settings,
     listener: TcpListener,
+    tracer: Tracer,
     shutdown: CancellationToken,
     decorate: impl FnOnce(WeatherHandler<Provider>) -> H,
 ) -> Result<(), RunError> {
@@ -103,10 +105,10 @@ pub async fn run_with<H: Handler>(
         (readiness.latch("worker"), readiness.latch("redis"), readiness.latch("reader"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
-    let provider = provider(&settings, &redis, upstream_metrics)?;
+    let provider = provider(&settings, &redis, upstream_metrics, tracer.clone())?;
     let upstream = provider.circuits();
     let handler = decorate(WeatherHandler::new(provider));
-    let responder_settings = settings.responder();
+    let responder_settings = settings.responder(tracer);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         operations = %listener.local_addr().unwrap_or(settings.proxy_listen),
@@ -167,13 +169,18 @@ fn worker_ended(ended: Result<Result<(), PartEnded>, JoinError>) -> RunError {
     }
 }
 
-fn provider(settings: &Settings, redis: &Redis, metrics: UpstreamMetrics) -> Result<Provider, RunError> {
+fn provider(
+    settings: &Settings,
+    redis: &Redis,
+    metrics: UpstreamMetrics,
+    tracer: Tracer,
+) -> Result<Provider, RunError> {
     Ok(match settings.weather.weather_provider {
         ProviderName::Simulated => {
             Provider::Simulated(Simulated::new(redis.clock().clone(), settings.weather.simulated_latency))
         }
         ProviderName::OpenMeteo => {
-            Provider::OpenMeteo(Box::new(OpenMeteo::new(settings.weather.open_meteo(), metrics)?))
+            Provider::OpenMeteo(Box::new(OpenMeteo::new(settings.weather.open_meteo(), metrics, tracer)?))
         }
     })
 }

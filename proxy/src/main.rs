@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use proxy::config::{Cli, Command, Settings};
+use streamgate::telemetry::SpanExport;
 use streamgate::{config, http, process, shutdown, telemetry};
 
 #[global_allocator]
@@ -23,9 +24,10 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     // An error means that one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = http::listen(settings.proxy_listen, "PROXY_LISTEN")?;
+    let spans = SpanExport::start(settings.tracing.settings("proxy")).context("spans cannot be sent")?;
     let runtime = process::runtime(settings.proxy_threads.into()).context("the runtime cannot start")?;
     runtime.block_on(async {
         let stop = shutdown::on_signal().context("signals cannot be handled")?;
-        Ok(proxy::run(settings, listener, stop).await?)
+        Ok(proxy::run(settings, listener, spans.tracer(), stop).await?)
     })
 }

@@ -22,7 +22,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "prod with monitoring": ("overlays/prod", ("monitoring",)),
     "base with an operator": ("base", ("monitoring-operator",)),
     "base with KEDA": ("base", ("keda",)),
-    "prod with everything": ("overlays/prod", ("monitoring", "keda", "keda-tls", "open-meteo", "api-keys")),
+    "prod with everything": ("overlays/prod", ("monitoring", "keda", "keda-tls", "open-meteo", "api-keys", "tracing")),
     "dev with everything": ("overlays/dev", ("monitoring", "keda", "open-meteo")),
 }
 

@@ -9,3 +9,4 @@ mod healthcheck;
 mod kills;
 mod outages;
 mod shutdown;
+mod traces;

@@ -8,12 +8,12 @@ use ::weather::WeatherRequest;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::BytesMut;
 use streamgate::codec::{Codec, Json};
-use streamgate::envelope::{CorrelationId, TraceContext};
+use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::{Answer, Call, Timing};
 
 use crate::body;
@@ -36,22 +36,13 @@ pub async fn forecast(
     if !body::is_json(&head.headers) {
         return Err(Failure::unsupported_media_type(JSON));
     }
-    let trace = trace_of(&head.headers);
+    let trace = head.extensions.get().copied();
     // Header map and path are not held while the work is done elsewhere.
     drop(head);
     let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
     let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
-    let call = Call { id, trace: Some(trace), content_type: JSON, body, timeout: gateway.timeout };
+    let call = Call { id, trace, content_type: JSON, body, timeout: gateway.timeout };
     Ok(pass_on(gateway.requester.request(call).await?))
-}
-
-/// The caller's trace continued, or a new one.
-fn trace_of(headers: &HeaderMap) -> TraceContext {
-    headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .and_then(TraceContext::parse)
-        .map_or_else(TraceContext::mint, |caller| caller.child())
 }
 
 /// Status, media type and body as the worker sent them. Its reply was checked when it was read
@@ -105,22 +96,5 @@ mod tests {
         };
 
         assert_eq!(server_timing(timing), "queue;dur=1.002, work;dur=2500.000, reply;dur=0.000");
-    }
-
-    #[test]
-    fn a_callers_trace_is_continued_and_garbage_starts_a_new_one() {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            "traceparent",
-            HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
-        );
-
-        let continued = trace_of(&headers);
-        headers.insert("traceparent", HeaderValue::from_static("garbage"));
-        let fresh = trace_of(&headers);
-
-        assert_eq!(continued.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
-        assert_ne!(continued.parent_id, 0x00f0_67aa_0ba9_02b7);
-        assert_ne!(fresh.trace_id, continued.trace_id);
     }
 }

@@ -15,8 +15,8 @@ use streamgate::config::from_args;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::request_reply::{Handler, Responder, ResponderSettings, Response, Work};
 use streamgate::stream::GroupSettings;
-use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
+use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -48,7 +48,7 @@ impl Ingress {
         Self {
             api: listeners.public.local_addr().expect("bound"),
             admin: listeners.admin.local_addr().expect("bound"),
-            running: tokio::spawn(run(settings, listeners, stop.clone())),
+            running: tokio::spawn(run(settings, listeners, Tracer::default(), stop.clone())),
             stop,
             client: client(),
         }
@@ -254,6 +254,7 @@ fn responder_settings() -> ResponderSettings {
         handler_timeout: Duration::from_secs(30),
         max_deliveries: 5,
         request_timeout: Duration::from_secs(30),
+        tracer: Tracer::default(),
     }
 }
 

@@ -41,9 +41,8 @@ async fn the_callers_trace_is_continued_on_the_stream_and_its_choice_of_an_id_is
     let entries: Entries = server.command(&["XRANGE", REQUESTS, "-", "+"]);
     assert_eq!(entries.len(), 1);
     let field = |name: &str| entries[0].1.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    let trace = field("traceparent").expect("a traceparent");
-    assert!(trace.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && trace.ends_with("-01"), "{trace}");
-    assert!(!trace.contains("00f067aa0ba902b7"), "the span is a new one: {trace}");
+    // Nothing is traced here, so there is no span in between.
+    assert_eq!(field("traceparent"), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     assert_eq!(field("id"), heard.header("x-request-id"));
     assert_eq!(field("body"), Some(r#"{"city":"Berlin"}"#));
     assert_eq!(field("content_type"), Some("application/json"));

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use streamgate::config::value::{address, count};
-use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs};
+use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
 use streamgate::http::HealthcheckArgs;
 use streamgate::request_reply::ResponderSettings;
 use streamgate::stream::{GroupSettings, Retention};
+use streamgate::telemetry::Tracer;
 
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};
@@ -58,6 +59,10 @@ pub struct Settings {
     #[command(flatten)]
     pub streams: StreamArgs,
 
+    /// Spans.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+
     /// Shutdown and logs.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -92,6 +97,7 @@ impl streamgate::config::Settings for Settings {
     fn validate(&self) -> Result<(), ConfigError> {
         self.redis.validate()?;
         self.streams.validate()?;
+        self.tracing.validate()?;
         self.process.validate()?;
         self.worker.validate()?;
         self.weather.validate()?;
@@ -140,7 +146,7 @@ const BLOCK: Duration = Duration::from_secs(2);
 
 impl Settings {
     /// What the engine needs to know.
-    pub fn responder(&self) -> ResponderSettings {
+    pub fn responder(&self, tracer: Tracer) -> ResponderSettings {
         let worker = self.worker.name();
         ResponderSettings {
             worker: worker.as_str().into(),
@@ -157,6 +163,7 @@ impl Settings {
             reply_stream: self.streams.reply_stream.clone(),
             concurrency: self.worker.worker_concurrency as usize,
             handler_timeout: self.worker.handler_timeout.0,
+            tracer,
             max_deliveries: self.worker.max_deliveries,
             request_timeout: self.streams.request_timeout.0,
         }
@@ -300,6 +307,9 @@ mod tests {
     fn two_workers_without_a_name_get_different_ones() {
         let settings = from_args::<Settings>(["proxy"]).expect("defaults are valid");
 
-        assert_ne!(settings.responder().worker, settings.responder().worker);
+        assert_ne!(
+            settings.responder(Tracer::default()).worker,
+            settings.responder(Tracer::default()).worker
+        );
     }
 }

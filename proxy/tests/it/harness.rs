@@ -8,6 +8,7 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
 use streamgate::config::from_args;
 use streamgate::http::listen;
+use streamgate::telemetry::Tracer;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +37,7 @@ impl Proxy {
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         let listener = listen(([127, 0, 0, 1], 0).into(), "PROXY_LISTEN").expect("a free port");
         let (address, stop) = (listener.local_addr().expect("bound"), CancellationToken::new());
-        tokio::spawn(proxy::run(settings, listener, stop.clone()));
+        tokio::spawn(proxy::run(settings, listener, Tracer::default(), stop.clone()));
         let proxy = Self { address, stop, client: client().build().expect("a client"), token: None };
         eventually_async("the proxy is ready", async || proxy.get("/readyz").await.status == 200).await;
         proxy

@@ -6,6 +6,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::traced::Traced;
+
 /// Why one try brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -33,9 +35,16 @@ pub(super) async fn send<T: DeserializeOwned>(
     client: &Client,
     url: Url,
     max_answer: usize,
+    span: &mut Traced,
 ) -> Result<T, Failure> {
-    let response = client.get(url).send().await.map_err(unreachable)?;
+    let request = client.get(url);
+    let request = match span.traceparent() {
+        Some(trace) => request.header("traceparent", trace),
+        None => request,
+    };
+    let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
+    span.answered(status);
     let retry_after = retry_after(response.headers());
     let body = read(response, max_answer).await?;
     if status.is_success() {

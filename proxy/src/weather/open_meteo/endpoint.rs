@@ -10,9 +10,11 @@ use reqwest::{Client, Url};
 use rustls::crypto::CryptoProvider;
 use serde::de::DeserializeOwned;
 use streamgate::resilience::{Backoff, CircuitBreaker, RetryBudget};
+use streamgate::telemetry::Tracer;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::attempt::{self, Failure};
+use super::traced::Traced;
 use super::{OpenMeteoSettings, SetupError};
 use crate::weather::ProviderError;
 use crate::weather::metrics::EndpointMetrics;
@@ -27,16 +29,18 @@ pub(super) struct Outbound {
     limit: DefaultDirectRateLimiter,
     budget: RetryBudget,
     settings: OpenMeteoSettings,
+    tracer: Tracer,
 }
 
 impl Outbound {
-    pub(super) fn new(settings: &OpenMeteoSettings) -> Result<Self, SetupError> {
+    pub(super) fn new(settings: &OpenMeteoSettings, tracer: Tracer) -> Result<Self, SetupError> {
         Ok(Self {
             client: client(settings)?,
             limit: DefaultDirectRateLimiter::direct(Quota::per_minute(settings.per_minute)),
             // One in five calls, and two a second besides: a caller alone may use all its tries.
             budget: RetryBudget::new(0.2, 2.0),
             settings: settings.clone(),
+            tracer,
         })
     }
 }
@@ -100,7 +104,7 @@ impl Endpoint {
         url: Url,
         deadline: Instant,
     ) -> Result<Result<T, Failure>, ProviderError> {
-        let Outbound { client, limit, settings, .. } = &*self.outbound;
+        let Outbound { client, limit, settings, tracer, .. } = &*self.outbound;
         let time_left = deadline.saturating_duration_since(Instant::now());
         if time_left.is_zero() {
             return Err(ProviderError::TimedOut);
@@ -116,11 +120,13 @@ impl Endpoint {
 
         let started = Instant::now();
         let bound = settings.timeout.min(time_left);
-        let outcome = timeout(bound, attempt::send(client, url, settings.max_answer)).await;
+        let mut span = Traced::start(tracer, &url);
+        let outcome = timeout(bound, attempt::send(client, url, settings.max_answer, &mut span)).await;
         self.metrics.duration.record(started.elapsed());
         let result = match outcome {
             Ok(result) => result,
             Err(_) if time_left <= settings.timeout => {
+                span.ended::<()>(&Err(Failure::TooSlow));
                 // This caller had little time, which says nothing about the service: the pass is
                 // dropped without a word.
                 self.metrics.timed_out.increment(1);
@@ -128,6 +134,7 @@ impl Endpoint {
             }
             Err(_) => Err(Failure::TooSlow),
         };
+        span.ended(&result);
         match &result {
             // A refusal is an answer: the service is alive.
             Ok(_) | Err(Failure::Refused { .. }) => pass.succeeded(),

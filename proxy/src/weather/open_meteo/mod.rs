@@ -11,11 +11,13 @@ mod cache;
 mod endpoint;
 mod settings;
 mod shapes;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::weather::WeatherRequest;
+use streamgate::telemetry::Tracer;
 use tokio::time::Instant;
 
 use super::{ProviderError, UpstreamCircuits, UpstreamMetrics, Weather, WeatherProvider};
@@ -44,8 +46,12 @@ impl OpenMeteo {
     ///
     /// # Errors
     /// A URL is none, or the system's TLS roots cannot be read (only where a URL is https).
-    pub fn new(settings: OpenMeteoSettings, metrics: UpstreamMetrics) -> Result<Self, SetupError> {
-        let outbound = Arc::new(Outbound::new(&settings)?);
+    pub fn new(
+        settings: OpenMeteoSettings,
+        metrics: UpstreamMetrics,
+        tracer: Tracer,
+    ) -> Result<Self, SetupError> {
+        let outbound = Arc::new(Outbound::new(&settings, tracer)?);
         let endpoint = |url: &str, metrics| Endpoint::new(url, Arc::clone(&outbound), metrics);
         let (known, unknown) = (settings.place_ttl, settings.unknown_place_ttl);
         let place_ttl = move |found: &Arc<[Candidate]>| if found.is_empty() { unknown } else { known };

@@ -223,7 +223,7 @@ async fn what_happened_is_counted_by_endpoint_and_outcome() {
     let stub = Stub::start(|_| berlin(), recovers).await;
     let recorder = prometheus_recorder().expect("constant buckets");
     let metrics = metrics::with_local_recorder(&recorder, UpstreamMetrics::declare);
-    let provider = OpenMeteo::new(settings(&stub), metrics).expect("valid settings");
+    let provider = OpenMeteo::new(settings(&stub), metrics, Tracer::default()).expect("valid settings");
 
     for _ in 0..2 {
         ask(&provider, "Berlin").await.expect("a forecast");

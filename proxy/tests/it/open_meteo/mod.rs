@@ -13,6 +13,7 @@ use proxy::weather::{
 };
 use serde_json::json;
 use streamgate::resilience::BreakerSettings;
+use streamgate::telemetry::Tracer;
 use stub::{Answer, Stub, fine_weather, nowhere};
 use weather::{Source, WeatherRequest};
 
@@ -30,7 +31,7 @@ fn settings(stub: &Stub) -> OpenMeteoSettings {
 }
 
 fn provider(settings: OpenMeteoSettings) -> OpenMeteo {
-    OpenMeteo::new(settings, UpstreamMetrics::declare()).expect("valid settings")
+    OpenMeteo::new(settings, UpstreamMetrics::declare(), Tracer::default()).expect("valid settings")
 }
 
 async fn ask(provider: &OpenMeteo, city: &str) -> Result<Weather, ProviderError> {
@@ -116,6 +117,6 @@ async fn a_url_that_is_none_is_refused_at_once() {
 
     for url in ["", "api.open-meteo.com", "ftp://example.org", "http://"] {
         let settings = OpenMeteoSettings { forecast_url: url.to_owned(), ..settings(&stub) };
-        assert!(OpenMeteo::new(settings, UpstreamMetrics::declare()).is_err(), "{url}");
+        assert!(OpenMeteo::new(settings, UpstreamMetrics::declare(), Tracer::default()).is_err(), "{url}");
     }
 }

@@ -8,6 +8,8 @@
 mod common;
 mod explain;
 mod span;
+#[cfg(feature = "otlp")]
+mod tracing;
 pub mod value;
 
 use std::fmt;
@@ -17,6 +19,8 @@ use clap::error::ErrorKind;
 
 pub use common::{GroupArgs, ProcessArgs, RedisArgs, StreamArgs};
 pub use span::{Span, SpanRange};
+#[cfg(feature = "otlp")]
+pub use tracing::{SamplerName, TracingArgs};
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong and a restart will not help.
 pub const EXIT_INVALID: i32 = 64;

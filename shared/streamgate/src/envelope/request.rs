@@ -97,7 +97,7 @@ mod tests {
             id: CorrelationId::mint(),
             reply_to: "weather-responses".into(),
             deadline: Deadline::at(1_763_683_200_000),
-            trace: Some(TraceContext::mint()),
+            trace: Some(TraceContext { trace_id: 7, parent_id: 9, flags: 1 }),
             content_type: "application/json".into(),
             body: Bytes::from_static(b"{\"city\":\"Oslo\"}"),
         }

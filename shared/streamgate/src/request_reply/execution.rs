@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use opentelemetry::KeyValue;
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::envelope::{CorrelationId, Deadline, Reply, Request};
 use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
 use crate::stream::{Delivery, Disposition};
 use crate::telemetry::metrics::ResponderMetrics;
+use crate::telemetry::{Span, SpanKind};
 
 /// What the tasks of one worker share.
 pub(super) struct Execution<H> {
@@ -41,6 +43,25 @@ enum Outcome {
     TimedOut,
     LeaseLost,
     Abandoned,
+}
+
+impl Outcome {
+    /// What a span says of it.
+    fn tell(&self, span: &mut Span) {
+        match self {
+            Self::Answered(response) => {
+                let status = response.status;
+                span.record(|| [KeyValue::new("streamgate.status", i64::from(status))]);
+                if status >= 500 {
+                    span.fail(&status.to_string());
+                }
+            }
+            Self::Panicked => span.fail("panic"),
+            Self::TimedOut => span.fail("timeout"),
+            Self::LeaseLost => span.fail("lease_lost"),
+            Self::Abandoned => span.fail("abandoned"),
+        }
+    }
 }
 
 impl<H: Handler> Execution<H> {
@@ -120,11 +141,36 @@ impl<H: Handler> Execution<H> {
         tracing::debug!(%id, %entry, attempt, left_ms = left.as_millis() as u64, "executing");
         let started = Instant::now();
         let time_left = left.min(self.settings.handler_timeout);
+        let mut span = self.span_of(&request, &delivery);
+        let request = Request { trace: span.context().or(request.trace), ..request };
         let work = Work { request, attempt: delivery.attempt, time_left };
-        let outcome = self.run(work, time_left, &delivery).await;
+        let outcome = span.around(self.run(work, time_left, &delivery)).await;
+        outcome.tell(&mut span);
+        drop(span);
         let spent = started.elapsed();
         self.metrics.work.record(spent.as_secs_f64());
         self.conclude(outcome, spent, &origin, delivery, slot)
+    }
+
+    /// The work on one delivery, below the span of whoever sent it.
+    fn span_of(&self, request: &Request, delivery: &Delivery) -> Span {
+        let ResponderSettings { tracer, group, .. } = &self.settings;
+        let stream = group.stream.as_str();
+        let mut span = tracer.start(SpanKind::Consumer, request.trace, || format!("process {stream}"));
+        span.record(|| {
+            [
+                KeyValue::new("messaging.system", "redis"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new("messaging.operation.name", "XREADGROUP"),
+                KeyValue::new("messaging.destination.name", stream.to_owned()),
+                KeyValue::new("messaging.consumer.group.name", group.group.clone()),
+                KeyValue::new("messaging.client.id", self.settings.worker.to_string()),
+                KeyValue::new("messaging.message.id", delivery.entry.id.to_string()),
+                KeyValue::new("messaging.message.conversation_id", request.id.to_string()),
+                KeyValue::new("streamgate.attempt", i64::from(delivery.attempt)),
+            ]
+        });
+        span
     }
 
     async fn run(&self, work: Work, time_left: Duration, delivery: &Delivery) -> Outcome {

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use opentelemetry::KeyValue;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +21,15 @@ use crate::connection::{BatchWriter, Error, Outbound, Redis};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
 use crate::resilience::WaitEstimate;
 use crate::stream::{InvalidStreamKey, StreamKey, TailReader, append_command};
-use crate::telemetry::Latch;
 use crate::telemetry::metrics::RequesterMetrics;
+use crate::telemetry::{Latch, Span, SpanKind, Tracer};
 
 /// One request to send.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Joins the reply to it.
     pub id: CorrelationId,
-    /// The trace it belongs to.
+    /// The trace it belongs to and its parent in it, if anybody traces it.
     pub trace: Option<TraceContext>,
     /// Media type of `body`.
     pub content_type: &'static str,
@@ -74,6 +75,8 @@ pub struct RequesterSettings {
     pub longest_timeout: Duration,
     /// Who does the work: requests are refused while nobody of them is alive. `None`: not looked at.
     pub workers: Option<WorkerGroup>,
+    /// Where spans of the requests go.
+    pub tracer: Tracer,
 }
 
 /// Sends requests and waits for their replies. Clones share everything.
@@ -164,17 +167,20 @@ impl Requester {
         let started = Instant::now();
         let timeout = call.timeout.min(inner.settings.longest_timeout);
         self.admit(timeout)?;
+        let span = self.span_of(&call);
+        let trace = span.context().or(call.trace);
         let waiting = inner.pending.register(call.id, started + timeout);
         let submission = Submission {
             stream: inner.settings.request_stream.clone(),
             give_up_at: started + timeout.min(SUBMISSION_PATIENCE),
             pending: inner.pending.clone(),
             uncertain: false,
+            span,
             request: Request {
                 id: call.id,
                 reply_to: Arc::clone(&inner.lane),
                 deadline: Deadline::after(timeout, &**inner.redis.clock()),
-                trace: call.trace,
+                trace,
                 content_type: Cow::Borrowed(call.content_type),
                 body: call.body,
             },
@@ -223,6 +229,23 @@ impl Requester {
             return Err(inner.admission.refuse(RequestErrorKind::Draining, RETRY_AFTER));
         }
         inner.admission.check(timeout)
+    }
+
+    /// From here until the request is stored. The worker's span will be below it.
+    fn span_of(&self, call: &Call) -> Span {
+        let Inner { settings, .. } = &*self.0;
+        let stream = settings.request_stream.as_str();
+        let mut span = settings.tracer.start(SpanKind::Producer, call.trace, || format!("send {stream}"));
+        span.record(|| {
+            [
+                KeyValue::new("messaging.system", "redis"),
+                KeyValue::new("messaging.operation.type", "send"),
+                KeyValue::new("messaging.operation.name", "XADD"),
+                KeyValue::new("messaging.destination.name", stream.to_owned()),
+                KeyValue::new("messaging.message.conversation_id", call.id.to_string()),
+            ]
+        });
+        span
     }
 
     fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
@@ -292,6 +315,7 @@ struct Submission {
     pending: PendingReplies,
     /// It may have been stored by a try that got no answer.
     uncertain: bool,
+    span: Span,
 }
 
 /// Room for names, ids and numbers of a request beside its body.
@@ -314,14 +338,22 @@ impl Outbound for Submission {
         self.uncertain = true;
     }
 
-    fn settle(self, result: Result<Value, Error>) {
+    fn settle(mut self, result: Result<Value, Error>) {
+        self.span.record(|| result.as_ref().ok().and_then(entry_id));
         if let Err(error) = result {
             tracing::debug!(id = %self.request.id, %error, uncertain = self.uncertain, "request not stored");
             let kind = match self.uncertain {
                 true => RequestErrorKind::Unconfirmed,
                 false => RequestErrorKind::Unavailable,
             };
+            self.span.fail(if self.uncertain { "unconfirmed" } else { "not_stored" });
             self.pending.complete(self.request.id, Err(kind));
         }
     }
+}
+
+/// What Redis answers to XADD, as the id of the message.
+fn entry_id(answer: &Value) -> Option<KeyValue> {
+    let Value::BulkString(id) = answer else { return None };
+    Some(KeyValue::new("messaging.message.id", String::from_utf8_lossy(id).into_owned()))
 }

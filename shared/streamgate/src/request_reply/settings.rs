@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::stream::{GroupSettings, StreamKey};
+use crate::telemetry::Tracer;
 
 /// The workers a requester counts on.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct ResponderSettings {
     pub max_deliveries: u32,
     /// The deadline of a request that names none, counted from its entry.
     pub request_timeout: Duration,
+    /// Where spans of the work go.
+    pub tracer: Tracer,
 }
 
 impl ResponderSettings {
@@ -42,6 +45,7 @@ impl ResponderSettings {
             handler_timeout: Duration::from_secs(10),
             max_deliveries: 5,
             request_timeout: Duration::from_secs(30),
+            tracer: Tracer::default(),
         }
     }
 }

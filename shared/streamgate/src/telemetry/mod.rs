@@ -1,10 +1,16 @@
-//! What a process says about itself: logs, metrics and readiness.
+//! What a process says about itself: logs, metrics, spans and readiness.
 
 mod logs;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod process;
 mod readiness;
+mod spans;
 
 pub use logs::{LogFilter, LogFormat, init_logs};
+#[cfg(feature = "otlp")]
+pub use otlp::{OtlpSettings, Sampling, SpanExport};
 pub use process::ProcessMetrics;
 pub use readiness::{Latch, Readiness};
+pub use spans::{Span, SpanKind, Tracer};

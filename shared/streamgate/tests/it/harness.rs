@@ -12,8 +12,8 @@ use streamgate::request_reply::{
     ResponderSettings, Response, Work,
 };
 use streamgate::stream::GroupSettings;
-use streamgate::telemetry::Readiness;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
+use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{Link, RedisServer, eventually_async};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -76,6 +76,7 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
         handler_timeout: Duration::from_secs(30),
         max_deliveries: 5,
         request_timeout: Duration::from_secs(30),
+        tracer: Tracer::default(),
     }
 }
 
@@ -112,6 +113,7 @@ impl Asker {
             max_in_flight: 10_000,
             longest_timeout: Duration::from_secs(60),
             workers: None,
+            tracer: Tracer::default(),
         };
         let readiness = Readiness::default();
         let stop = CancellationToken::new();

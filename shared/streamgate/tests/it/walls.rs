@@ -11,7 +11,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("resilience", &[]),
     ("shutdown", &[]),
     ("process", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["envelope"]),
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),

@@ -7,6 +7,7 @@ use ::weather::WeatherRequest;
 use anyhow::Context;
 use proxy::config::Settings;
 use streamgate::request_reply::{Handler, Response, Work};
+use streamgate::telemetry::Tracer;
 use streamgate::{config, http, process, shutdown, telemetry};
 
 /// Work that breaks for two places.
@@ -35,6 +36,6 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let runtime = process::runtime(settings.proxy_threads.into()).context("the runtime cannot start")?;
     runtime.block_on(async {
         let stop = shutdown::on_signal().context("signals cannot be handled")?;
-        Ok(proxy::run_with(settings, listener, stop, Poisoned).await?)
+        Ok(proxy::run_with(settings, listener, Tracer::default(), stop, Poisoned).await?)
     })
 }

@@ -1,0 +1,89 @@
+//! Sends spans to a collector: OTLP over HTTP, binary protobuf, in batches, from a thread of its own.
+//!
+//! Source: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
+
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use reqwest::Url;
+
+use super::Tracer;
+
+/// How long an ending process waits for its last spans to be taken.
+const LAST_SPANS: Duration = Duration::from_millis(500);
+
+/// Where spans go and which.
+#[derive(Debug, Clone)]
+pub struct OtlpSettings {
+    /// The collector; `/v1/traces` is appended.
+    pub endpoint: Url,
+    /// `service.name`, as the collector shows it.
+    pub service: String,
+    /// Which traces are recorded.
+    pub sampler: Sampling,
+}
+
+/// Which traces are recorded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sampling {
+    /// What the caller records; without a caller's word, this share of traces, 0 to 1.
+    Parent(f64),
+    /// This share of traces, 0 to 1, whatever the caller does.
+    Ratio(f64),
+}
+
+/// A running export of spans. Dropped, it sends what is left and ends; it must not be dropped on an
+/// async runtime, which it would block for a moment.
+#[derive(Debug, Default)]
+pub struct SpanExport(Option<SdkTracerProvider>);
+
+impl SpanExport {
+    /// Starts the export, or with `None` nothing. A collector that is away costs spans, never
+    /// requests; the log says so.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub fn start(settings: Option<OtlpSettings>) -> Result<Self, ExporterBuildError> {
+        let Some(settings) = settings else { return Ok(Self::default()) };
+        let exporter =
+            SpanExporter::builder().with_http().with_endpoint(traces(settings.endpoint)).build()?;
+        let provider = SdkTracerProvider::builder()
+            .with_resource(Resource::builder().with_service_name(settings.service).build())
+            .with_sampler(Sampler::from(settings.sampler))
+            .with_batch_exporter(exporter)
+            .build();
+        Ok(Self(Some(provider)))
+    }
+
+    /// Starts spans that are exported; off if nothing is.
+    pub fn tracer(&self) -> Tracer {
+        self.0.as_ref().map(|provider| Tracer::new(provider.tracer("streamgate"))).unwrap_or_default()
+    }
+}
+
+impl Drop for SpanExport {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_ref().map(|spans| spans.shutdown_with_timeout(LAST_SPANS)) {
+            tracing::warn!(%error, "the last spans may not have reached the collector");
+        }
+    }
+}
+
+impl From<Sampling> for Sampler {
+    fn from(sampling: Sampling) -> Self {
+        match sampling {
+            Sampling::Parent(share) => Self::ParentBased(Box::new(Self::TraceIdRatioBased(share))),
+            Sampling::Ratio(share) => Self::TraceIdRatioBased(share),
+        }
+    }
+}
+
+/// Where the collector takes spans: `/v1/traces` below whatever path it has.
+fn traces(mut endpoint: Url) -> String {
+    let path = format!("{}/v1/traces", endpoint.path().trim_end_matches('/'));
+    endpoint.set_path(&path);
+    endpoint.into()
+}

@@ -1,0 +1,175 @@
+//! Spans of distributed traces, as OpenTelemetry means them. A [`Tracer`] is off until `otlp` gives
+//! it somewhere to send them; off, a span is a null pointer.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use futures_util::future::Either;
+use opentelemetry::trace::{
+    FutureExt, Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
+    Tracer as _,
+};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SdkTracer;
+
+use crate::envelope::TraceContext;
+
+pub use opentelemetry::trace::SpanKind;
+
+/// Starts spans. Clones share everything; the default is off.
+#[derive(Clone, Default)]
+pub struct Tracer(Option<SdkTracer>);
+
+impl Tracer {
+    /// A tracer whose spans go where `tracer` sends them.
+    pub fn new(tracer: SdkTracer) -> Self {
+        Self(Some(tracer))
+    }
+
+    /// True if spans go anywhere.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Starts a span below `parent`, or a trace of its own. `name` is asked only if the tracer is on.
+    pub fn start<N>(&self, kind: SpanKind, parent: Option<TraceContext>, name: impl FnOnce() -> N) -> Span
+    where
+        N: Into<Cow<'static, str>>,
+    {
+        let Some(tracer) = &self.0 else { return Span::default() };
+        let context = match parent {
+            Some(parent) => Context::new().with_remote_span_context(parent.into()),
+            None => Context::new(),
+        };
+        Self::start_below(tracer, kind, &context, name().into())
+    }
+
+    /// Starts a span below the one whose [`Span::around`] is running.
+    pub fn start_here<N>(&self, kind: SpanKind, name: impl FnOnce() -> N) -> Span
+    where
+        N: Into<Cow<'static, str>>,
+    {
+        let Some(tracer) = &self.0 else { return Span::default() };
+        Self::start_below(tracer, kind, &Context::current(), name().into())
+    }
+
+    fn start_below(tracer: &SdkTracer, kind: SpanKind, parent: &Context, name: Cow<'static, str>) -> Span {
+        let span = tracer.build_with_context(tracer.span_builder(name).with_kind(kind), parent);
+        Span(Some(Box::new(span)))
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tracer").field(&if self.is_on() { "on" } else { "off" }).finish()
+    }
+}
+
+/// One step of a trace; it ends when it is dropped. Boxed, for it travels with requests that mostly
+/// have none.
+#[derive(Debug, Default)]
+pub struct Span(Option<Box<opentelemetry_sdk::trace::Span>>);
+
+impl Span {
+    /// What those below it name as their parent; `None` if the tracer is off.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.0.as_ref().map(|span| span.span_context().into())
+    }
+
+    /// Says what there is to say about the step; `attributes` is asked only if somebody listens.
+    pub fn record<A>(&mut self, attributes: impl FnOnce() -> A)
+    where
+        A: IntoIterator<Item = KeyValue>,
+    {
+        if let Some(span) = self.0.as_mut().filter(|span| span.is_recording()) {
+            span.set_attributes(attributes());
+        }
+    }
+
+    /// The step went wrong; `error_type` is one of few words, as `error.type` asks.
+    pub fn fail(&mut self, error_type: &str) {
+        if let Some(span) = &mut self.0 {
+            span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
+            span.set_status(Status::error(error_type.to_owned()));
+        }
+    }
+
+    /// Runs `future` as what happens in this step: [`Tracer::start_here`] in it starts below.
+    pub fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+        match &self.0 {
+            Some(span) => {
+                let context = Context::new().with_remote_span_context(span.span_context().clone());
+                Either::Left(future.with_context(context))
+            }
+            None => Either::Right(future),
+        }
+    }
+}
+
+impl From<&SpanContext> for TraceContext {
+    fn from(span: &SpanContext) -> Self {
+        Self {
+            trace_id: u128::from_be_bytes(span.trace_id().to_bytes()),
+            parent_id: u64::from_be_bytes(span.span_id().to_bytes()),
+            flags: span.trace_flags().to_u8(),
+        }
+    }
+}
+
+impl From<TraceContext> for SpanContext {
+    fn from(context: TraceContext) -> Self {
+        Self::new(
+            TraceId::from_bytes(context.trace_id.to_be_bytes()),
+            SpanId::from_bytes(context.parent_id.to_be_bytes()),
+            TraceFlags::new(context.flags),
+            true,
+            TraceState::NONE,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    fn caller() -> TraceContext {
+        TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("valid")
+    }
+
+    #[test]
+    fn a_tracer_that_is_off_asks_nothing_and_has_no_context() {
+        let mut span =
+            Tracer::default().start(SpanKind::Server, Some(caller()), || -> &str { panic!("asked") });
+
+        span.record(|| -> [KeyValue; 0] { panic!("asked") });
+
+        assert_eq!(span.context(), None);
+    }
+
+    #[tokio::test]
+    async fn a_span_stays_in_its_parents_trace_and_those_around_a_future_below_it() {
+        let tracer = Tracer::new(SdkTracerProvider::builder().build().tracer("test"));
+
+        let span = tracer.start(SpanKind::Server, Some(caller()), || "outer");
+        let inner = span.around(async { tracer.start_here(SpanKind::Client, || "inner").context() }).await;
+
+        let (outer, inner) = (span.context().expect("on"), inner.expect("on"));
+        assert_eq!((outer.trace_id, inner.trace_id), (caller().trace_id, caller().trace_id));
+        assert_ne!(outer.parent_id, caller().parent_id);
+        assert_ne!(inner.parent_id, outer.parent_id);
+    }
+
+    #[test]
+    fn what_the_caller_does_not_sample_is_not_recorded() {
+        let tracer = Tracer::new(SdkTracerProvider::builder().build().tracer("test"));
+        let unsampled = TraceContext { flags: 0, ..caller() };
+
+        let mut span = tracer.start(SpanKind::Server, Some(unsampled), || "outer");
+        span.record(|| -> [KeyValue; 0] { panic!("asked") });
+
+        assert_eq!(span.context().map(|context| context.flags), Some(0));
+    }
+}
