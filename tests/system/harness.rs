@@ -1,15 +1,20 @@
 //! Starts ingress and proxy as people do, on free ports, and ends them on drop.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use streamgate::testing::{RedisServer, eventually, eventually_async};
+
+/// How Redis keeps its data in deploy/ and k8s/.
+pub(crate) const EVERYSEC: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
 
 /// A running process of ours and everything it has logged.
 pub(crate) struct Process {
@@ -195,15 +200,71 @@ pub(crate) async fn ask_many(ingress: &Process, count: usize) {
 /// Asks without pause from so many callers, counting the answers, until told to stop; each must be the
 /// forecast that was asked for.
 pub(crate) async fn ask_until(stop: &AtomicBool, answered: &AtomicUsize, ingress: &Process, callers: usize) {
-    let callers = (0..callers).map(|caller| async move {
-        let (client, city) = (client(), format!("City {caller}"));
-        while !stop.load(Ordering::Relaxed) {
-            let (status, forecast) = ask(&client, ingress, &city).await;
-            assert_eq!((status, forecast["city"].as_str()), (200, Some(city.as_str())), "{forecast}");
-            answered.fetch_add(1, Ordering::Relaxed);
+    call_until(stop, ingress, callers, |call| {
+        call.assert_right();
+        answered.fetch_add(1, Ordering::Relaxed);
+    })
+    .await;
+}
+
+/// What a caller asked for and got.
+pub(crate) struct Call {
+    /// A city that nobody else asked for, before or after.
+    city: String,
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) status: u16,
+    pub(crate) answer: Value,
+}
+
+impl Call {
+    /// Fails unless it got the forecast that it asked for.
+    pub(crate) fn assert_right(&self) {
+        let got = (self.status, self.answer["city"].as_str());
+        assert_eq!(got, (200, Some(self.city.as_str())), "{}", self.answer);
+    }
+}
+
+/// Asks without pause from so many callers until told to stop, and tells what became of each call;
+/// no answer at all is a failure.
+pub(crate) async fn call_until(
+    stop: &AtomicBool,
+    ingress: &Process,
+    callers: usize,
+    over: impl Fn(Call) + Sync,
+) {
+    let callers = (0..callers).map(|caller| {
+        let over = &over;
+        async move {
+            let client = client();
+            for nth in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let city = format!("City {caller} {nth}");
+                let began = Instant::now();
+                let (status, answer) = ask(&client, ingress, &city).await;
+                over(Call { city, began, ended: Instant::now(), status, answer });
+            }
         }
     });
     futures_util::future::join_all(callers).await;
+}
+
+/// Waits until every entry on the request stream is delivered and acknowledged.
+pub(crate) async fn everything_is_settled(server: &RedisServer) {
+    eventually_async("everything is settled", async || pending(server) == 0 && all_is_delivered(server))
+        .await;
+}
+
+/// Lag would not do: Redis cannot always tell it.
+fn all_is_delivered(server: &RedisServer) -> bool {
+    let last_entry: Vec<(String, redis::Value)> =
+        server.command(&["XREVRANGE", "weather-requests", "+", "-", "COUNT", "1"]);
+    let groups: Vec<HashMap<String, redis::Value>> = server.command(&["XINFO", "GROUPS", "weather-requests"]);
+    let delivered: String =
+        redis::from_redis_value_ref(&groups[0]["last-delivered-id"]).expect("an entry id");
+    last_entry.first().is_none_or(|(id, _)| *id == delivered)
 }
 
 /// How many entries are delivered and not acknowledged.

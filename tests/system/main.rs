@@ -1,6 +1,8 @@
 //! The whole product: the real binaries against a real Redis server, asked over HTTP.
 
 mod abuse;
+mod backups;
+mod disaster;
 mod documented;
 mod faults;
 mod forecast;

@@ -48,7 +48,13 @@ impl RedisServer {
 
     /// Starts a server with further options, as on its command line.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_on(options, |_| ())
+    }
+
+    /// The same on a folder that `fill` has put something into before, such as a backup.
+    pub fn start_on(options: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("streamgate-").tempdir().expect("a temporary folder");
+        fill(folder.path());
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut server = Self { folder, options, process: None };
         server.restart();
@@ -167,6 +173,11 @@ impl RedisServer {
     fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("the server runs");
         kill(Pid::from_raw(process.id() as i32), signal).expect("the signal is sent");
+    }
+
+    /// Where it keeps its data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it listens: a Unix socket.
