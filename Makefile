@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload chaos images compose-test clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability chaos images compose-test clean
 
 PYTHON = python3
 CARGO = cargo
@@ -51,6 +51,9 @@ load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurre
 
 overload: ## Offer up to ten times the capacity, check the bounds, write docs/PERFORMANCE.md
 	$(PYTHON) scripts/overload.py $(ARGS)
+
+durability: ## Kill Redis in each durability setting, count what is lost, write docs/OPERATIONS.md
+	$(PYTHON) scripts/durability.py $(ARGS)
 
 chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
 	@set -eu; \
