@@ -34,6 +34,8 @@ pub struct WaitEstimate {
 struct Recent {
     answers: f64,
     busy: f64,
+    /// Answers since there is something to tell, not fading.
+    counted: u64,
     /// Busy time since the first answer.
     seen: Duration,
     idle: Duration,
@@ -45,6 +47,13 @@ const MEMORY: Duration = Duration::from_secs(1);
 
 /// Busy time to see before the rate is believed, at least; twice the usual work if that is longer.
 const EVIDENCE: Duration = Duration::from_millis(100);
+
+/// Answers to have seen, so that one that stumbles on a busy machine does not speak for all.
+const ENOUGH: u64 = 32;
+
+/// Busy time after which fewer answers are believed too, at least; six times the usual work if that
+/// is longer: a few workers with long work never give many.
+const LONG_EVIDENCE: Duration = Duration::from_secs(2);
 
 /// After this long without anybody waiting, nothing is known any more: workers may have come or gone.
 const FORGET: Duration = Duration::from_secs(30);
@@ -90,8 +99,13 @@ impl WaitEstimate {
         recent.busy = recent.busy * fading + elapsed.as_secs_f64();
         if recent.seen > Duration::ZERO || answers > 0 {
             recent.seen += elapsed;
+            recent.counted += answers;
         }
-        if recent.seen >= EVIDENCE.max(work * 2) {
+        let evidence = match recent.counted {
+            ENOUGH.. => EVIDENCE.max(work * 2),
+            _ => LONG_EVIDENCE.max(work * 6),
+        };
+        if recent.seen >= evidence {
             // Without any answer for long this grows, but it stays a number.
             let nanos = recent.busy * 1e9 / recent.answers.max(1e-6);
             // What is counted n times is known to about the square root of n.
@@ -179,6 +193,25 @@ mod tests {
             (ms(400)..ms(500)).contains(&excess),
             "with a fifth more for three standard errors: {excess:?}"
         );
+    }
+
+    #[test]
+    fn a_few_answers_and_a_stumble_do_not_turn_a_burst_away() {
+        let estimate = WaitEstimate::default();
+
+        run(&estimate, 1_000.0, ms(50), 1_000, TICK);
+        run(&estimate, 0.0, ms(0), 1_000, ms(800));
+
+        assert_eq!(estimate.excess(1_000, ms(30_000)), None, "16 answers say little");
+    }
+
+    #[test]
+    fn few_answers_in_a_long_time_are_what_there_is_to_go_by() {
+        let estimate = WaitEstimate::default();
+
+        run(&estimate, 5.0, ms(900), 20, ms(5_000));
+
+        assert!(estimate.excess(20, ms(1_000)).is_some(), "four seconds of queue");
     }
 
     #[test]
