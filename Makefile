@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability chaos images compose-test clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test clean
 
 PYTHON = python3
 CARGO = cargo
@@ -54,6 +54,19 @@ overload: ## Offer up to ten times the capacity, check the bounds, write docs/PE
 
 durability: ## Kill Redis in each durability setting, count what is lost, write docs/OPERATIONS.md
 	$(PYTHON) scripts/durability.py $(ARGS)
+
+bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFORMANCE.md (about 25 minutes)
+	@set -eu; \
+	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	BENCH_NATS_SERVER=$$($(PYTHON) scripts/bench_tools.py nats-server); \
+	BENCH_WRK=$$($(PYTHON) scripts/bench_tools.py wrk); \
+	export BENCH_REDIS_SERVER BENCH_NATS_SERVER BENCH_WRK; \
+	set -x; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) run --release --locked -p bench -- $(ARGS)
+
+instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md
+	$(PYTHON) scripts/instructions.py $(ARGS)
 
 chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
 	@set -eu; \

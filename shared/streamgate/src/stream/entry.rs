@@ -105,7 +105,10 @@ impl Entry {
     }
 
     /// Reads the answer of XREAD and XREADGROUP for one stream: `[[key, entries]]`, or nothing.
-    pub(crate) fn of_one_stream(value: Value, command: &str) -> Result<Vec<Self>, Error> {
+    ///
+    /// # Errors
+    /// The answer has another shape; the message names `command`.
+    pub fn of_one_stream(value: Value, command: &str) -> Result<Vec<Self>, Error> {
         let entries = match value {
             Value::Nil => return Ok(Vec::new()),
             Value::Array(mut streams) if streams.len() == 1 => match streams.pop() {

@@ -1,0 +1,23 @@
+//! What the durable stream costs: the gateway measured against a direct handler, against NATS and
+//! against the raw Redis cycle, in one run, in turns.
+//!
+//! In reading order:
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`peer`] | what the peers share: HTTP front, work, wire; the peers themselves are in `src/bin` |
+//! | [`lab`] | starts and pins processes, loads them with wrk, reads /proc, refuses noise |
+//! | [`experiments`] | what is compared with what, a file each |
+//! | [`results`] | samples, as JSON in between |
+//! | [`report`] | tables of ratios, plots, aims: into docs/PERFORMANCE.md |
+//!
+//! Absolute numbers belong to one machine and one run; a ratio of two targets that were measured in
+//! turns holds elsewhere, too. That is why every comparison here is made round by round.
+
+pub mod experiments;
+pub mod lab;
+pub mod options;
+pub mod peer;
+pub mod report;
+pub mod results;

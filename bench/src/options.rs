@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::experiments::Name;
+
+/// Measures the gateway against a direct handler, against NATS and against the raw Redis cycle, and
+/// writes tables and plots into docs
+///
+/// All experiments take about 25 minutes with 5 rounds of 2 s.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+pub struct Options {
+    /// What else to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to measure
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+/// What is done instead of measuring.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Write tables and plots again, from the results that are there
+    Report(Places),
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Experiments to run, with commas between [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    pub only: Vec<Name>,
+
+    /// How often each measurement is made, in turns with the others
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub seconds: u32,
+
+    /// Keep rounds in which other processes were busy, and say so above the tables
+    #[arg(long)]
+    pub allow_noise: bool,
+
+    /// Measure only: leave the documents alone
+    #[arg(long)]
+    pub no_write: bool,
+
+    /// Where ingress, proxy and loadtest are [default: where this program is]
+    #[arg(long, default_value_os_t = own_folder(), hide_default_value = true)]
+    pub bin_dir: PathBuf,
+
+    /// Where another build of ingress and proxy is, to be measured in turns with this one
+    /// (concurrency and one-core)
+    #[arg(long, value_name = "FOLDER")]
+    pub baseline: Option<PathBuf>,
+
+    /// A setting of every ingress, such as INGRESS_THREADS=2; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub ingress: Vec<Setting>,
+
+    /// A setting of every proxy, such as PROXY_THREADS=2; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub proxy: Vec<Setting>,
+
+    /// The Redis server to start
+    #[arg(long, env = "BENCH_REDIS_SERVER", default_value = "redis-server", value_name = "PROGRAM")]
+    pub redis_server: PathBuf,
+
+    /// The NATS server to start
+    #[arg(long, env = "BENCH_NATS_SERVER", default_value = "nats-server", value_name = "PROGRAM")]
+    pub nats_server: PathBuf,
+
+    /// The wrk to load with
+    #[arg(long, env = "BENCH_WRK", default_value = "wrk", value_name = "PROGRAM")]
+    pub wrk: PathBuf,
+
+    /// Where things are written
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// Where things are written.
+#[derive(Debug, Clone, Args)]
+pub struct Places {
+    /// Folder of the results, a JSON file for each experiment
+    #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
+    pub results: PathBuf,
+
+    /// Folder of PERFORMANCE.md, whose tables are replaced, and of the plots (img)
+    #[arg(long, default_value = "docs", value_name = "FOLDER")]
+    pub docs: PathBuf,
+}
+
+/// Name and value of an environment variable.
+pub type Setting = (String, String);
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let parts = text.split_once('=').ok_or("needs the form NAME=VALUE")?;
+    Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
+/// Where this program is.
+pub fn own_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.parent().map(Into::into).unwrap_or_default()
+}
