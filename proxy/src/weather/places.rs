@@ -1,5 +1,8 @@
 //! Cities the simulation knows: where they lie decides what their weather may be like.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// A known city.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Place {
@@ -26,10 +29,18 @@ pub(super) enum Setting {
 
 /// The city named `name`, in any case; `None` for one the table does not hold.
 pub(super) fn find(name: &str) -> Option<&'static Place> {
-    let same = |other: &str| {
-        name.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
-    };
-    PLACES.iter().find(|place| same(place.name))
+    BY_NAME.get(&lower_case(name)).copied()
+}
+
+static BY_NAME: LazyLock<HashMap<String, &Place>> =
+    LazyLock::new(|| PLACES.iter().map(|place| (lower_case(place.name), place)).collect());
+
+/// Letter by letter, so that it does not depend on a letter's neighbours.
+fn lower_case(name: &str) -> String {
+    match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        false => name.chars().flat_map(char::to_lowercase).collect(),
+    }
 }
 
 use Setting::{Arid, Continental, Maritime};

@@ -14,7 +14,7 @@ use streamgate::clock::Clock;
 use streamgate::config::SpanRange;
 
 use super::{ProviderError, Weather, WeatherProvider};
-use climate::{DaysWeather, weather_of};
+use climate::{DaysWeather, place_of, weather_of};
 
 /// The default provider: plausible weather, the same for the same city, location and day (UTC),
 /// whatever the process, machine or version of Rust.
@@ -39,8 +39,9 @@ impl Simulated {
         let now = now.unwrap_or(Timestamp::UNIX_EPOCH);
         let today = now.to_zoned(TimeZone::UTC).date();
         let location = request.location.as_deref().unwrap_or_default();
+        let (city, place) = (request.city.as_str(), place_of(&request.city));
         let days: [DaysWeather; _] =
-            [0, 1, 2, 3, 4].map(|n| weather_of(&request.city, location, today.saturating_add(n.days())));
+            [0, 1, 2, 3, 4].map(|n| weather_of(place, city, location, today.saturating_add(n.days())));
         let current = &days[0];
         Weather {
             time: now,

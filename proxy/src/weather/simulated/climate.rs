@@ -33,10 +33,15 @@ pub(super) struct DaysWeather {
 /// A place in the middle latitudes, for names the table does not hold.
 const SOMEWHERE: Place = Place { name: "", latitude: 45.0, elevation: 100.0, setting: Setting::Continental };
 
-/// The weather of `city` on `date`; two locations in it share the sky and differ by a degree or so.
-pub(super) fn weather_of(city: &str, location: &str, date: Date) -> DaysWeather {
+/// Where `city` lies.
+pub(super) fn place_of(city: &str) -> &'static Place {
+    places::find(city.trim()).unwrap_or(&SOMEWHERE)
+}
+
+/// The weather of `city`, which is `place`, on `date`; two locations in it share the sky and differ by
+/// a degree or so.
+pub(super) fn weather_of(place: &Place, city: &str, location: &str, date: Date) -> DaysWeather {
     let city = city.trim();
-    let place = places::find(city).unwrap_or(&SOMEWHERE);
     let day = date.to_string();
     let mut here = Draws::of(&[city, &day]);
     let mut there = Draws::of(&[city, location.trim(), &day]);
@@ -203,7 +208,7 @@ mod tests {
     fn all_weather() -> impl Iterator<Item = (&'static str, DaysWeather)> {
         CITIES.into_iter().flat_map(|city| {
             let days = (0..3_650).map(|n| date(2020, 1, 1).saturating_add(n.days()));
-            days.map(move |day| (city, weather_of(city, "", day)))
+            days.map(move |day| (city, weather_of(place_of(city), city, "", day)))
         })
     }
 
@@ -255,7 +260,8 @@ mod tests {
             ("Sydney", 18.5),
             ("Moscow", 6.5),
         ] {
-            let days = (0..365).map(|n| weather_of(city, "", date(2026, 1, 1).saturating_add(n.days())));
+            let days = (0..365)
+                .map(|n| weather_of(place_of(city), city, "", date(2026, 1, 1).saturating_add(n.days())));
             let mean = days.map(|day| f64::midpoint(day.min, day.max)).sum::<f64>() / 365.0;
             assert!((mean - real).abs() < 5.0, "{city}: {mean}");
         }
@@ -265,7 +271,10 @@ mod tests {
     fn two_locations_in_a_city_share_the_sky_and_differ_a_little() {
         let day = date(2026, 11, 21);
 
-        let (downtown, airport) = (weather_of("Oslo", "Downtown", day), weather_of("Oslo", "Airport", day));
+        let (downtown, airport) = (
+            weather_of(place_of("Oslo"), "Oslo", "Downtown", day),
+            weather_of(place_of("Oslo"), "Oslo", "Airport", day),
+        );
 
         assert_eq!(downtown.summary, airport.summary);
         assert_ne!(downtown.min, airport.min);

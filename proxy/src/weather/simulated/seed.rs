@@ -16,8 +16,12 @@ impl Draws {
         let mut hash = 0xcbf2_9ce4_8422_2325;
         let mut feed = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         for word in words {
-            for c in word.chars().flat_map(char::to_lowercase) {
-                c.encode_utf8(&mut [0; 4]).bytes().for_each(&mut feed);
+            match word.is_ascii() {
+                true => word.bytes().map(|byte| byte.to_ascii_lowercase()).for_each(&mut feed),
+                false => word
+                    .chars()
+                    .flat_map(char::to_lowercase)
+                    .for_each(|c| c.encode_utf8(&mut [0; 4]).bytes().for_each(&mut feed)),
             }
             // No UTF-8 text holds this byte.
             feed(0xff);
