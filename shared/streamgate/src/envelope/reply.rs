@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::request::{content_type_of, id_of};
+use super::request::{content_type_of, id_of, put_content_type};
 use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
 use crate::fields::Fields;
 
@@ -53,10 +53,12 @@ impl Reply {
     pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
         put("status", self.status.to_string().as_bytes());
-        put("content_type", self.content_type.as_bytes());
+        put_content_type(&self.content_type, &mut put);
         put("body", &self.body);
         put("worker", self.worker.as_bytes());
-        put("attempt", self.attempt.to_string().as_bytes());
+        if self.attempt > 1 {
+            put("attempt", self.attempt.to_string().as_bytes());
+        }
         put("work_us", self.work.as_micros().to_string().as_bytes());
         if let Some(wait) = self.retry_after {
             // Rounded up: coming back early helps nobody.
