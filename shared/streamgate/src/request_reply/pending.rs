@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct PendingReplies(Arc<Inner>);
 
 struct Inner {
     waiting: DashMap<CorrelationId, oneshot::Sender<Arrival>, foldhash::fast::RandomState>,
+    /// How many: every request asks, and the map would lock each of its shards to tell.
+    count: AtomicUsize,
     deadlines: Mutex<BTreeMap<u64, Vec<CorrelationId>>>,
     abandoned: Mutex<Abandoned>,
     started: Instant,
@@ -57,6 +60,7 @@ impl Default for PendingReplies {
     fn default() -> Self {
         Self(Arc::new(Inner {
             waiting: DashMap::with_hasher_and_shard_amount(foldhash::fast::RandomState::default(), SHARDS),
+            count: AtomicUsize::new(0),
             deadlines: Mutex::default(),
             abandoned: Mutex::default(),
             started: Instant::now(),
@@ -68,7 +72,9 @@ impl PendingReplies {
     /// Takes a place for `id` until `deadline`.
     pub fn register(&self, id: CorrelationId, deadline: Instant) -> PendingGuard {
         let (sender, arrival) = oneshot::channel();
-        self.0.waiting.insert(id, sender);
+        if self.0.waiting.insert(id, sender).is_none() {
+            self.0.count.fetch_add(1, Ordering::Relaxed);
+        }
         let step = self.0.step_of(deadline) + 1;
         lock(&self.0.deadlines).entry(step).or_default().push(id);
         PendingGuard { id, pending: Arc::clone(&self.0), arrival, completed: false }
@@ -76,8 +82,8 @@ impl PendingReplies {
 
     /// Hands `arrival` to whoever waits for `id`.
     pub fn complete(&self, id: CorrelationId, arrival: Arrival) -> Completion {
-        match self.0.waiting.remove(&id) {
-            Some((_, waiting)) => match waiting.send(arrival) {
+        match self.0.remove(id) {
+            Some(waiting) => match waiting.send(arrival) {
                 Ok(()) => Completion::Delivered,
                 Err(_gone) => Completion::Late,
             },
@@ -94,8 +100,8 @@ impl PendingReplies {
             std::mem::replace(&mut *deadlines, later)
         };
         let ids = passed.into_values().flatten();
-        ids.filter(|id| match self.0.waiting.remove(id) {
-            Some((_, waiting)) => waiting.send(Err(RequestErrorKind::DeadlinePassed)).is_ok(),
+        ids.filter(|id| match self.0.remove(*id) {
+            Some(waiting) => waiting.send(Err(RequestErrorKind::DeadlinePassed)).is_ok(),
             None => false,
         })
         .count()
@@ -103,16 +109,22 @@ impl PendingReplies {
 
     /// How many callers wait.
     pub fn len(&self) -> usize {
-        self.0.waiting.len()
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// True if nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.0.waiting.is_empty()
+        self.len() == 0
     }
 }
 
 impl Inner {
+    fn remove(&self, id: CorrelationId) -> Option<oneshot::Sender<Arrival>> {
+        let (_, waiting) = self.waiting.remove(&id)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(waiting)
+    }
+
     fn step_of(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.started);
         (since.as_millis() / DEADLINE_STEP.as_millis()) as u64
@@ -139,7 +151,7 @@ impl PendingGuard {
 impl Drop for PendingGuard {
     fn drop(&mut self) {
         if !self.completed {
-            self.pending.waiting.remove(&self.id);
+            self.pending.remove(self.id);
             lock(&self.pending.abandoned).insert(self.id);
         }
     }
