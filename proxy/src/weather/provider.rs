@@ -122,7 +122,8 @@ impl WeatherProvider for Provider {
     ) -> Result<Weather, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.forecast(request, time_left).await,
-            Self::OpenMeteo(open_meteo) => open_meteo.forecast(request, time_left).await,
+            // Boxed, for it is large, and every request would carry its size through the worker.
+            Self::OpenMeteo(open_meteo) => Box::pin(open_meteo.forecast(request, time_left)).await,
         }
     }
 }

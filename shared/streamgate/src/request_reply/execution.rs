@@ -70,12 +70,13 @@ impl<H: Handler> Execution<H> {
         tracing::debug!(entry = %delivery.entry.id, attempt = delivery.attempt, "delivered");
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);
-        tokio::spawn(async move {
+        // Boxed: a task is copied several times on its way into the runtime.
+        tokio::spawn(Box::pin(async move {
             if let Some(settlement) = execution.work(delivery, slot).await {
                 // Closed only when the settler was given up; the entry then stays pending.
                 let _ = execution.settled.send(settlement);
             }
-        });
+        }));
     }
 
     /// `None` when the lease was lost: the entry is another worker's to settle.

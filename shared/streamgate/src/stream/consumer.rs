@@ -111,9 +111,9 @@ impl Consumer {
         let sent = Instant::now();
         let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREADGROUP")?;
         let mut deliveries = Vec::with_capacity(entries.len());
+        let proven = self.leases.delivered_after(sent);
         for entry in entries {
-            let proven = self.leases.delivered_after(entry.id, sent);
-            if let Some(lease) = self.leases.take(entry.id, 1, proven) {
+            if let Some(lease) = self.leases.take(entry.id, 1, proven(entry.id)) {
                 deliveries.push(Delivery { entry, attempt: 1, lease });
             }
         }

@@ -96,9 +96,12 @@ impl Leases {
     /// The latest moment at which Redis can have delivered an entry that came back from a read
     /// sent at `sent`: no earlier than the read, no earlier than the entry itself. A blocked read
     /// is old when it returns, the entry it returns is usually young.
-    pub fn delivered_after(&self, id: EntryId, sent: Instant) -> Instant {
-        let age = self.0.group.redis().clock().now_ms().saturating_sub(id.ms);
-        Instant::now().checked_sub(Duration::from_millis(age)).map_or(sent, |written| written.max(sent))
+    pub fn delivered_after(&self, sent: Instant) -> impl Fn(EntryId) -> Instant + use<> {
+        let (now, now_ms) = (Instant::now(), self.0.group.redis().clock().now_ms());
+        move |id| {
+            let age = Duration::from_millis(now_ms.saturating_sub(id.ms));
+            now.checked_sub(age).map_or(sent, |written| written.max(sent))
+        }
     }
 
     /// Renews every lease that has not been proven since half a renewal period ago. What Redis
