@@ -33,6 +33,7 @@ mod requester;
 mod responder;
 mod settings;
 mod settle;
+mod submission;
 mod workers;
 
 pub use error::{RequestError, RequestErrorKind};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opentelemetry::KeyValue;
-use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +14,13 @@ use super::lane;
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
 use super::settings::WorkerGroup;
+use super::submission::Submission;
 use super::workers::Workers;
 use crate::clock::Clock;
-use crate::connection::{BatchWriter, Error, Outbound, Redis};
+use crate::connection::{BatchWriter, Redis};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
 use crate::resilience::WaitEstimate;
-use crate::stream::{InvalidStreamKey, StreamKey, TailReader, append_command};
+use crate::stream::{InvalidStreamKey, StreamKey, TailReader};
 use crate::telemetry::metrics::RequesterMetrics;
 use crate::telemetry::{Latch, Span, SpanKind, Tracer};
 
@@ -305,55 +305,4 @@ async fn sweep(admission: Arc<Admission>, metrics: RequesterMetrics, stop: Cance
         metrics.pending.set(waiting as f64);
         metrics.estimated_wait.set(estimate.wait(waiting).unwrap_or_default().as_secs_f64());
     }
-}
-
-/// A request on its way to the stream. Its reply completes the caller; so does a failure to store.
-struct Submission {
-    stream: StreamKey,
-    request: Request,
-    give_up_at: Instant,
-    pending: PendingReplies,
-    /// It may have been stored by a try that got no answer.
-    uncertain: bool,
-    span: Span,
-}
-
-/// Room for names, ids and numbers of a request beside its body.
-const FIXED_SIZE: usize = 256;
-
-impl Outbound for Submission {
-    fn command(&self) -> Cmd {
-        let mut cmd = append_command(self.stream.as_str(), 6, FIXED_SIZE + self.request.body.len());
-        self.request.encode(|name, value| {
-            cmd.arg(name).arg(value);
-        });
-        cmd
-    }
-
-    fn give_up_at(&self) -> Instant {
-        self.give_up_at
-    }
-
-    fn became_uncertain(&mut self) {
-        self.uncertain = true;
-    }
-
-    fn settle(mut self, result: Result<Value, Error>) {
-        self.span.record(|| result.as_ref().ok().and_then(entry_id));
-        if let Err(error) = result {
-            tracing::debug!(id = %self.request.id, %error, uncertain = self.uncertain, "request not stored");
-            let kind = match self.uncertain {
-                true => RequestErrorKind::Unconfirmed,
-                false => RequestErrorKind::Unavailable,
-            };
-            self.span.fail(if self.uncertain { "unconfirmed" } else { "not_stored" });
-            self.pending.complete(self.request.id, Err(kind));
-        }
-    }
-}
-
-/// What Redis answers to XADD, as the id of the message.
-fn entry_id(answer: &Value) -> Option<KeyValue> {
-    let Value::BulkString(id) = answer else { return None };
-    Some(KeyValue::new("messaging.message.id", String::from_utf8_lossy(id).into_owned()))
 }
