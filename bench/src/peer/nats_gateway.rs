@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, RequestErrorKind};
+use async_nats::{Client, RequestErrorKind};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
@@ -42,15 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// A part of it cannot be set up.
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let nats = ConnectOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .subscription_capacity(wire::QUEUE)
-        .client_capacity(wire::QUEUE)
-        .read_buffer_capacity(u16::MAX)
-        .skip_subject_validation(true)
-        .retry_on_initial_connect()
-        .connect(&options.nats)
-        .await?;
+    let nats = wire::options().request_timeout(Some(TIMEOUT)).connect(&options.nats).await?;
     let routes = Router::new()
         .route("/WeatherForecast/city", post(forecast))
         .route("/echo", post(echo))

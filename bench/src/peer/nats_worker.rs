@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, ConnectOptions, Message};
+use async_nats::{Client, Message};
 use clap::Args;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -32,14 +32,7 @@ struct Worker {
 /// # Errors
 /// A part of it cannot be set up.
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let nats = ConnectOptions::new()
-        .subscription_capacity(wire::QUEUE)
-        .client_capacity(wire::QUEUE)
-        .read_buffer_capacity(u16::MAX)
-        .skip_subject_validation(true)
-        .retry_on_initial_connect()
-        .connect(&options.nats)
-        .await?;
+    let nats = wire::options().connect(&options.nats).await?;
     let mut requests = nats.queue_subscribe(wire::SUBJECT, wire::GROUP.to_owned()).await?;
     let worker = Arc::new(Worker { nats, kind: options.work, forecaster: Forecaster::default() });
     loop {

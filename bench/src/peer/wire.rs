@@ -1,6 +1,7 @@
 //! What the NATS gateway and its worker say to each other: 16 bytes of id before the request's body,
 //! 2 bytes of status before the reply's. NATS headers would be the usual place and cost both a parser.
 
+use async_nats::ConnectOptions;
 use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
@@ -9,10 +10,20 @@ pub const SUBJECT: &str = "forecasts";
 /// The queue group that shares them.
 pub const GROUP: &str = "workers";
 /// Messages that may wait inside a client: more than callers, so that none is ever dropped.
-pub const QUEUE: usize = 65_536;
+const QUEUE: usize = 65_536;
 
 const ID: usize = 16;
 const STATUS: usize = 2;
+
+/// How both sides connect.
+pub fn options() -> ConnectOptions {
+    ConnectOptions::new()
+        .subscription_capacity(QUEUE)
+        .client_capacity(QUEUE)
+        .read_buffer_capacity(u16::MAX)
+        .skip_subject_validation(true)
+        .retry_on_initial_connect()
+}
 
 /// A request on the wire.
 pub fn request(id: Uuid, body: &[u8]) -> Bytes {
