@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use bytes::Bytes;
-use redis::Value;
+use bytes::{Bytes, BytesMut};
+use streamgate::connection::{Commands, Decoder};
 use streamgate::envelope::{CorrelationId, Deadline, Reply, Request};
 use streamgate::request_reply::{PendingReplies, Received};
-use streamgate::stream::{Entry, append_command};
+use streamgate::stream::{Entry, append_to};
 use tokio::time::Instant;
 use weather::WeatherRequest;
 
@@ -78,22 +78,28 @@ fn reply() -> Reply {
 #[divan::bench]
 fn encode_request() {
     static REQUEST: LazyLock<Request> = LazyLock::new(request);
-    let mut cmd = append_command("weather-requests", 5, 256 + REQUEST.body.len());
-    REQUEST.encode(|name, value| {
-        cmd.arg(name).arg(value);
+    let mut commands = Commands::default();
+    commands.command(|args| {
+        append_to("weather-requests", args);
+        REQUEST.encode(|name, value| {
+            args.arg(name.as_bytes()).arg(value);
+        });
     });
-    black_box(cmd.get_packed_command());
+    black_box(commands.packed());
 }
 
 /// XADD of a reply, packed for the socket.
 #[divan::bench]
 fn encode_reply() {
     static REPLY: LazyLock<Reply> = LazyLock::new(reply);
-    let mut cmd = append_command("weather-responses", 7, 256 + REPLY.body.len());
-    REPLY.encode(|name, value| {
-        cmd.arg(name).arg(value);
+    let mut commands = Commands::default();
+    commands.command(|args| {
+        append_to("weather-responses", args);
+        REPLY.encode(|name, value| {
+            args.arg(name.as_bytes()).arg(value);
+        });
     });
-    black_box(cmd.get_packed_command());
+    black_box(commands.packed());
 }
 
 /// 32 requests, from the bytes that XREADGROUP answers.
@@ -151,7 +157,8 @@ fn mint_id() {
 }
 
 fn entries(answer: &[u8]) -> Vec<Entry> {
-    let value: Value = redis::parse_redis_value(black_box(answer)).expect("RESP");
+    let mut input = BytesMut::from(black_box(answer));
+    let value = Decoder::default().next(&mut input).expect("RESP").expect("the whole answer");
     Entry::of_one_stream(value, "XREAD").expect("entries")
 }
 

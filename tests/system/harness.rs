@@ -142,6 +142,17 @@ pub(crate) async fn ingress_with_files(
 }
 
 async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
+    let process = unready(command, server, environment);
+    ready(&process, &process.url(1, "/readyz")).await;
+    process
+}
+
+/// A gateway that listens, whatever becomes of it.
+pub(crate) fn ingress_unready(server: &RedisServer, environment: &[(&str, &str)]) -> Process {
+    unready(Command::new(binary("ingress")), server, environment)
+}
+
+fn unready(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
     let url = server.url();
     let mut all = vec![
         ("REDIS_URL", url.as_str()),
@@ -149,9 +160,7 @@ async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &
         ("INGRESS_ADMIN_LISTEN", "127.0.0.1:0"),
     ];
     all.extend_from_slice(environment);
-    let process = Process::launch(command, "ingress", &all, &["api", "admin"]);
-    ready(&process, &process.url(1, "/readyz")).await;
-    process
+    Process::launch(command, "ingress", &all, &["api", "admin"])
 }
 
 /// The worker of `shared/streamgate/examples/`.

@@ -11,4 +11,5 @@ mod healthcheck;
 mod kills;
 mod outages;
 mod shutdown;
+mod tls;
 mod traces;

@@ -1,15 +1,15 @@
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::error::{Error, ErrorKind, checked};
-use super::{Outage, Redis};
+use super::{Arguments, Commands, DedicatedConnection, Outage, Redis};
 use crate::resilience::BreakerState;
 
 /// One command on its way to Redis and what to do with its result.
 pub trait Outbound: Send + 'static {
-    /// The command.
-    fn command(&self) -> Cmd;
+    /// Writes the command: its name and its arguments.
+    fn write(&self, args: &mut Arguments<'_>);
 
     /// Until when it is worth sending again after trouble with the connection. A command that is
     /// sent again may have been executed before.
@@ -74,7 +74,8 @@ impl<O> Clone for BatchWriter<O> {
 async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc::Receiver<O>) {
     let mut outage = Outage::new(part);
     let mut batch = Vec::with_capacity(LARGEST_BATCH);
-    let mut pipeline = Pipeline::with_capacity(LARGEST_BATCH);
+    let mut pipeline = Commands::default();
+    let mut connection = DedicatedConnection::new(redis.clone());
     while commands.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
         loop {
             drop_overdue(&mut batch);
@@ -83,9 +84,9 @@ async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc
             }
             pipeline.clear();
             for outbound in &batch {
-                pipeline.add_command(outbound.command());
+                pipeline.command(|args| outbound.write(args));
             }
-            let trouble = match redis.pipeline(&pipeline).await {
+            let trouble = match connection.pipeline(&pipeline).await {
                 Ok(values) => settle(&mut batch, values),
                 Err(error) => {
                     batch.iter_mut().for_each(O::became_uncertain);

@@ -2,11 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 
 use super::error::{Error, ErrorKind, checked};
-use super::{Outage, Redis};
+use super::{Commands, DedicatedConnection, Outage, Redis};
 
 /// A socket of its own for commands that block: one per reader, never one per request, because
 /// Redis pays for every client blocked on a key.
@@ -14,9 +13,9 @@ use super::{Outage, Redis};
 /// Its response timeout is the blocking time plus the usual one. A failure drops the socket;
 /// the next call connects anew.
 pub struct BlockingConnection {
-    redis: Redis,
+    connection: DedicatedConnection,
+    commands: Commands,
     block: Duration,
-    connection: Option<MultiplexedConnection>,
     client_id: Arc<AtomicI64>,
     outage: Outage,
 }
@@ -28,9 +27,9 @@ impl BlockingConnection {
     /// Not connected yet; `part` names this reader in logs.
     pub fn new(redis: Redis, block: Duration, part: &'static str) -> Self {
         Self {
-            redis,
+            connection: DedicatedConnection::blocking(redis, block),
+            commands: Commands::default(),
             block,
-            connection: None,
             client_id: Arc::new(AtomicI64::new(NOT_CONNECTED)),
             outage: Outage::new(part),
         }
@@ -43,16 +42,27 @@ impl BlockingConnection {
 
     /// Wakes whoever is blocked on this connection, from elsewhere.
     pub fn waker(&self) -> Waker {
-        Waker { redis: self.redis.clone(), client_id: Arc::clone(&self.client_id) }
+        Waker { redis: self.connection.redis().clone(), client_id: Arc::clone(&self.client_id) }
     }
 
     /// Sends one command, which may block.
     ///
     /// # Errors
-    /// The connection's or the server's. Unless the server refused the command itself, what it did is
-    /// unknown and the socket is replaced. Pause as [`BlockingConnection::failed`] says before the next call.
+    /// As [`BlockingConnection::run_all`].
     pub async fn run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
-        let result = self.try_run(cmd).await;
+        let mut answers = self.run_all(std::slice::from_ref(cmd)).await?;
+        answers.pop().ok_or_else(|| Error::new(ErrorKind::Refused, "no answer to a command"))
+    }
+
+    /// Sends commands, the first of which may block: those after it are executed as soon as it ends, and
+    /// all answers come together.
+    ///
+    /// # Errors
+    /// The connection's or the first one of the server's. Unless the server refused a command itself,
+    /// what they did is unknown and the socket is replaced. Pause as [`BlockingConnection::failed`] says
+    /// before the next call.
+    pub async fn run_all(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
+        let result = self.try_run(cmds).await;
         match &result {
             Ok(_) => self.outage.healed(),
             // The node or the socket may be to blame: find out with another one.
@@ -72,22 +82,24 @@ impl BlockingConnection {
     /// Drops the socket.
     pub fn disconnect(&mut self) {
         self.client_id.store(NOT_CONNECTED, Ordering::Release);
-        self.connection = None;
+        self.connection.disconnect();
     }
 
-    async fn try_run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                let mut connection = self.redis.dedicated(self.block).await?;
-                let id = connection.send_packed_command(redis::cmd("CLIENT").arg("ID")).await?;
-                if let Value::Int(id) = id {
-                    self.client_id.store(id, Ordering::Release);
-                }
-                none.insert(connection)
+    async fn try_run(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
+        if !self.connection.is_connected() {
+            let mut client_id = redis::cmd("CLIENT");
+            client_id.arg("ID");
+            if let [Value::Int(id)] = self.send(&[client_id]).await?[..] {
+                self.client_id.store(id, Ordering::Release);
             }
-        };
-        checked(connection.send_packed_command(cmd).await?)
+        }
+        self.send(cmds).await
+    }
+
+    async fn send(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
+        self.commands.clear();
+        cmds.iter().for_each(|cmd| self.commands.add(cmd));
+        self.connection.exchange(&self.commands).await?.into_iter().map(checked).collect()
     }
 }
 

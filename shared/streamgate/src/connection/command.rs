@@ -6,8 +6,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value}
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
-use super::RedisUrl;
 use super::error::{Error, ErrorKind, checked};
+use super::{RedisUrl, socket};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
 use crate::telemetry::metrics::ConnectionMetrics;
@@ -166,10 +166,13 @@ impl Redis {
         result
     }
 
-    /// Opens a connection of its own for commands that block up to `block`.
-    pub(super) async fn dedicated(&self, block: Duration) -> Result<MultiplexedConnection, Error> {
-        let patience = block + self.0.settings.response_timeout;
-        Ok(self.0.client.get_multiplexed_async_connection_with_config(&self.config(patience)).await?)
+    /// What its connections connect to.
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        self.0.client.get_connection_info()
+    }
+
+    pub(super) fn settings(&self) -> &RedisSettings {
+        &self.0.settings
     }
 
     pub(super) fn metrics(&self) -> &ConnectionMetrics {
@@ -246,22 +249,18 @@ impl Redis {
 }
 
 /// An answer that means "another node, another time" rather than "this command".
-fn about_the_node(value: &Value) -> Option<Error> {
+pub(super) fn about_the_node(value: &Value) -> Option<Error> {
     match value {
         Value::ServerError(error) => Some(Error::from(error)).filter(Error::is_about_the_connection),
         _ => None,
     }
 }
 
-/// Nagle's algorithm off; keepalive and TCP user timeout on, so that a peer that vanished without
-/// a word is noticed within about 15 seconds even by a socket that only waits.
+/// As the sockets that this module opens itself.
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
-    let keepalive = redis::io::tcp::socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(5))
-        .with_interval(Duration::from_secs(5));
-    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(socket::keepalive());
     #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(Duration::from_secs(15));
+    let tcp = tcp.set_user_timeout(socket::USER_TIMEOUT);
     info.set_tcp_settings(tcp)
 }
 

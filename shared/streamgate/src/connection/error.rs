@@ -103,6 +103,12 @@ impl From<RedisError> for Error {
     }
 }
 
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Unreachable, error.to_string())
+    }
+}
+
 impl From<deadpool_redis::PoolError> for Error {
     fn from(error: deadpool_redis::PoolError) -> Self {
         match error {

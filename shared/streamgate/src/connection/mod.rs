@@ -2,24 +2,32 @@
 //!
 //! [`Redis`] is the handle a process shares: one pipelined command connection, a circuit breaker
 //! every command reports to, the server's clock and a heartbeat that keeps all three honest.
-//! [`BatchWriter`] writes through it in natural batches. [`BlockingConnection`] is a socket of its
-//! own for commands that block. [`Error`] gives every failure a kind, and every kind a policy.
+//! [`BatchWriter`] writes in natural batches over a [`DedicatedConnection`]. [`BlockingConnection`] is
+//! one for commands that block. [`Error`] gives every failure a kind, and every kind a policy.
 
 mod batch_writer;
 mod blocking;
 mod command;
+mod commands;
+mod dedicated;
 mod error;
 mod heartbeat;
+mod link;
 mod memory;
 mod outage;
+mod resp;
 mod script;
+mod socket;
 mod url;
 
 pub use batch_writer::{BatchWriter, Outbound, QueueFull};
 pub use blocking::{BlockingConnection, Waker};
 pub use command::{AdminPool, Redis, RedisSettings};
+pub use commands::{Arguments, Commands};
+pub use dedicated::DedicatedConnection;
 pub use error::{Error, ErrorKind, checked};
 pub use memory::ServerMemory;
 pub use outage::Outage;
+pub use resp::{Decoder, Malformed};
 pub use script::Script;
 pub use url::RedisUrl;

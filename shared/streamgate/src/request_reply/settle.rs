@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
 
 use crate::clock::Clock;
-use crate::connection::{Error, ErrorKind, Outage, checked};
+use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
-use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_command};
+use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_to};
 
 /// A delivery whose work is over, one way or another. It keeps its lease and its slot until Redis
 /// has confirmed its end.
@@ -43,6 +43,8 @@ pub(super) struct Settler {
     group: ConsumerGroup,
     leases: Leases,
     lane_ttl: Duration,
+    connection: DedicatedConnection,
+    pipeline: Commands,
     queue: mpsc::UnboundedReceiver<Settlement>,
     storing: Vec<Settlement>,
     confirmed: Vec<Settlement>,
@@ -70,6 +72,8 @@ impl Settler {
         queue: mpsc::UnboundedReceiver<Settlement>,
     ) -> Self {
         Self {
+            connection: DedicatedConnection::new(group.redis().clone()),
+            pipeline: Commands::default(),
             group,
             leases,
             lane_ttl,
@@ -153,21 +157,21 @@ impl Settler {
             return Ok(());
         }
         let batch = self.next_batch();
-        let mut pipeline = Pipeline::with_capacity(batch + 2);
+        self.pipeline.clear();
         if !self.confirmed.is_empty() {
-            pipeline.add_command(self.acknowledge());
+            self.pipeline.add(&self.acknowledge());
         }
         let mut lanes: Vec<Arc<str>> = Vec::with_capacity(1);
         for outgoing in self.storing[..batch].iter().filter_map(|s| s.reply.as_ref()) {
-            pipeline.add_command(store(outgoing));
+            store(outgoing, &mut self.pipeline);
             if !lanes.contains(&outgoing.lane) {
                 lanes.push(Arc::clone(&outgoing.lane));
             }
         }
         for lane in &lanes {
-            pipeline.cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX");
+            self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
         }
-        let mut answers = match self.group.redis().pipeline(&pipeline).await {
+        let mut answers = match self.connection.pipeline(&self.pipeline).await {
             Ok(answers) => answers.into_iter().map(checked),
             Err(error) => {
                 self.drop_expired();
@@ -309,10 +313,11 @@ struct Stored {
     trouble: Option<Error>,
 }
 
-fn store(outgoing: &Outgoing) -> Cmd {
-    let mut cmd = append_command(&outgoing.lane, 7, FIXED_SIZE + outgoing.reply.body.len());
-    outgoing.reply.encode(|name, value| {
-        cmd.arg(name).arg(value);
+fn store(outgoing: &Outgoing, pipeline: &mut Commands) {
+    pipeline.command(|args| {
+        append_to(&outgoing.lane, args);
+        outgoing.reply.encode(|name, value| {
+            args.arg(name.as_bytes()).arg(value);
+        });
     });
-    cmd
 }

@@ -1,12 +1,12 @@
 use opentelemetry::KeyValue;
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::time::Instant;
 
 use super::error::RequestErrorKind;
 use super::pending::PendingReplies;
-use crate::connection::{Error, Outbound};
+use crate::connection::{Arguments, Error, Outbound};
 use crate::envelope::Request;
-use crate::stream::{StreamKey, append_command};
+use crate::stream::{StreamKey, append_to};
 use crate::telemetry::Span;
 
 /// A request on its way to the stream. Its reply completes the caller; so does a failure to store.
@@ -21,16 +21,12 @@ pub(super) struct Submission {
     pub(super) span: Span,
 }
 
-/// Room for names, ids and numbers of a request beside its body.
-const FIXED_SIZE: usize = 256;
-
 impl Outbound for Submission {
-    fn command(&self) -> Cmd {
-        let mut cmd = append_command(self.stream.as_str(), 6, FIXED_SIZE + self.request.body.len());
+    fn write(&self, args: &mut Arguments<'_>) {
+        append_to(self.stream.as_str(), args);
         self.request.encode(|name, value| {
-            cmd.arg(name).arg(value);
+            args.arg(name.as_bytes()).arg(value);
         });
-        cmd
     }
 
     fn give_up_at(&self) -> Instant {

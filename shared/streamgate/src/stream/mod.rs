@@ -31,6 +31,6 @@ pub use group::{ConsumerGroup, GroupSettings, InvalidName};
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};
 pub use lease::{Lease, Leases};
-pub use producer::{Producer, SendError, append_command};
+pub use producer::{Producer, SendError, append_to};
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{EntryId, StreamKey};
 use crate::codec::{Codec, CodecError};
-use crate::connection::{BatchWriter, Error, ErrorKind, Outbound, Redis};
+use crate::connection::{Arguments, BatchWriter, Error, ErrorKind, Outbound, Redis};
 use crate::fields::Fields;
 
 /// Appends entries to one stream, in natural batches.
@@ -61,12 +61,9 @@ pub enum SendError {
     Redis(#[from] Error),
 }
 
-/// The start of an XADD with a server-chosen id: add names and values to it. `size` is what they
-/// will take, in bytes.
-pub fn append_command(key: &str, fields: usize, size: usize) -> Cmd {
-    let mut cmd = Cmd::with_capacity(3 + 2 * fields, 6 + key.len() + size);
-    cmd.arg("XADD").arg(key).arg("*");
-    cmd
+/// Writes the start of an XADD with a server-chosen id: names and values follow.
+pub fn append_to(key: &str, args: &mut Arguments<'_>) {
+    args.arg(b"XADD").arg(key.as_bytes()).arg(b"*");
 }
 
 struct Append {
@@ -77,12 +74,11 @@ struct Append {
 }
 
 impl Outbound for Append {
-    fn command(&self) -> Cmd {
-        let mut cmd = append_command(self.key.as_str(), self.fields.len(), self.fields.size());
+    fn write(&self, args: &mut Arguments<'_>) {
+        append_to(self.key.as_str(), args);
         for (name, value) in self.fields.iter() {
-            cmd.arg(&name[..]).arg(&value[..]);
+            args.arg(name).arg(value);
         }
-        cmd
     }
 
     fn give_up_at(&self) -> Instant {

@@ -1,0 +1,128 @@
+use redis::Cmd;
+
+/// Commands packed for the socket, one after another (RESP2 arrays of bulk strings).
+#[derive(Debug, Default)]
+pub struct Commands {
+    packed: Vec<u8>,
+    count: usize,
+}
+
+/// A buffer that grew beyond this for a few large bodies is given back.
+const KEPT: usize = 1 << 20;
+
+/// `*NN\r\n`: the head of a command with 10 to 99 arguments, as nearly all of ours have.
+const USUAL_HEAD: usize = 5;
+
+impl Commands {
+    /// Packs a command whose name and arguments `write` gives.
+    pub fn command(&mut self, write: impl FnOnce(&mut Arguments<'_>)) {
+        let start = self.packed.len();
+        self.packed.extend_from_slice(&[0; USUAL_HEAD]);
+        let mut arguments = Arguments { packed: &mut self.packed, count: 0 };
+        write(&mut arguments);
+        let count = arguments.count;
+        match count {
+            10..=99 => {
+                let (tens, ones) = (b'0' + (count / 10) as u8, b'0' + (count % 10) as u8);
+                self.packed[start..start + USUAL_HEAD].copy_from_slice(&[b'*', tens, ones, b'\r', b'\n']);
+            }
+            _ => {
+                let head = format!("*{count}\r\n");
+                self.packed.splice(start..start + USUAL_HEAD, head.into_bytes());
+            }
+        }
+        self.count += 1;
+    }
+
+    /// Packs a command that is built already.
+    pub fn add(&mut self, cmd: &Cmd) {
+        cmd.write_packed_command(&mut self.packed);
+        self.count += 1;
+    }
+
+    /// How many there are, and how many answers there will be.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.packed.clear();
+        if self.packed.capacity() > KEPT {
+            self.packed = Vec::new();
+        }
+    }
+
+    /// What goes to the socket.
+    pub fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+}
+
+/// Takes the name and the arguments of one command.
+pub struct Arguments<'a> {
+    packed: &'a mut Vec<u8>,
+    count: usize,
+}
+
+impl Arguments<'_> {
+    /// Appends one.
+    pub fn arg(&mut self, argument: &[u8]) -> &mut Self {
+        self.count += 1;
+        // "$", up to 20 digits and two ends of line.
+        self.packed.reserve(argument.len() + 25);
+        self.packed.push(b'$');
+        push_decimal(self.packed, argument.len());
+        self.packed.extend_from_slice(b"\r\n");
+        self.packed.extend_from_slice(argument);
+        self.packed.extend_from_slice(b"\r\n");
+        self
+    }
+}
+
+/// Most are short: two digits at once would not pay.
+fn push_decimal(out: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_packed_as_the_client_library_packs_them() {
+        for arguments in [0, 1, 8, 9, 10, 98, 99, 150] {
+            let values: Vec<String> = (0..arguments).map(|n| "x".repeat(n * n)).collect();
+            let mut expected = redis::cmd("XADD");
+            let mut ours = Commands::default();
+            ours.command(|args| {
+                args.arg(b"XADD");
+                for value in &values {
+                    args.arg(value.as_bytes());
+                    expected.arg(value);
+                }
+            });
+            assert_eq!(ours.packed(), expected.get_packed_command(), "{arguments} arguments");
+
+            ours.add(&expected);
+            assert_eq!(ours.len(), 2);
+            assert_eq!(ours.packed().len(), 2 * expected.get_packed_command().len());
+        }
+    }
+}

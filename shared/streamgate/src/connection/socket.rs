@@ -1,0 +1,73 @@
+//! Sockets for the connections that this module reads and writes itself: TCP, TLS or a Unix socket,
+//! as the URL says.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use redis::ConnectionAddr;
+use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// A stream of bytes to Redis and back.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
+
+/// A silent peer is asked whether it is still there after so long, and then as often.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
+/// Bytes that nobody confirms for so long end the connection.
+pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Nagle's algorithm off; keepalive and TCP user timeout on, so that a peer that vanished without
+/// a word is noticed within about 15 seconds even by a socket that only waits.
+pub(super) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
+}
+
+/// Connects to `addr`.
+pub(super) async fn connect(addr: &ConnectionAddr) -> io::Result<Box<dyn Socket>> {
+    match addr {
+        ConnectionAddr::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await?)),
+        ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            let stream = tcp(host, *port).await?;
+            Ok(Box::new(TlsConnector::from(tls()?).connect(name, stream).await?))
+        }
+        ConnectionAddr::TcpTls { .. } => Err(io::Error::other("TLS without verification is not supported")),
+        ConnectionAddr::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+        other => Err(io::Error::other(format!("{other} is no address this gateway can connect to"))),
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive())?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(stream)
+}
+
+/// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), read once.
+fn tls() -> io::Result<Arc<ClientConfig>> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let found = rustls_native_certs::load_native_certs();
+    if let Some(error) = found.errors.into_iter().next() {
+        return Err(io::Error::other(error));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in found.certs {
+        roots.add(certificate).map_err(io::Error::other)?;
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+}
