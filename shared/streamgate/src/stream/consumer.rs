@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,8 @@ pub struct Consumer {
     connection: BlockingConnection,
     read_own: Script,
     recovery: Option<Recovery>,
+    /// The last read found more than one entry.
+    busy: bool,
 }
 
 /// At the start of the process the entries count as delivered again: it may have died of one.
@@ -42,6 +44,7 @@ impl Consumer {
             connection,
             read_own: Script::new(include_str!("scripts/read_own.lua")),
             recovery: Some(Recovery { from: EntryId::MIN, mode: REDELIVER }),
+            busy: false,
         }
     }
 
@@ -104,12 +107,22 @@ impl Consumer {
     async fn read_new(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
         // BLOCK 0 would block for ever.
         let block_ms = (patience.as_millis() as u64).clamp(1, self.connection.block_ms());
-        let mut cmd = redis::cmd("XREADGROUP");
-        cmd.arg("GROUP").arg(self.group.name()).arg(self.group.consumer());
-        cmd.arg("COUNT").arg(most).arg("BLOCK").arg(block_ms);
-        cmd.arg("STREAMS").arg(self.group.stream()).arg(">");
         let sent = Instant::now();
-        let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREADGROUP")?;
+        // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
+        // come in numbers, a second read takes the rest of the pipeline along in the same answer.
+        let answers = match self.busy && most > 1 {
+            true => {
+                self.connection
+                    .run_all(&[self.xreadgroup(1, Some(block_ms)), self.xreadgroup(most - 1, None)])
+                    .await?
+            }
+            false => self.connection.run_all(&[self.xreadgroup(most, Some(block_ms))]).await?,
+        };
+        let mut entries = Vec::new();
+        for answer in answers {
+            entries.append(&mut Entry::of_one_stream(answer, "XREADGROUP")?);
+        }
+        self.busy = entries.len() > 1;
         let mut deliveries = Vec::with_capacity(entries.len());
         let proven = self.leases.delivered_after(sent);
         for entry in entries {
@@ -118,6 +131,18 @@ impl Consumer {
             }
         }
         Ok(deliveries)
+    }
+
+    /// The command that reads new entries.
+    fn xreadgroup(&self, most: usize, block_ms: Option<u64>) -> Cmd {
+        let mut cmd = redis::cmd("XREADGROUP");
+        cmd.arg("GROUP").arg(self.group.name()).arg(self.group.consumer());
+        cmd.arg("COUNT").arg(most);
+        if let Some(block_ms) = block_ms {
+            cmd.arg("BLOCK").arg(block_ms);
+        }
+        cmd.arg("STREAMS").arg(self.group.stream()).arg(">");
+        cmd
     }
 
     async fn read_own(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {

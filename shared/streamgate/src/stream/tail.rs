@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::field;
@@ -20,6 +20,8 @@ pub struct TailReader {
     cursor: Option<EntryId>,
     /// True after a failed or empty read: look before the next one.
     unsure: bool,
+    /// The last read found more than one entry.
+    busy: bool,
 }
 
 /// Entries in one read: replies are small and come in bursts.
@@ -29,7 +31,7 @@ impl TailReader {
     /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.
     pub fn new(redis: Redis, key: StreamKey, block: Duration, part: &'static str) -> Self {
         let connection = BlockingConnection::new(redis, block, part);
-        Self { key, connection, cursor: None, unsure: true }
+        Self { key, connection, cursor: None, unsure: true, busy: false }
     }
 
     /// Ends a blocked [`TailReader::read`] from elsewhere.
@@ -59,16 +61,37 @@ impl TailReader {
             self.look().await?;
         }
         let cursor = self.cursor.unwrap_or_default();
-        let mut cmd = redis::cmd("XREAD");
-        cmd.arg("COUNT").arg(LARGEST_READ).arg("BLOCK").arg(self.connection.block_ms());
-        cmd.arg("STREAMS").arg(self.key.as_str()).arg(cursor.to_string());
+        let block = Some(self.connection.block_ms());
         self.unsure = true;
-        let entries = Entry::of_one_stream(self.connection.run(&cmd).await?, "XREAD")?;
+        // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
+        // come in numbers, a second read from the same place brings the whole pipeline in the same answer.
+        let answers = match self.busy {
+            true => {
+                let (first, all) = (self.xread(cursor, 1, block), self.xread(cursor, LARGEST_READ, None));
+                self.connection.run_all(&[first, all]).await?
+            }
+            false => self.connection.run_all(&[self.xread(cursor, LARGEST_READ, block)]).await?,
+        };
+        let entries = match answers.into_iter().next_back() {
+            Some(all) => Entry::of_one_stream(all, "XREAD")?,
+            None => Vec::new(),
+        };
+        self.busy = entries.len() > 1;
         if let Some(last) = entries.last() {
             self.cursor = Some(last.id);
             self.unsure = false;
         }
         Ok(entries)
+    }
+
+    fn xread(&self, after: EntryId, most: usize, block_ms: Option<u64>) -> Cmd {
+        let mut cmd = redis::cmd("XREAD");
+        cmd.arg("COUNT").arg(most);
+        if let Some(block_ms) = block_ms {
+            cmd.arg("BLOCK").arg(block_ms);
+        }
+        cmd.arg("STREAMS").arg(self.key.as_str()).arg(after.to_string());
+        cmd
     }
 
     /// How long to pause after `error`; logged once per outage.
