@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use streamgate::config::value::{address, count};
@@ -20,6 +21,9 @@ const LARGEST_BODY: usize = 16 << 20;
 /// The largest MAX_IN_FLIGHT and MAX_CONNECTIONS: about as many files as Linux lets one process
 /// open (`fs.nr_open`).
 const LARGEST_COUNT: usize = 1_000_000;
+
+/// The longest INGRESS_BUSY_POLL: what is further away is worth a sleep.
+const LONGEST_BUSY_POLL: Duration = Duration::from_millis(10);
 
 /// HTTP in, request on a Redis stream, reply back out.
 #[derive(Clone, Parser)]
@@ -41,6 +45,11 @@ pub struct Settings {
     /// Threads that serve requests, 1 to 256; 1 has the lowest latency
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
+
+    /// How long to go on looking for a near reply or request instead of sleeping, while at most 4 callers
+    /// wait and replies come within this time, a duration up to 10ms; 0s is never
+    #[arg(long, env = "INGRESS_BUSY_POLL", default_value = "500us", value_name = "DURATION")]
+    pub ingress_busy_poll: Span,
 
     /// File of API keys, a line each: name:hash, name:hash:rate or name:hash:rate:burst (`ingress
     /// new-key NAME` makes one); changes count within seconds [default: none, everybody may call]
@@ -102,6 +111,13 @@ impl streamgate::config::Settings for Settings {
                 return Err(ConfigError::rule(variable, span, "must be longer than 0"));
             }
         }
+        if self.ingress_busy_poll.0 > LONGEST_BUSY_POLL {
+            return Err(ConfigError::rule(
+                "INGRESS_BUSY_POLL",
+                self.ingress_busy_poll,
+                "must be at most 10ms",
+            ));
+        }
         if self.ingress_listen.port() != 0 && self.ingress_listen == self.ingress_admin_listen {
             let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
             return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
@@ -162,6 +178,7 @@ impl Settings {
                 name: self.workers.consumer_group.clone(),
                 grace: self.workers.consumer_grace.0,
             }),
+            busy_poll: self.ingress_busy_poll.0,
             tracer,
         }
     }
@@ -243,6 +260,7 @@ mod tests {
             (&["--max-connections", "0"], "MAX_CONNECTIONS=0 must be a whole number from 1 to 1000000"),
             (&["--body-limit", "0"], "BODY_LIMIT=0 must be a whole number from 1 to 16777216"),
             (&["--body-limit", "16777217"], "BODY_LIMIT=16777217 must be a whole number from 1 to 16777216"),
+            (&["--ingress-busy-poll", "11ms"], "INGRESS_BUSY_POLL=11ms must be at most 10ms"),
             (&["--ingress-threads", "0"], "INGRESS_THREADS=0 must be a whole number from 1 to 256"),
             (
                 &["--ingress-listen", "5009"],

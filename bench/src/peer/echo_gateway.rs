@@ -52,6 +52,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         max_in_flight: 10_000,
         longest_timeout: TIMEOUT,
         workers: Some(WorkerGroup { name: "weather-workers".to_owned(), grace: Duration::from_secs(15) }),
+        busy_poll: Duration::from_micros(500),
         tracer: Tracer::default(),
     };
     let metrics = RequesterMetrics::declare();

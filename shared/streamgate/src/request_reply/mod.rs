@@ -23,6 +23,7 @@
 //! ```
 
 mod admission;
+mod busy_poll;
 mod error;
 mod execution;
 mod handler;

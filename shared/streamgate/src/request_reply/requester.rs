@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::busy_poll::BusyPoll;
 use super::error::{RequestError, RequestErrorKind};
 use super::lane;
 use super::listener::ReplyListener;
@@ -75,6 +76,10 @@ pub struct RequesterSettings {
     pub longest_timeout: Duration,
     /// Who does the work: requests are refused while nobody of them is alive. `None`: not looked at.
     pub workers: Option<WorkerGroup>,
+    /// How long to look for a near reply, or a near request, before going to sleep, while few callers
+    /// wait and replies come within this time; zero is never. It takes processor time and spares the
+    /// time it takes to wake a thread, which is most of a lone request's.
+    pub busy_poll: Duration,
     /// Where spans of the requests go.
     pub tracer: Tracer,
 }
@@ -91,6 +96,7 @@ struct Inner {
     writer: BatchWriter<Submission>,
     metrics: RequesterMetrics,
     admission: Arc<Admission>,
+    busy_poll: BusyPoll,
     stop: CancellationToken,
     /// Cancelled when a part ends.
     ended: CancellationToken,
@@ -153,9 +159,13 @@ impl Requester {
             stop.clone(),
         );
         vital(&ended, watching);
+        let busy_poll = BusyPoll::new(settings.busy_poll);
+        vital(&ended, until(stop.clone(), busy_poll.clone().run()));
         let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight);
         let lane = lane.as_str().into();
-        Ok(Self(Arc::new(Inner { redis, settings, lane, pending, writer, metrics, admission, stop, ended })))
+        let inner =
+            Inner { redis, settings, lane, pending, writer, metrics, admission, busy_poll, stop, ended };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Sends one request and waits for its reply, at most `call.timeout`.
@@ -188,6 +198,7 @@ impl Requester {
         if inner.writer.try_send(submission).is_err() {
             return Err(inner.admission.refuse(RequestErrorKind::Overloaded, RETRY_AFTER));
         }
+        inner.busy_poll.sent(started, inner.pending.len());
         match waiting.wait().await {
             Ok(received) => {
                 let timing = self.timing(started, received.stored_ms, received.reply.work);
@@ -249,7 +260,9 @@ impl Requester {
     }
 
     fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
-        let total = started.elapsed();
+        let now = Instant::now();
+        let total = now.saturating_duration_since(started);
+        self.0.busy_poll.answered(now, total, self.0.pending.len());
         let since_stored = self.0.redis.clock().now_ms().saturating_sub(stored_ms);
         let reply = Duration::from_millis(since_stored).min(total.saturating_sub(work));
         let queue = total.saturating_sub(work).saturating_sub(reply);
@@ -272,6 +285,14 @@ fn vital(ended: &CancellationToken, part: impl Future<Output = ()> + Send + 'sta
         let _alarm = alarm;
         part.await;
     });
+}
+
+/// Runs a part until `stop`.
+async fn until(stop: CancellationToken, part: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = part => {}
+    }
 }
 
 /// Keeps the view of the workers, if anybody wants one.

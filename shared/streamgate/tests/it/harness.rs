@@ -113,6 +113,7 @@ impl Asker {
             max_in_flight: 10_000,
             longest_timeout: Duration::from_secs(60),
             workers: None,
+            busy_poll: Duration::from_micros(500),
             tracer: Tracer::default(),
         };
         let readiness = Readiness::default();
