@@ -3,12 +3,13 @@
 //! `cargo bench -p bench --bench hot_path` times each; `-- --count NAME TIMES` runs one so often and
 //! nothing else, for a tool that counts instructions (`make instructions`).
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use streamgate::connection::{Commands, Decoder};
+use streamgate::connection::{Arguments, Commands, Decoder};
 use streamgate::envelope::{CorrelationId, Deadline, Reply, Request};
 use streamgate::request_reply::{PendingReplies, Received};
 use streamgate::stream::{Entry, append_to};
@@ -78,28 +79,36 @@ fn reply() -> Reply {
 #[divan::bench]
 fn encode_request() {
     static REQUEST: LazyLock<Request> = LazyLock::new(request);
-    let mut commands = Commands::default();
-    commands.command(|args| {
+    pack(|args| {
         append_to("weather-requests", args);
         REQUEST.encode(|name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
     });
-    black_box(commands.packed());
 }
 
 /// XADD of a reply, packed for the socket.
 #[divan::bench]
 fn encode_reply() {
     static REPLY: LazyLock<Reply> = LazyLock::new(reply);
-    let mut commands = Commands::default();
-    commands.command(|args| {
+    pack(|args| {
         append_to("weather-responses", args);
         REPLY.encode(|name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
     });
-    black_box(commands.packed());
+}
+
+/// Packs one command into a buffer that is used again and again, as a writer's is.
+fn pack(write: impl FnOnce(&mut Arguments<'_>)) {
+    thread_local! {
+        static COMMANDS: RefCell<Commands> = RefCell::default();
+    }
+    COMMANDS.with_borrow_mut(|commands| {
+        commands.clear();
+        commands.command(write);
+        black_box(commands.packed());
+    });
 }
 
 /// 32 requests, from the bytes that XREADGROUP answers.

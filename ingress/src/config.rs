@@ -46,7 +46,7 @@ pub struct Settings {
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
 
-    /// How long to go on looking for a near reply or request instead of sleeping, while at most 4 callers
+    /// How long to go on looking for a near reply or request instead of sleeping, while at most 8 callers
     /// wait and replies come within this time, a duration up to 10ms; 0s is never
     #[arg(long, env = "INGRESS_BUSY_POLL", default_value = "500us", value_name = "DURATION")]
     pub ingress_busy_poll: Span,
