@@ -20,7 +20,7 @@ pub struct BlockingConnection {
     outage: Outage,
 }
 
-/// No client of Redis has this id.
+/// No client of Redis has this id. A user who may not know it has no waker; its reads end by themselves.
 const NOT_CONNECTED: i64 = 0;
 
 impl BlockingConnection {
@@ -86,17 +86,8 @@ impl BlockingConnection {
     }
 
     async fn try_run(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
-        if !self.connection.is_connected() {
-            let mut client_id = redis::cmd("CLIENT");
-            client_id.arg("ID");
-            if let [Value::Int(id)] = self.send(&[client_id]).await?[..] {
-                self.client_id.store(id, Ordering::Release);
-            }
-        }
-        self.send(cmds).await
-    }
-
-    async fn send(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
+        self.connection.connect().await?;
+        self.client_id.store(self.connection.client_id().unwrap_or(NOT_CONNECTED), Ordering::Release);
         self.commands.clear();
         cmds.iter().for_each(|cmd| self.commands.add(cmd));
         self.connection.exchange(&self.commands).await?.into_iter().map(checked).collect()

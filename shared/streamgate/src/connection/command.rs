@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ struct Shared {
     pool: AdminPool,
     round_trip: Mutex<Option<Duration>>,
     current: Mutex<Option<Current>>,
+    /// Rises whenever a connection is given up.
+    generation: AtomicU64,
     connecting: tokio::sync::Mutex<Connecting>,
     _heartbeat: DropGuard,
 }
@@ -84,6 +87,7 @@ impl Redis {
             settings,
             round_trip: Mutex::new(None),
             current: Mutex::new(None),
+            generation: AtomicU64::new(0),
             connecting: tokio::sync::Mutex::new(Connecting {
                 next_number: 0,
                 backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
@@ -238,7 +242,13 @@ impl Redis {
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.number == number) {
             *current = None;
+            self.0.generation.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// Changes when the shared connection is given up: what else is open to that server may be as bad.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
     }
 
     fn config(&self, response_timeout: Duration) -> AsyncConnectionConfig {

@@ -1,7 +1,8 @@
 use redis::Cmd;
 
-/// Commands packed for the socket, one after another (RESP2 arrays of bulk strings).
-#[derive(Debug, Default)]
+/// Commands packed for the socket, one after another (RESP2 arrays of bulk strings). It has no `Debug`:
+/// a password may be among them.
+#[derive(Default)]
 pub struct Commands {
     packed: Vec<u8>,
     count: usize,

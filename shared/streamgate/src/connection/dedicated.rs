@@ -15,6 +15,8 @@ pub struct DedicatedConnection {
     redis: Redis,
     patience: Duration,
     link: Option<Link>,
+    /// Which of the process's shared connections was there when the link was made.
+    generation: u64,
     has_connected: bool,
 }
 
@@ -22,13 +24,17 @@ impl DedicatedConnection {
     /// A connection that waits as long for its answers as `redis` does.
     pub fn new(redis: Redis) -> Self {
         let patience = redis.settings().response_timeout;
-        Self { redis, patience, link: None, has_connected: false }
+        Self::with_patience(redis, patience)
     }
 
     /// One for commands that block up to `block`.
     pub(super) fn blocking(redis: Redis, block: Duration) -> Self {
         let patience = block + redis.settings().response_timeout;
-        Self { redis, patience, link: None, has_connected: false }
+        Self::with_patience(redis, patience)
+    }
+
+    fn with_patience(redis: Redis, patience: Duration) -> Self {
+        Self { redis, patience, link: None, generation: 0, has_connected: false }
     }
 
     /// Whose server it is.
@@ -43,11 +49,7 @@ impl DedicatedConnection {
     /// # Errors
     /// Nothing is known of any of the commands: no connection, or no response in time.
     pub async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
-        let reconnects = self.link.is_none() && self.has_connected;
         let result = self.exchange(commands).await;
-        if reconnects && self.link.is_some() {
-            self.redis.metrics().reconnects.increment(1);
-        }
         let failed = match &result {
             Ok(values) => values.iter().any(|value| about_the_node(value).is_some()),
             Err(_) => true,
@@ -63,30 +65,50 @@ impl DedicatedConnection {
 
     /// Sends a pipeline; nobody but the caller learns how it went.
     pub(super) async fn exchange(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
+        self.connect().await?;
         // Taken out: whoever drops this future drops the socket with the answers that are due on it.
-        let mut link = match self.link.take() {
-            Some(link) => link,
-            None => self.connect().await?,
-        };
+        let Some(mut link) = self.link.take() else { return Err(late("no connection")) };
         let exchange = tokio::time::timeout(self.patience, link.exchange(commands));
         let values = exchange.await.map_err(|_| late("no response"))??;
         self.link = Some(link);
         Ok(values)
     }
 
+    /// Connects before there is something to send, so that the first to send does not wait for it. If that
+    /// fails, the first to send will say so.
+    pub async fn prepare(&mut self) {
+        if let Err(error) = self.connect().await {
+            tracing::debug!(%error, "not connected yet");
+        }
+    }
+
+    /// Connects unless there is a good connection: one that Redis has not closed meanwhile, to a server
+    /// of which nobody in this process has learned since that it is gone.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub(super) async fn connect(&mut self) -> Result<(), Error> {
+        let generation = self.redis.generation();
+        if generation != self.generation || self.link.as_mut().is_some_and(Link::is_stale) {
+            self.link = None;
+        }
+        if self.link.is_none() {
+            self.link = Some(Link::connect(self.redis.info(), self.redis.settings().connect_timeout).await?);
+            self.generation = generation;
+            if std::mem::replace(&mut self.has_connected, true) {
+                self.redis.metrics().reconnects.increment(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// What Redis calls the connection, if there is one and its user may know.
+    pub(super) fn client_id(&self) -> Option<i64> {
+        self.link.as_ref().and_then(Link::client_id)
+    }
+
     /// Drops the socket.
     pub(super) fn disconnect(&mut self) {
         self.link = None;
-    }
-
-    /// True if the next command needs no new socket.
-    pub(super) fn is_connected(&self) -> bool {
-        self.link.is_some()
-    }
-
-    async fn connect(&mut self) -> Result<Link, Error> {
-        let link = Link::connect(self.redis.info(), self.redis.settings().connect_timeout).await?;
-        self.has_connected = true;
-        Ok(link)
     }
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use redis::{ConnectionInfo, RedisConnectionInfo, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -16,12 +17,13 @@ pub(super) struct Link {
     socket: Box<dyn Socket>,
     input: BytesMut,
     decoder: Decoder,
+    client_id: Option<i64>,
 }
 
 /// Room for one read: a burst of replies.
 const READ_SIZE: usize = 64 << 10;
 
-/// A buffer that grew beyond this for a few large bodies is given back.
+/// A buffer that was filled beyond this by a few large bodies is given back.
 const KEPT: usize = 1 << 20;
 
 impl Link {
@@ -32,13 +34,27 @@ impl Link {
     pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect(info.addr()).await?;
-            let mut link = Self { socket, input: BytesMut::new(), decoder: Decoder::default() };
+            let (input, decoder) = (BytesMut::new(), Decoder::default());
+            let mut link = Self { socket, input, decoder, client_id: None };
             link.greet(info.redis_settings()).await?;
             Ok(link)
         };
         tokio::time::timeout(patience, connecting).await.map_err(|_| late("no connection"))?
     }
 
+    /// What Redis calls this connection, if its user may know.
+    pub(super) fn client_id(&self) -> Option<i64> {
+        self.client_id
+    }
+
+    /// True if Redis has closed it meanwhile, or said something nobody asked for.
+    pub(super) fn is_stale(&mut self) -> bool {
+        // Asks no more than what the runtime knows already, unless there is something.
+        self.socket.read_buf(&mut self.input).now_or_never().is_some()
+    }
+
+    /// At least one command has to be answered: a server that takes no more clients, or none from here,
+    /// says so as if it were an answer.
     async fn greet(&mut self, settings: &RedisConnectionInfo) -> Result<(), Error> {
         let mut commands = Commands::default();
         if let Some(password) = settings.password() {
@@ -47,20 +63,30 @@ impl Link {
                 auth.arg(name);
             });
             commands.add(auth.arg(password));
+            let answer = self.exchange(&commands).await?.pop();
+            // What a server says of arguments it does not like may repeat them.
+            if !matches!(answer, Some(Value::Okay)) {
+                return Err(Error::new(ErrorKind::Denied, "AUTH was refused: wrong user or password"));
+            }
+            commands.clear();
         }
         if settings.db() != 0 {
             commands.add(redis::cmd("SELECT").arg(settings.db()));
         }
-        let authenticates = settings.password().is_some();
-        for (n, answer) in self.exchange(&commands).await?.into_iter().enumerate() {
-            checked(answer).map_err(|error| match error.kind() {
-                ErrorKind::Refused if n == 0 && authenticates => {
-                    Error::new(ErrorKind::Denied, error.to_string())
-                }
-                _ => error,
-            })?;
-        }
-        Ok(())
+        commands.add(redis::cmd("CLIENT").arg("ID"));
+        let mut answers = self.exchange(&commands).await?;
+        self.client_id = match answers.pop() {
+            Some(Value::Int(id)) => Some(id),
+            Some(Value::ServerError(error)) if error.code() == "NOPERM" => None,
+            Some(Value::ServerError(error)) => {
+                return Err(match Error::from(&error) {
+                    known if known.kind() != ErrorKind::Refused => known,
+                    other => Error::new(ErrorKind::Unreachable, other.to_string()),
+                });
+            }
+            other => return Err(Error::unexpected("CLIENT ID", &other.unwrap_or(Value::Nil))),
+        };
+        answers.into_iter().try_for_each(|answer| checked(answer).map(drop))
     }
 
     /// Sends `commands` and reads one answer for each. A call that fails or is dropped leaves the
@@ -69,26 +95,27 @@ impl Link {
         self.socket.write_all(commands.packed()).await?;
         self.socket.flush().await?;
         let mut answers = Vec::with_capacity(commands.len());
+        let mut bytes = 0;
         while answers.len() < commands.len() {
             match self.decoder.next(&mut self.input).map_err(io::Error::other)? {
                 Some(answer) => answers.push(answer),
-                None => self.read().await?,
+                None => bytes += self.read().await?,
             }
         }
-        match self.input.is_empty() {
-            true => Ok(answers),
-            false => Err(Error::new(ErrorKind::Unreachable, "Redis sent more answers than were due")),
+        if !self.input.is_empty() {
+            return Err(Error::new(ErrorKind::Unreachable, "Redis sent more answers than were due"));
         }
-    }
-
-    async fn read(&mut self) -> Result<(), Error> {
-        if self.input.is_empty() && self.input.capacity() > KEPT {
+        if bytes > KEPT {
             self.input = BytesMut::new();
         }
+        Ok(answers)
+    }
+
+    async fn read(&mut self) -> Result<usize, Error> {
         self.input.reserve(missing(&self.input).max(READ_SIZE));
         match self.socket.read_buf(&mut self.input).await? {
             0 => Err(Error::new(ErrorKind::Unreachable, "Redis closed the connection")),
-            _ => Ok(()),
+            bytes => Ok(bytes),
         }
     }
 }

@@ -2,9 +2,11 @@
 //! as the URL says.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use redis::ConnectionAddr;
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,14 +31,15 @@ pub(super) fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
-/// Connects to `addr`.
+/// Connects to `addr`. A name with several addresses is tried at all of them at once: one that does not
+/// answer must not take the time of the others.
 pub(super) async fn connect(addr: &ConnectionAddr) -> io::Result<Box<dyn Socket>> {
     match addr {
-        ConnectionAddr::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await?)),
+        ConnectionAddr::Tcp(host, port) => any(host, *port, None).await,
         ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = tcp(host, *port).await?;
-            Ok(Box::new(TlsConnector::from(tls()?).connect(name, stream).await?))
+            let config = tokio::task::spawn_blocking(tls).await.map_err(io::Error::other)??;
+            any(host, *port, Some((TlsConnector::from(Arc::new(config)), name))).await
         }
         ConnectionAddr::TcpTls { .. } => Err(io::Error::other("TLS without verification is not supported")),
         ConnectionAddr::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
@@ -44,22 +47,33 @@ pub(super) async fn connect(addr: &ConnectionAddr) -> io::Result<Box<dyn Socket>
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+type Tls = Option<(TlsConnector, ServerName<'static>)>;
+
+async fn any(host: &str, port: u16, tls: Tls) -> io::Result<Box<dyn Socket>> {
+    let addresses = tokio::net::lookup_host((host, port)).await?;
+    let tries: Vec<_> = addresses.map(|address| Box::pin(one(address, tls.clone()))).collect();
+    if tries.is_empty() {
+        return Err(io::Error::other(format!("{host} has no address")));
+    }
+    Ok(select_ok(tries).await?.0)
+}
+
+async fn one(address: SocketAddr, tls: Tls) -> io::Result<Box<dyn Socket>> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive())?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(stream)
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some((connector, name)) => Ok(Box::new(connector.connect(name, stream).await?)),
+    }
 }
 
-/// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), read once.
-fn tls() -> io::Result<Arc<ClientConfig>> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(Arc::clone(config));
-    }
+/// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), as they are now:
+/// they are renewed while the process runs.
+fn tls() -> io::Result<ClientConfig> {
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.into_iter().next() {
         return Err(io::Error::other(error));
@@ -68,6 +82,5 @@ fn tls() -> io::Result<Arc<ClientConfig>> {
     for certificate in found.certs {
         roots.add(certificate).map_err(io::Error::other)?;
     }
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -36,10 +37,16 @@ struct Shared {
 const MOST_WAITING: usize = 8;
 
 impl BusyPoll {
-    /// Looks for up to `budget` after each event; zero, or a single processor, is never.
+    /// Looks for up to `budget` after each event. Never, if that is zero, there is a single processor, or
+    /// the runtime has threads: another of them would be asleep at the sockets.
     pub(super) fn new(budget: Duration) -> Self {
+        let one_thread = |runtime: Handle| matches!(runtime.runtime_flavor(), RuntimeFlavor::CurrentThread);
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 2);
-        if budget.is_zero() || alone { Self(None) } else { Self(Some(Shared::new(budget))) }
+        if budget.is_zero() || alone || !Handle::try_current().is_ok_and(one_thread) {
+            Self(None)
+        } else {
+            Self(Some(Shared::new(budget)))
+        }
     }
 
     /// A request was sent; with it, `waiting` callers wait.
@@ -74,6 +81,13 @@ impl BusyPoll {
             (true, true) => shared.go_on(now + shared.budget.as_nanos() as u64),
             (false, true) if shared.quick_callers.is_usual() => shared.go_on(now + shared.callers_budget()),
             _ => shared.stop(),
+        }
+    }
+
+    /// A request got no reply.
+    pub(super) fn failed(&self) {
+        if let Some(shared) = &self.0 {
+            shared.quick_replies.learn(false);
         }
     }
 
@@ -255,8 +269,25 @@ mod tests {
         looking.abort();
     }
 
-    #[test]
-    fn without_a_budget_there_is_nothing() {
+    #[tokio::test]
+    async fn without_a_budget_there_is_nothing() {
         assert!(BusyPoll::new(Duration::ZERO).0.is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn with_threads_there_is_nothing() {
+        assert!(BusyPoll::new(BUDGET).0.is_none());
+    }
+
+    #[test]
+    fn requests_without_a_reply_end_it() {
+        let (busy, shared) = busy(BUDGET);
+        let now = serve(&busy, &shared, 100, QUICK, QUICK);
+
+        (0..2).for_each(|_| busy.failed());
+
+        shared.stop();
+        busy.sent(now, 1);
+        assert!(!looks(&shared));
     }
 }

@@ -205,6 +205,7 @@ impl Requester {
                 Ok(Answer { reply: received.reply, timing })
             }
             Err(kind) => {
+                inner.busy_poll.failed();
                 let later = (kind != RequestErrorKind::DeadlinePassed).then_some(RETRY_AFTER);
                 Err(RequestError { kind, retry_after: later })
             }

@@ -90,6 +90,7 @@ impl Settler {
     /// Settles until the queue is closed and everything in it is settled.
     pub(super) async fn run(mut self) {
         let mut incoming = Vec::with_capacity(LARGEST_BATCH);
+        self.connection.prepare().await;
         loop {
             if self.is_idle() {
                 if self.queue.recv_many(&mut incoming, LARGEST_BATCH).await == 0 {
@@ -157,7 +158,6 @@ impl Settler {
             return Ok(());
         }
         let batch = self.next_batch();
-        self.pipeline.clear();
         if !self.confirmed.is_empty() {
             self.pipeline.add(&self.acknowledge());
         }
@@ -171,7 +171,9 @@ impl Settler {
         for lane in &lanes {
             self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
         }
-        let mut answers = match self.connection.pipeline(&self.pipeline).await {
+        let answers = self.connection.pipeline(&self.pipeline).await;
+        self.pipeline.clear();
+        let mut answers = match answers {
             Ok(answers) => answers.into_iter().map(checked),
             Err(error) => {
                 self.drop_expired();

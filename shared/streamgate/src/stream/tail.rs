@@ -72,10 +72,14 @@ impl TailReader {
             }
             false => self.connection.run_all(&[self.xread(cursor, LARGEST_READ, block)]).await?,
         };
-        let entries = match answers.into_iter().next_back() {
-            Some(all) => Entry::of_one_stream(all, "XREAD")?,
-            None => Vec::new(),
-        };
+        let mut entries = Vec::new();
+        for answer in answers {
+            let found = Entry::of_one_stream(answer, "XREAD")?;
+            // The second has what the first has, unless somebody removed it in between.
+            if found.len() >= entries.len() {
+                entries = found;
+            }
+        }
         self.busy = entries.len() > 1;
         if let Some(last) = entries.last() {
             self.cursor = Some(last.id);

@@ -3,6 +3,7 @@
 mod abort;
 mod ambiguous;
 mod clock_skew;
+mod connections;
 mod counts;
 mod dead_letters;
 mod failover;
