@@ -30,10 +30,8 @@ pub struct Trimmed {
 
 /// Cuts finished entries off the old end of a stream, never one that somebody still needs.
 ///
-/// What is wanted (count, age, bytes) is turned into one id; the script cuts there or at the
-/// frontier, whichever is older. For count and bytes the id is found by interpolation over the
-/// stream's time span, which costs nothing and converges over a few ticks; an error there keeps
-/// too much or too little history, never touches open work.
+/// What is too old goes entry by entry; what is too much, by count or bytes, in whole nodes of the
+/// stream (100 entries or 4 KB), so up to one more node stays. Neither goes beyond the frontier.
 pub struct Trimmer {
     redis: Redis,
     key: StreamKey,
@@ -54,9 +52,11 @@ impl Trimmer {
     /// The connection's or the server's.
     pub async fn trim(&self) -> Result<Trimmed, Error> {
         let Some(shape) = self.shape().await? else { return Ok(Trimmed::default()) };
-        let cut = self.cut(&shape, self.redis.clock().now_ms());
-        let cut = EntryId { ms: cut, seq: 0 }.to_string();
-        let value = self.script.run(&self.redis, &[self.key.as_str()], &[cut.as_bytes()]).await?;
+        let too_old = self.redis.clock().now_ms().saturating_sub(self.retention.age.as_millis() as u64);
+        let too_old = EntryId { ms: too_old, seq: 0 }.to_string();
+        let excess = self.excess(shape).to_string();
+        let args = [too_old.as_bytes(), excess.as_bytes()];
+        let value = self.script.run(&self.redis, &[self.key.as_str()], &args).await?;
         match &value {
             Value::Array(parts) if parts.len() == 2 => Ok(Trimmed {
                 removed: redis::from_redis_value_ref(&parts[0]).unwrap_or(0),
@@ -66,16 +66,10 @@ impl Trimmer {
         }
     }
 
-    /// Entries older than this time are not wanted any more.
-    fn cut(&self, shape: &Shape, now_ms: u64) -> u64 {
-        let by_age = now_ms.saturating_sub(self.retention.age.as_millis() as u64);
+    /// How many entries are more than is wanted.
+    fn excess(&self, shape: Shape) -> u64 {
         let bytes_each = (shape.bytes / shape.length.max(1)).max(1);
-        let keep = self.retention.entries.min(self.retention.bytes / bytes_each);
-        let span = shape.last_ms.saturating_sub(shape.first_ms);
-        let excess = shape.length.saturating_sub(keep);
-        let share = u128::from(span) * u128::from(excess) / u128::from(shape.length.max(1));
-        let by_count = if excess == 0 { 0 } else { shape.first_ms.saturating_add(share as u64) };
-        by_age.max(by_count)
+        shape.length.saturating_sub(self.retention.entries.min(self.retention.bytes / bytes_each))
     }
 
     async fn shape(&self) -> Result<Option<Shape>, Error> {
@@ -88,24 +82,15 @@ impl Trimmer {
             Err(error) => return Err(error.into()),
         };
         let number = |name| field(&info, name).and_then(|v| redis::from_redis_value_ref::<u64>(v).ok());
-        let ms = |name| match field(&info, name) {
-            Some(Value::Array(entry)) => entry.first().and_then(EntryId::from_value).map(|id| id.ms),
-            _ => None,
-        };
-        let (Some(length), Some(first_ms), Some(last_ms)) =
-            (number("length"), ms("first-entry"), ms("last-entry"))
-        else {
-            return Ok(None);
-        };
+        let Some(length) = number("length") else { return Ok(None) };
         let bytes: Option<u64> =
             redis::cmd("MEMORY").arg("USAGE").arg(self.key.as_str()).query_async(&mut connection).await?;
-        Ok(Some(Shape { length, first_ms, last_ms, bytes: bytes.unwrap_or(0) }))
+        Ok(Some(Shape { length, bytes: bytes.unwrap_or(0) }))
     }
 }
 
+#[derive(Clone, Copy)]
 struct Shape {
     length: u64,
-    first_ms: u64,
-    last_ms: u64,
     bytes: u64,
 }

@@ -129,6 +129,27 @@ async fn finished_entries_go_and_the_retention_stays() {
 }
 
 #[tokio::test]
+async fn as_many_stay_as_are_wanted_however_unevenly_they_came() {
+    let server = RedisServer::start();
+    // A burst in one millisecond, long silence, then one entry a second.
+    let ids = (1..=5_000)
+        .map(|n| format!("1000-{n}"))
+        .chain((1..=500).map(|n| format!("{}-0", 9_000_000 + n * 1_000)));
+    for id in ids {
+        let _: String = server.command(&["XADD", STREAM, &id, "f", "v"]);
+    }
+    let _: () = server.command(&["XGROUP", "CREATE", STREAM, "a", "$"]);
+    let retention = Retention { entries: 4_000, age: Duration::from_secs(1 << 40), bytes: u64::MAX };
+    let trimmer = Trimmer::new(redis(&server), STREAM.parse().expect("a name"), retention);
+
+    let trimmed = trimmer.trim().await.expect("trims");
+
+    // In whole nodes of 100 entries.
+    let left: u64 = server.command(&["XLEN", STREAM]);
+    assert!((4_000..4_100).contains(&left), "{left} are left of 5500, {trimmed:?}");
+}
+
+#[tokio::test]
 async fn without_a_group_nothing_is_trimmed() {
     let server = RedisServer::start();
     let _: String = server.command(&["XADD", STREAM, "*", "f", "v"]);
