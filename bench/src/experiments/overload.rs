@@ -15,12 +15,19 @@ const CALLERS: &str = "128";
 /// Of the gateway and of its callers: later answers do not count.
 const DEADLINE: &str = "1s";
 
-/// More and more load in an open loop by our own generator, with work that takes no time. The capacity
-/// is what the same generator reaches in a closed loop: it shares the machine with what it loads.
+/// So much work at once, and how long it takes: sleeping, so that generator and gateway have the machine
+/// to themselves even at ten times the capacity.
+const SLOTS: &str = "8";
+const WORK: &str = "2ms..6ms";
+
+/// More and more load in an open loop by our own generator. The capacity is what the same generator
+/// reaches in a closed loop.
 pub(super) async fn run(lab: &Lab) -> anyhow::Result<Vec<Series>> {
     // Admission refuses what would not be answered in time.
     let deadline = vec![("REQUEST_TIMEOUT", DEADLINE.to_owned())];
-    let gateway = Gateway { ingress: deadline.clone(), proxy: deadline, ..Gateway::default() };
+    let mut proxy = deadline.clone();
+    proxy.extend([("WORKER_CONCURRENCY", SLOTS.to_owned()), ("SIMULATED_LATENCY", WORK.to_owned())]);
+    let gateway = Gateway { ingress: deadline, proxy, ..Gateway::default() };
     let gateway = lab.gateway(gateway).await?;
     let closed = ["--mode", "concurrent", "--concurrency", CALLERS];
     loadtest(lab, &gateway, &closed).await?;

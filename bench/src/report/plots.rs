@@ -58,17 +58,11 @@ impl Scale {
             }
         }
     }
-
-    /// Where curves of such values leave room.
-    fn legend(self) -> SeriesLabelPosition {
-        match self {
-            Self::Linear => SeriesLabelPosition::LowerRight,
-            Self::Logarithmic => SeriesLabelPosition::UpperLeft,
-        }
-    }
 }
 
 const SIZE: (u32, u32) = (720, 400);
+/// Beside the last point, so that no curve runs through it: a share of the width.
+const ROOM_FOR_LEGEND: f64 = 0.3;
 /// Distinguishable without colour vision (Okabe and Ito).
 const COLORS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
@@ -97,6 +91,7 @@ fn try_draw(results: &Results, plot: &Plot<'_>, path: &Path) -> Result<(), Box<d
         .map(|target| (target, line(results, &points, target, plot.value)))
         .collect();
 
+    let across = points.len() as f64;
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
@@ -104,7 +99,7 @@ fn try_draw(results: &Results, plot: &Plot<'_>, path: &Path) -> Result<(), Box<d
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(72)
-        .build_cartesian_2d(-0.3..points.len() as f64 - 0.7, scale.range(&lines))?;
+        .build_cartesian_2d(-0.3..across - 0.7 + across * ROOM_FOR_LEGEND, scale.range(&lines))?;
     let point_at = |at: &f64| {
         let index = at.round();
         let exact = (at - index).abs() < 1e-6 && index >= 0.0;
@@ -114,7 +109,7 @@ fn try_draw(results: &Results, plot: &Plot<'_>, path: &Path) -> Result<(), Box<d
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(WHITE)
-        .x_labels(points.len() * 2)
+        .x_labels(points.len() * 3)
         .x_label_formatter(&point_at)
         .y_label_formatter(&|value| short(scale.value(*value)))
         .label_style(("sans-serif", 12))
@@ -135,7 +130,7 @@ fn try_draw(results: &Results, plot: &Plot<'_>, path: &Path) -> Result<(), Box<d
     }
     chart
         .configure_series_labels()
-        .position(scale.legend())
+        .position(SeriesLabelPosition::UpperRight)
         .label_font(("sans-serif", 12))
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
