@@ -1,10 +1,12 @@
 //! Where every delivery ends: reply first, acknowledge after.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
@@ -45,6 +47,8 @@ pub(super) struct Settler {
     lane_ttl: Duration,
     connection: DedicatedConnection,
     pipeline: Commands,
+    /// Lanes that were given a time to live lately, if they had none.
+    cared_for: HashMap<Arc<str>, Instant>,
     queue: mpsc::UnboundedReceiver<Settlement>,
     storing: Vec<Settlement>,
     confirmed: Vec<Settlement>,
@@ -61,6 +65,9 @@ const LARGEST_BATCH: usize = 32;
 /// within the response timeout. A pipeline that times out is sent again from its start.
 const LARGEST_PIPELINE: usize = 4 << 20;
 
+/// A lane that is written to is looked after so often: it may have been removed and made anew meanwhile.
+const LANE_CARE: Duration = Duration::from_secs(1);
+
 /// Room for names, ids and numbers of a reply beside its body.
 const FIXED_SIZE: usize = 256;
 
@@ -74,6 +81,7 @@ impl Settler {
         Self {
             connection: DedicatedConnection::new(group.redis().clone()),
             pipeline: Commands::default(),
+            cared_for: HashMap::new(),
             group,
             leases,
             lane_ttl,
@@ -151,8 +159,8 @@ impl Settler {
         Ok(())
     }
 
-    /// One pipeline: acknowledge what is confirmed, store what is finished, give every lane that
-    /// has none a time to live.
+    /// One pipeline: acknowledge what is confirmed, store what is finished, and once a second give every
+    /// lane that has none a time to live.
     async fn write(&mut self) -> Result<(), Error> {
         if self.confirmed.is_empty() && self.storing.is_empty() {
             return Ok(());
@@ -168,14 +176,21 @@ impl Settler {
                 lanes.push(Arc::clone(&outgoing.lane));
             }
         }
-        for lane in &lanes {
-            self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
+        let now = Instant::now();
+        self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
+        for lane in lanes {
+            if self.cared_for.contains_key(&lane) {
+                continue;
+            }
+            self.pipeline.add(redis::cmd("EXPIRE").arg(&*lane).arg(self.lane_ttl.as_secs()).arg("NX"));
+            self.cared_for.insert(lane, now);
         }
         let answers = self.connection.pipeline(&self.pipeline).await;
         self.pipeline.clear();
         let mut answers = match answers {
             Ok(answers) => answers.into_iter().map(checked),
             Err(error) => {
+                self.cared_for.clear();
                 self.drop_expired();
                 return Err(error);
             }
