@@ -23,7 +23,7 @@ pub(super) struct Link {
 /// Room for one read: a burst of replies.
 const READ_SIZE: usize = 64 << 10;
 
-/// A buffer that was filled beyond this by a few large bodies is given back.
+/// A buffer that had to hold a single value larger than this is given back.
 const KEPT: usize = 1 << 20;
 
 impl Link {
@@ -95,27 +95,29 @@ impl Link {
         self.socket.write_all(commands.packed()).await?;
         self.socket.flush().await?;
         let mut answers = Vec::with_capacity(commands.len());
-        let mut bytes = 0;
+        let mut largest = 0;
         while answers.len() < commands.len() {
             match self.decoder.next(&mut self.input).map_err(io::Error::other)? {
                 Some(answer) => answers.push(answer),
-                None => bytes += self.read().await?,
+                None => largest = largest.max(self.read().await?),
             }
         }
         if !self.input.is_empty() {
             return Err(Error::new(ErrorKind::Unreachable, "Redis sent more answers than were due"));
         }
-        if bytes > KEPT {
+        if largest > KEPT {
             self.input = BytesMut::new();
         }
         Ok(answers)
     }
 
+    /// Reads what is there, and answers for how much it made room.
     async fn read(&mut self) -> Result<usize, Error> {
-        self.input.reserve(missing(&self.input).max(READ_SIZE));
+        let room = missing(&self.input).max(READ_SIZE);
+        self.input.reserve(room);
         match self.socket.read_buf(&mut self.input).await? {
             0 => Err(Error::new(ErrorKind::Unreachable, "Redis closed the connection")),
-            bytes => Ok(bytes),
+            _ => Ok(room),
         }
     }
 }

@@ -20,9 +20,13 @@ pub struct TailReader {
     cursor: Option<EntryId>,
     /// True after a failed or empty read: look before the next one.
     unsure: bool,
-    /// The last read found more than one entry.
+    /// The last read found more than one entry, and small ones.
     busy: bool,
 }
+
+/// The largest entry, in bytes, that is worth being sent twice: reading a whole pipeline at once costs its
+/// first entry once more.
+const LARGEST_TWICE: usize = 8 << 10;
 
 /// Entries in one read: replies are small and come in bursts.
 const LARGEST_READ: usize = 512;
@@ -80,7 +84,8 @@ impl TailReader {
                 entries = found;
             }
         }
-        self.busy = entries.len() > 1;
+        let small = entries.first().is_some_and(|entry| entry.fields.size() <= LARGEST_TWICE);
+        self.busy = entries.len() > 1 && small;
         if let Some(last) = entries.last() {
             self.cursor = Some(last.id);
             self.unsure = false;
