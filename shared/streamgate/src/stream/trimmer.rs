@@ -54,8 +54,8 @@ impl Trimmer {
         let Some(shape) = self.shape().await? else { return Ok(Trimmed::default()) };
         let too_old = self.redis.clock().now_ms().saturating_sub(self.retention.age.as_millis() as u64);
         let too_old = EntryId { ms: too_old, seq: 0 }.to_string();
-        let excess = self.excess(shape).to_string();
-        let args = [too_old.as_bytes(), excess.as_bytes()];
+        let wanted = self.wanted(shape).to_string();
+        let args = [too_old.as_bytes(), wanted.as_bytes()];
         let value = self.script.run(&self.redis, &[self.key.as_str()], &args).await?;
         match &value {
             Value::Array(parts) if parts.len() == 2 => Ok(Trimmed {
@@ -66,10 +66,10 @@ impl Trimmer {
         }
     }
 
-    /// How many entries are more than is wanted.
-    fn excess(&self, shape: Shape) -> u64 {
+    /// How many entries of their present size are wanted.
+    fn wanted(&self, shape: Shape) -> u64 {
         let bytes_each = (shape.bytes / shape.length.max(1)).max(1);
-        shape.length.saturating_sub(self.retention.entries.min(self.retention.bytes / bytes_each))
+        self.retention.entries.min(self.retention.bytes / bytes_each)
     }
 
     async fn shape(&self) -> Result<Option<Shape>, Error> {

@@ -150,6 +150,29 @@ async fn as_many_stay_as_are_wanted_however_unevenly_they_came() {
 }
 
 #[tokio::test]
+async fn any_number_may_trim_at_once_and_the_retention_stays() {
+    let server = RedisServer::start();
+    let mut add = redis::pipe();
+    (0..5_000).for_each(|_| {
+        add.cmd("XADD").arg(STREAM).arg("*").arg("f").arg("v").ignore();
+    });
+    let client = redis::Client::open(server.url()).expect("a URL");
+    add.query::<()>(&mut client.get_connection().expect("connects")).expect("added");
+    let _: () = server.command(&["XGROUP", "CREATE", STREAM, "a", "$"]);
+    let retention = Retention { entries: 4_000, age: Duration::from_secs(3_600), bytes: u64::MAX };
+    let trimmers: Vec<Trimmer> =
+        (0..4).map(|_| Trimmer::new(redis(&server), STREAM.parse().expect("a name"), retention)).collect();
+
+    // Each has looked at the stream before the first one cuts.
+    let trimmed = futures_util::future::join_all(trimmers.iter().map(Trimmer::trim)).await;
+
+    let removed: u64 = trimmed.into_iter().map(|trimmed| trimmed.expect("trims").removed).sum();
+    let left: u64 = server.command(&["XLEN", STREAM]);
+    assert!((4_000..4_100).contains(&left), "{left} are left of 5000");
+    assert_eq!(removed + left, 5_000);
+}
+
+#[tokio::test]
 async fn without_a_group_nothing_is_trimmed() {
     let server = RedisServer::start();
     let _: String = server.command(&["XADD", STREAM, "*", "f", "v"]);

@@ -1,7 +1,7 @@
 -- Cuts finished entries off the old end of a stream. The frontier (the oldest entry that some
 -- group has not read or not acknowledged) and the cut are one step: entries between two steps
 -- would be lost.
--- KEYS[1] stream; ARGV: an id, entries below it are too old; how many entries are too many
+-- KEYS[1] stream; ARGV: an id, entries below it are too old; how many entries are wanted, at most
 -- Returns {entries removed, frontier or false}; without a group nothing is removed.
 local function less(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
@@ -33,7 +33,8 @@ if not frontier then return {0, false} end
 local cut = ARGV[1]
 if less(frontier, cut) then cut = frontier end
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', cut)
-local excess = tonumber(ARGV[2]) - removed
+-- Counted here: somebody else may have trimmed since the caller looked.
+local excess = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[2])
 if excess > 0 then
   -- Whole nodes only, and never more than so many.
   removed = removed + redis.call('XTRIM', KEYS[1], 'MINID', '~', frontier, 'LIMIT', excess)
