@@ -169,21 +169,17 @@ impl Settler {
         if !self.confirmed.is_empty() {
             self.pipeline.add(&self.acknowledge());
         }
-        let mut lanes: Vec<Arc<str>> = Vec::with_capacity(1);
-        for outgoing in self.storing[..batch].iter().filter_map(|s| s.reply.as_ref()) {
-            store(outgoing, &mut self.pipeline);
-            if !lanes.contains(&outgoing.lane) {
-                lanes.push(Arc::clone(&outgoing.lane));
-            }
+        let replies = || self.storing[..batch].iter().filter_map(|settlement| settlement.reply.as_ref());
+        for reply in replies() {
+            store(reply, &mut self.pipeline);
         }
         let now = Instant::now();
         self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
-        for lane in lanes {
-            if self.cared_for.contains_key(&lane) {
-                continue;
+        for Outgoing { lane, .. } in replies() {
+            if !self.cared_for.contains_key(lane) {
+                self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
+                self.cared_for.insert(Arc::clone(lane), now);
             }
-            self.pipeline.add(redis::cmd("EXPIRE").arg(&*lane).arg(self.lane_ttl.as_secs()).arg("NX"));
-            self.cared_for.insert(lane, now);
         }
         let answers = self.connection.pipeline(&self.pipeline).await;
         self.pipeline.clear();
@@ -197,6 +193,10 @@ impl Settler {
         };
         let acknowledged = if self.confirmed.is_empty() { None } else { answers.next() };
         let stored = self.sort_stored(batch, answers);
+        if stored.trouble.is_some() {
+            // EXPIRE does nothing for a lane that is not there yet.
+            self.cared_for.clear();
+        }
         let refused = match acknowledged {
             Some(Err(error)) if error.kind() != ErrorKind::NoGroup => Some(error),
             Some(Err(_)) => {

@@ -36,6 +36,28 @@ async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memo
 }
 
 #[tokio::test]
+async fn a_lane_whose_first_reply_was_refused_has_a_time_to_live_once_it_is_there() {
+    let server = RedisServer::start();
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+    let lane = format!("{REPLIES}.gone");
+    let _: String = server.command(&["XADD", REQUESTS, "*", "id", id, "reply_to", &lane, "body", "x"]);
+    gate.wait_for(1).await;
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    gate.open();
+    eventually_async("the reply is refused", async || {
+        server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
+    })
+    .await;
+
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    settled(&server).await;
+
+    assert!(server.command::<i64>(&["TTL", &lane]) > 0, "nobody reads it, and it would stay for ever");
+}
+
+#[tokio::test]
 async fn a_request_that_is_refused_for_want_of_memory_is_answered_at_once() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
