@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use streamgate::connection::{Error, Outage, Redis, ServerMemory};
 use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey, Trimmer};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::StreamMetrics;
@@ -35,26 +36,35 @@ impl Housekeeping {
         self.metrics.record_timeout(self.group.settings().stream.as_str(), self.request_timeout);
         let mut outage = Outage::new("housekeeping");
         let mut abandoned = HashSet::new();
+        let mut next_tick = Instant::now();
         loop {
-            match self.tick(&mut abandoned).await {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(next_tick) => {
+                    // Jittered, so that workers do not all tick at once.
+                    next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
+                    self.tick(&mut abandoned).await
+                }
+                () = self.group.much_is_finished() => self.trim().await,
+            };
+            match done {
                 Ok(()) => outage.healed(),
                 Err(error) => {
                     outage.failed(&error);
                 }
             }
-            // Jittered, so that workers do not all tick at once.
-            let pause = self.period.mul_f64(rand::random_range(0.75..1.25));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
         }
+    }
+
+    async fn trim(&self) -> Result<(), Error> {
+        let trimmed = self.trimmer.trim().await?;
+        self.metrics.trimmed.increment(trimmed.removed);
+        Ok(())
     }
 
     async fn tick(&mut self, abandoned: &mut HashSet<String>) -> Result<(), Error> {
         let grace = self.group.settings().grace;
-        let trimmed = self.trimmer.trim().await?;
-        self.metrics.trimmed.increment(trimmed.removed);
+        self.trim().await?;
         let requests = &self.group.settings().stream;
         let health = StreamHealth::read(&self.redis, requests).await?;
         match &health {

@@ -165,6 +165,22 @@ async fn the_metrics_show_work_and_streams() {
 }
 
 #[tokio::test]
+async fn large_requests_are_trimmed_when_they_are_much_however_seldom_the_house_is_kept() {
+    let server = RedisServer::start();
+    let flags = ["--housekeeping-period", "1h", "--retention-bytes", "4000000"];
+    let _proxy = Proxy::ready(&server, &flags).await;
+    let body = "x".repeat(1 << 20);
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+
+    for _ in 0..40 {
+        add(&server, REQUESTS, &["id", id, "reply_to", REPLIES, "body", &body]);
+    }
+
+    eventually_async("16 MB stay at the most", async || server.command::<u64>(&["XLEN", REQUESTS]) <= 4 + 16)
+        .await;
+}
+
+#[tokio::test]
 async fn the_ages_of_unread_and_of_pending_entries_are_told_apart_until_their_group_is_gone() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;

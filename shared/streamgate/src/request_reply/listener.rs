@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::lane::{Finished, Progress};
 use super::pending::{Completion, PendingReplies, Received};
 use crate::clock::ServerClock;
 use crate::envelope::Reply;
-use crate::stream::{Entry, TailReader};
+use crate::stream::{Entry, EntryId, TailReader};
 use crate::telemetry::Latch;
 use crate::telemetry::metrics::RequesterMetrics;
 
@@ -20,6 +22,8 @@ pub(super) struct ReplyListener {
     pub(super) clock: Arc<ServerClock>,
     /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
     pub(super) own_lane: bool,
+    /// How far the lane has been read, for its upkeep.
+    pub(super) finished: watch::Sender<Finished>,
     pub(super) listening: Latch,
     pub(super) admission: Arc<Admission>,
 }
@@ -33,6 +37,8 @@ impl ReplyListener {
         }
         self.admission.listens.store(true, Ordering::Release);
         self.listening.set(true);
+        let start = if self.own_lane { EntryId::MIN } else { self.tail.position() };
+        let mut progress = Progress::from(start, self.finished.clone());
         loop {
             let read = tokio::select! {
                 () = stop.cancelled() => return,
@@ -42,7 +48,8 @@ impl ReplyListener {
                 Ok(entries) => {
                     self.listening.set(true);
                     for entry in entries {
-                        self.complete(&entry);
+                        let completion = self.complete(&entry);
+                        progress.read(&entry, self.own_lane || completion != Completion::Unknown);
                     }
                 }
                 Err(error) => {
@@ -57,13 +64,13 @@ impl ReplyListener {
         }
     }
 
-    fn complete(&self, entry: &Entry) {
+    fn complete(&self, entry: &Entry) -> Completion {
         let reply = match Reply::decode(&entry.fields) {
             Ok(reply) => reply,
             Err(error) => {
                 self.metrics.undecodable.increment(1);
                 tracing::warn!(entry = %entry.id, %error, "an entry on the reply stream is no reply; ignored");
-                return;
+                return Completion::Unknown;
             }
         };
         let (id, worked) = (reply.id, !reply.work.is_zero());
@@ -77,5 +84,6 @@ impl ReplyListener {
             Completion::Unknown if !self.own_lane => self.metrics.foreign.increment(1),
             Completion::Late | Completion::Unknown => self.metrics.late.increment(1),
         }
+        completion
     }
 }

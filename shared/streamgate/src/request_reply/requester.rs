@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opentelemetry::KeyValue;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::busy_poll::BusyPoll;
 use super::error::{RequestError, RequestErrorKind};
-use super::lane;
+use super::lane::{self, Finished};
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
 use super::settings::WorkerGroup;
@@ -140,17 +141,20 @@ impl Requester {
             listens: AtomicBool::new(false),
             refusals: metrics.refusals.clone(),
         });
+        let (finished, seen) = watch::channel(Finished::default());
         let listener = ReplyListener {
             tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
             pending: pending.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(redis.clock()),
             own_lane: settings.replica.is_some(),
+            finished,
             listening,
             admission: Arc::clone(&admission),
         };
         vital(&ended, listener.run(stop.clone()));
-        vital(&ended, lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, stop.clone()));
+        let keeping = lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, seen, stop.clone());
+        vital(&ended, keeping);
         vital(&ended, sweep(Arc::clone(&admission), metrics.clone(), stop.clone()));
         let watching = watch_workers(
             Arc::clone(&admission),

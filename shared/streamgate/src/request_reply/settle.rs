@@ -206,7 +206,9 @@ impl Settler {
                 return self.group.heal().await;
             }
             Some(Ok(_)) | None => {
-                self.confirmed.clear();
+                let finished =
+                    self.confirmed.drain(..).map(|settlement| settlement.delivery.entry.fields.size());
+                self.group.finished(finished.sum());
                 None
             }
         };

@@ -1,7 +1,9 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::Value;
+use tokio::sync::Notify;
 
 use super::{DeadLetterQueue, Entry, EntryId, StreamKey};
 use crate::connection::{Error, ErrorKind, Redis, Script};
@@ -56,7 +58,14 @@ struct Inner {
     dead_letters: DeadLetterQueue,
     hand_back: Script,
     reap: Script,
+    /// Bytes of entries acknowledged since [`ConsumerGroup::much_is_finished`] last returned.
+    finished: AtomicUsize,
+    much_is_finished: Notify,
 }
+
+/// So many bytes are worth a look at what can be trimmed: few enough for Redis to free them without
+/// keeping others waiting.
+const MUCH: usize = 16 << 20;
 
 /// An own-PEL read past the last possible id: it makes the consumer known and refreshes its
 /// idle time without delivering anything. (A read from 0 would count a delivery of the oldest
@@ -83,6 +92,8 @@ impl ConsumerGroup {
             dead_letters,
             hand_back: Script::new(include_str!("scripts/hand_back.lua")),
             reap: Script::new(include_str!("scripts/reap.lua")),
+            finished: AtomicUsize::new(0),
+            much_is_finished: Notify::new(),
         }))
     }
 
@@ -150,6 +161,20 @@ impl ConsumerGroup {
         let handed = redis::from_redis_value(value).unwrap_or(0);
         self.metrics().handed_back.increment(handed);
         Ok(handed)
+    }
+
+    /// Returns when entries of 16 MB altogether have been acknowledged here since it last did: that is
+    /// the time to trim, whatever the clock says.
+    pub async fn much_is_finished(&self) {
+        self.0.much_is_finished.notified().await;
+    }
+
+    /// Entries of so many bytes have been acknowledged.
+    pub(crate) fn finished(&self, bytes: usize) {
+        if self.0.finished.fetch_add(bytes, Ordering::Relaxed) + bytes >= MUCH {
+            self.0.finished.store(0, Ordering::Relaxed);
+            self.0.much_is_finished.notify_one();
+        }
     }
 
     /// Deletes consumers that have been silent for ten times the grace period and hold nothing;

@@ -55,6 +55,11 @@ impl TailReader {
         }
     }
 
+    /// The last entry read, or what was the end of the stream at the start.
+    pub fn position(&self) -> EntryId {
+        self.cursor.unwrap_or_default()
+    }
+
     /// The next entries, waiting up to the blocking time; empty when there were none.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl TailReader {
         if self.unsure {
             self.look().await?;
         }
-        let cursor = self.cursor.unwrap_or_default();
+        let cursor = self.position();
         let block = Some(self.connection.block_ms());
         self.unsure = true;
         // Redis ends a blocked read with the first entry of a pipeline that others write. While entries

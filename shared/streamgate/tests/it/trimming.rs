@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use streamgate::stream::{Retention, Trimmer};
-use streamgate::testing::RedisServer;
+use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::redis;
+use crate::harness::{Asker, Echo, REPLIES, Worker, redis};
 
 const STREAM: &str = "trimmed";
 const GROUPS: [&str; 2] = ["a", "b"];
@@ -197,6 +197,48 @@ async fn an_abandoned_group_stops_trimming() {
         Trimmer::new(redis(&server), STREAM.parse().expect("a name"), NOTHING).trim().await.expect("trims");
 
     assert_eq!(trimmed.removed, 0, "group b has not read it");
+}
+
+/// One of the large replies that soon are too much.
+const LARGE: usize = 1 << 20;
+
+/// Asks so much, one after the other, that finished replies have to go.
+async fn ask_much(asker: &Asker) {
+    for _ in 0..40 {
+        let answer = asker.ask(vec![b'x'; LARGE]).await.expect("an answer");
+        assert_eq!(answer.reply.body.len(), LARGE);
+    }
+}
+
+#[tokio::test]
+async fn large_replies_that_were_read_do_not_stay_until_their_time_is_up() {
+    let server = RedisServer::start();
+    for (replica, lane) in [(None, REPLIES), (Some("a"), "replies.a")] {
+        let asker = Asker::start(&server, replica).await;
+        let _worker = Worker::start(&server, "w1", Echo).await;
+
+        ask_much(&asker).await;
+
+        eventually_async("16 MB stay at the most", async || {
+            server.command::<usize>(&["XLEN", lane]) <= (16 << 20) / LARGE + 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn replies_that_somebody_else_may_be_about_to_read_stay_until_their_time_is_up() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    let id = "0191f3a0-0000-7000-8000-000000000000";
+    let foreign: String = server.command(&["XADD", REPLIES, "*", "id", id, "status", "200", "body", "x"]);
+
+    ask_much(&asker).await;
+
+    let first: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REPLIES, "-", "+", "COUNT", "1"]);
+    assert_eq!(first[0].0, foreign);
+    assert_eq!(server.command::<usize>(&["XLEN", REPLIES]), 41);
 }
 
 /// The ids in the answer of XREADGROUP for one stream.
