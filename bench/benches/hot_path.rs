@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use streamgate::connection::{Arguments, Commands, Decoder};
+use streamgate::connection::{Arguments, Commands, Decode};
 use streamgate::envelope::{CorrelationId, Deadline, Reply, Request};
 use streamgate::request_reply::{PendingReplies, Received};
-use streamgate::stream::{Entry, append_to};
+use streamgate::stream::{Entry, ReadAnswer, append_to};
 use tokio::time::Instant;
 use weather::WeatherRequest;
 
@@ -167,8 +167,8 @@ fn mint_id() {
 
 fn entries(answer: &[u8]) -> Vec<Entry> {
     let mut input = BytesMut::from(black_box(answer));
-    let value = Decoder::default().next(&mut input).expect("RESP").expect("the whole answer");
-    Entry::of_one_stream(value, "XREAD").expect("entries")
+    let answer = ReadAnswer::to("XREAD").next(&mut input).expect("RESP");
+    answer.expect("the whole answer").expect("entries")
 }
 
 /// What Redis answers (RESP2): one stream with so many entries.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use super::error::{Error, ErrorKind, checked};
+use super::resp::{Decode, Decoder};
 use super::{Commands, DedicatedConnection, Outage, Redis};
 
 /// A socket of its own for commands that block: one per reader, never one per request, because
@@ -48,10 +49,14 @@ impl BlockingConnection {
     /// Sends one command, which may block.
     ///
     /// # Errors
-    /// As [`BlockingConnection::run_all`].
+    /// As [`BlockingConnection::read`].
     pub async fn run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
-        let mut answers = self.run_all(std::slice::from_ref(cmd)).await?;
-        answers.pop().ok_or_else(|| Error::new(ErrorKind::Refused, "no answer to a command"))
+        let answers = self.exchange(std::slice::from_ref(cmd), &mut Decoder::default()).await;
+        let answer = answers.and_then(|mut answers| match answers.pop() {
+            Some(answer) => checked(answer),
+            None => Err(Error::new(ErrorKind::Refused, "no answer to a command")),
+        });
+        self.learn(answer)
     }
 
     /// Sends commands, the first of which may block: those after it are executed as soon as it ends, and
@@ -61,8 +66,16 @@ impl BlockingConnection {
     /// The connection's or the first one of the server's. Unless the server refused a command itself,
     /// what they did is unknown and the socket is replaced. Pause as [`BlockingConnection::failed`] says
     /// before the next call.
-    pub async fn run_all(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
-        let result = self.try_run(cmds).await;
+    pub async fn read<T>(
+        &mut self,
+        cmds: &[Cmd],
+        decoder: &mut impl Decode<Answer = Result<T, Error>>,
+    ) -> Result<Vec<T>, Error> {
+        let answers = self.exchange(cmds, decoder).await;
+        self.learn(answers.and_then(|answers| answers.into_iter().collect()))
+    }
+
+    fn learn<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => self.outage.healed(),
             // The node or the socket may be to blame: find out with another one.
@@ -85,12 +98,12 @@ impl BlockingConnection {
         self.connection.disconnect();
     }
 
-    async fn try_run(&mut self, cmds: &[Cmd]) -> Result<Vec<Value>, Error> {
+    async fn exchange<D: Decode>(&mut self, cmds: &[Cmd], decoder: &mut D) -> Result<Vec<D::Answer>, Error> {
         self.connection.connect().await?;
         self.client_id.store(self.connection.client_id().unwrap_or(NOT_CONNECTED), Ordering::Release);
         self.commands.clear();
         cmds.iter().for_each(|cmd| self.commands.add(cmd));
-        self.connection.exchange(&self.commands).await?.into_iter().map(checked).collect()
+        self.connection.exchange(&self.commands, decoder).await
     }
 }
 

@@ -4,6 +4,7 @@ use redis::Value;
 
 use super::command::about_the_node;
 use super::link::{Link, late};
+use super::resp::{Decode, Decoder};
 use super::{Commands, Error, Redis};
 
 /// A connection of one user who sends a pipeline, waits for its answers and then sends the next: the
@@ -49,7 +50,7 @@ impl DedicatedConnection {
     /// # Errors
     /// Nothing is known of any of the commands: no connection, or no response in time.
     pub async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
-        let result = self.exchange(commands).await;
+        let result = self.exchange(commands, &mut Decoder::default()).await;
         let failed = match &result {
             Ok(values) => values.iter().any(|value| about_the_node(value).is_some()),
             Err(_) => true,
@@ -64,14 +65,18 @@ impl DedicatedConnection {
     }
 
     /// Sends a pipeline; nobody but the caller learns how it went.
-    pub(super) async fn exchange(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
+    pub(super) async fn exchange<D: Decode>(
+        &mut self,
+        commands: &Commands,
+        decoder: &mut D,
+    ) -> Result<Vec<D::Answer>, Error> {
         self.connect().await?;
         // Taken out: whoever drops this future drops the socket with the answers that are due on it.
         let Some(mut link) = self.link.take() else { return Err(late("no connection")) };
-        let exchange = tokio::time::timeout(self.patience, link.exchange(commands));
-        let values = exchange.await.map_err(|_| late("no response"))??;
+        let exchange = tokio::time::timeout(self.patience, link.exchange(commands, decoder));
+        let answers = exchange.await.map_err(|_| late("no response"))??;
         self.link = Some(link);
-        Ok(values)
+        Ok(answers)
     }
 
     /// Connects before there is something to send, so that the first to send does not wait for it. If that

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Commands;
 use super::error::{Error, ErrorKind, checked};
-use super::resp::{Decoder, missing};
+use super::resp::{Decode, Decoder};
 use super::socket::{Socket, connect};
 
 /// One socket to Redis whose user sends some commands, waits for as many answers, and only then
@@ -16,7 +16,6 @@ use super::socket::{Socket, connect};
 pub(super) struct Link {
     socket: Box<dyn Socket>,
     input: BytesMut,
-    decoder: Decoder,
     client_id: Option<i64>,
 }
 
@@ -34,8 +33,7 @@ impl Link {
     pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect(info.addr()).await?;
-            let (input, decoder) = (BytesMut::new(), Decoder::default());
-            let mut link = Self { socket, input, decoder, client_id: None };
+            let mut link = Self { socket, input: BytesMut::new(), client_id: None };
             link.greet(info.redis_settings()).await?;
             Ok(link)
         };
@@ -63,7 +61,7 @@ impl Link {
                 auth.arg(name);
             });
             commands.add(auth.arg(password));
-            let answer = self.exchange(&commands).await?.pop();
+            let answer = self.exchange(&commands, &mut Decoder::default()).await?.pop();
             // What a server says of arguments it does not like may repeat them.
             if !matches!(answer, Some(Value::Okay)) {
                 return Err(Error::new(ErrorKind::Denied, "AUTH was refused: wrong user or password"));
@@ -74,7 +72,7 @@ impl Link {
             commands.add(redis::cmd("SELECT").arg(settings.db()));
         }
         commands.add(redis::cmd("CLIENT").arg("ID"));
-        let mut answers = self.exchange(&commands).await?;
+        let mut answers = self.exchange(&commands, &mut Decoder::default()).await?;
         self.client_id = match answers.pop() {
             Some(Value::Int(id)) => Some(id),
             Some(Value::ServerError(error)) if error.code() == "NOPERM" => None,
@@ -91,15 +89,23 @@ impl Link {
 
     /// Sends `commands` and reads one answer for each. A call that fails or is dropped leaves the
     /// link of no use.
-    pub(super) async fn exchange(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
+    pub(super) async fn exchange<D: Decode>(
+        &mut self,
+        commands: &Commands,
+        decoder: &mut D,
+    ) -> Result<Vec<D::Answer>, Error> {
         self.socket.write_all(commands.packed()).await?;
         self.socket.flush().await?;
         let mut answers = Vec::with_capacity(commands.len());
         let mut largest = 0;
         while answers.len() < commands.len() {
-            match self.decoder.next(&mut self.input).map_err(io::Error::other)? {
+            match decoder.next(&mut self.input).map_err(io::Error::other)? {
                 Some(answer) => answers.push(answer),
-                None => largest = largest.max(self.read().await?),
+                None => {
+                    let room = decoder.missing(&self.input).max(READ_SIZE);
+                    self.read(room).await?;
+                    largest = largest.max(room);
+                }
             }
         }
         if !self.input.is_empty() {
@@ -111,13 +117,12 @@ impl Link {
         Ok(answers)
     }
 
-    /// Reads what is there, and answers for how much it made room.
-    async fn read(&mut self) -> Result<usize, Error> {
-        let room = missing(&self.input).max(READ_SIZE);
+    /// Reads what is there, into at least so much room.
+    async fn read(&mut self, room: usize) -> Result<(), Error> {
         self.input.reserve(room);
         match self.socket.read_buf(&mut self.input).await? {
             0 => Err(Error::new(ErrorKind::Unreachable, "Redis closed the connection")),
-            _ => Ok(room),
+            _ => Ok(()),
         }
     }
 }

@@ -28,6 +28,7 @@ pub use dedicated::DedicatedConnection;
 pub use error::{Error, ErrorKind, checked};
 pub use memory::ServerMemory;
 pub use outage::Outage;
-pub use resp::{Decoder, Malformed};
+pub use resp::{Decode, Decoder, Malformed};
+pub(crate) use resp::{array, missing, string};
 pub use script::Script;
 pub use url::RedisUrl;

@@ -23,7 +23,7 @@ struct Open {
 /// The bytes are no RESP2: whoever is at the other end is no Redis, or we lost our place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an answer of Redis: {0}")]
-pub struct Malformed(&'static str);
+pub struct Malformed(pub(crate) &'static str);
 
 /// Arrays within arrays; the answers to our commands have four.
 const DEEPEST: usize = 32;
@@ -34,18 +34,38 @@ const LONGEST_LINE: usize = 64 << 10;
 /// Room for items is made ahead up to here; a length is only a claim until they are there.
 const LARGEST_RESERVE: usize = 1 << 10;
 
-impl Decoder {
+/// Makes answers of the bytes that Redis sends.
+pub trait Decode {
+    /// What becomes of the answer to one command.
+    type Answer;
+
     /// The next answer, if all of it is there; what was understood is taken from `input`.
     ///
     /// # Errors
     /// The bytes are no RESP2; the connection is of no use any more.
-    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Value>, Malformed> {
+    fn next(&mut self, input: &mut BytesMut) -> Result<Option<Self::Answer>, Malformed>;
+
+    /// How many bytes are missing at the least until there is something to understand in `input`: a
+    /// large string then arrives in few reads.
+    fn missing(&self, input: &[u8]) -> usize;
+}
+
+impl Decode for Decoder {
+    type Answer = Value;
+
+    fn next(&mut self, input: &mut BytesMut) -> Result<Option<Value>, Malformed> {
         let mut at = 0;
         let answer = self.scan(input, &mut at)?;
         input.advance(at);
         Ok(answer)
     }
 
+    fn missing(&self, input: &[u8]) -> usize {
+        missing(input)
+    }
+}
+
+impl Decoder {
     fn scan(&mut self, input: &[u8], at: &mut usize) -> Result<Option<Value>, Malformed> {
         while let Some((kind, rest)) = input[*at..].split_first() {
             let mut value = match kind {
@@ -98,9 +118,8 @@ impl Decoder {
     }
 }
 
-/// How many bytes are missing at the least until the bulk string that `input` begins with is whole: a
-/// large one then arrives in few reads.
-pub(super) fn missing(input: &[u8]) -> usize {
+/// How many bytes are missing at the least until the bulk string that `input` begins with is whole.
+pub(crate) fn missing(input: &[u8]) -> usize {
     match input.split_first() {
         Some((b'$', rest)) => match integer(rest) {
             Ok(Some((length, line))) if (0..=LONGEST_BULK).contains(&length) => {
@@ -113,7 +132,30 @@ pub(super) fn missing(input: &[u8]) -> usize {
 }
 
 /// Something and how many bytes it takes; nothing if it is not complete.
-type Measured<T> = Result<Option<(T, usize)>, Malformed>;
+pub(crate) type Measured<T> = Result<Option<(T, usize)>, Malformed>;
+
+/// `*<length>\r\n`, the beginning of an array, or `*-1\r\n` for nil; anything else is malformed.
+pub(crate) fn array(input: &[u8]) -> Measured<i64> {
+    match input.split_first() {
+        None => Ok(None),
+        Some((b'*', rest)) => Ok(integer(rest)?.map(|(items, line)| (items, 1 + line))),
+        Some(_) => Err(Malformed("an array is due")),
+    }
+}
+
+/// `$<length>\r\n<bytes>\r\n`; anything else is malformed.
+pub(crate) fn string(input: &[u8]) -> Measured<&[u8]> {
+    let bulk = match input.split_first() {
+        None => return Ok(None),
+        Some((b'$', rest)) => bulk(rest)?,
+        Some(_) => return Err(Malformed("a string is due")),
+    };
+    match bulk {
+        None => Ok(None),
+        Some((Some(bytes), length)) => Ok(Some((bytes, 1 + length))),
+        Some((None, _)) => Err(Malformed("a string is due")),
+    }
+}
 
 /// `<length>\r\n<bytes>\r\n`, or `-1\r\n` for nil.
 fn bulk(input: &[u8]) -> Measured<Option<&[u8]>> {

@@ -51,18 +51,19 @@ impl Reply {
 
     /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`.
     pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
+        let mut number = itoa::Buffer::new();
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
-        put("status", self.status.to_string().as_bytes());
+        put("status", number.format(self.status).as_bytes());
         put_content_type(&self.content_type, &mut put);
         put("body", &self.body);
         put("worker", self.worker.as_bytes());
         if self.attempt > 1 {
-            put("attempt", self.attempt.to_string().as_bytes());
+            put("attempt", number.format(self.attempt).as_bytes());
         }
-        put("work_us", self.work.as_micros().to_string().as_bytes());
+        put("work_us", number.format(self.work.as_micros() as u64).as_bytes());
         if let Some(wait) = self.retry_after {
             // Rounded up: coming back early helps nobody.
-            put("retry_after", wait.as_millis().div_ceil(1_000).to_string().as_bytes());
+            put("retry_after", number.format(wait.as_millis().div_ceil(1_000) as u64).as_bytes());
         }
     }
 

@@ -28,7 +28,7 @@ impl Request {
     pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
         put("reply_to", self.reply_to.as_bytes());
-        put("deadline", self.deadline.unix_ms().to_string().as_bytes());
+        put("deadline", itoa::Buffer::new().format(self.deadline.unix_ms()).as_bytes());
         if let Some(trace) = &self.trace {
             put("traceparent", trace.to_string().as_bytes());
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
 use tokio::time::Instant;
 
@@ -167,7 +167,14 @@ impl Settler {
         }
         let batch = self.next_batch();
         if !self.confirmed.is_empty() {
-            self.pipeline.add(&self.acknowledge());
+            self.pipeline.command(|args| {
+                args.arg(b"XACK").arg(self.group.stream().as_bytes()).arg(self.group.name().as_bytes());
+                for settlement in &self.confirmed {
+                    settlement.delivery.entry.id.encode(|id| {
+                        args.arg(id);
+                    });
+                }
+            });
         }
         let replies = || self.storing[..batch].iter().filter_map(|settlement| settlement.reply.as_ref());
         for reply in replies() {
@@ -315,15 +322,6 @@ impl Settler {
             self.handing_back.clear();
         }
         Ok(())
-    }
-
-    fn acknowledge(&self) -> Cmd {
-        let mut cmd = redis::cmd("XACK");
-        cmd.arg(self.group.stream()).arg(self.group.name());
-        for settlement in &self.confirmed {
-            cmd.arg(settlement.delivery.entry.id.to_string());
-        }
-        cmd
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::SUSPECT_FROM;
 use super::entry::fields_from;
 use super::group::{CLAIMABLE_AT_ONCE_MS, ids_from};
-use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases};
+use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases, ReadAnswer};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Script, Waker};
 
 /// Reads entries of a stream as one of a group, over a connection of its own.
@@ -110,18 +110,15 @@ impl Consumer {
         let sent = Instant::now();
         // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
         // come in numbers, a second read takes the rest of the pipeline along in the same answer.
+        let mut decoder = ReadAnswer::to("XREADGROUP");
         let answers = match self.busy && most > 1 {
             true => {
-                self.connection
-                    .run_all(&[self.xreadgroup(1, Some(block_ms)), self.xreadgroup(most - 1, None)])
-                    .await?
+                let (first, rest) = (self.xreadgroup(1, Some(block_ms)), self.xreadgroup(most - 1, None));
+                self.connection.read(&[first, rest], &mut decoder).await?
             }
-            false => self.connection.run_all(&[self.xreadgroup(most, Some(block_ms))]).await?,
+            false => self.connection.read(&[self.xreadgroup(most, Some(block_ms))], &mut decoder).await?,
         };
-        let mut entries = Vec::new();
-        for answer in answers {
-            entries.append(&mut Entry::of_one_stream(answer, "XREADGROUP")?);
-        }
+        let entries: Vec<Entry> = answers.into_iter().flatten().collect();
         self.busy = entries.len() > 1;
         let mut deliveries = Vec::with_capacity(entries.len());
         let proven = self.leases.delivered_after(sent);

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use redis::Value;
 
 use crate::codec::{Codec, CodecError};
-use crate::connection::Error;
 use crate::fields::Fields;
 
 /// An entry's id: milliseconds of the server's clock and a sequence number within them.
@@ -33,6 +32,22 @@ impl EntryId {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let dash = bytes.iter().position(|b| *b == b'-')?;
         Some(Self { ms: digits(&bytes[..dash])?, seq: digits(&bytes[dash + 1..])? })
+    }
+
+    /// Hands its text to `put`.
+    pub(crate) fn encode<T>(self, put: impl FnOnce(&[u8]) -> T) -> T {
+        // Two numbers of up to 20 digits and what is between them.
+        let mut text = [0; 41];
+        let mut number = itoa::Buffer::new();
+        let mut length = 0;
+        let mut append = |part: &[u8]| {
+            text[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        };
+        append(number.format(self.ms).as_bytes());
+        append(b"-");
+        append(number.format(self.seq).as_bytes());
+        put(&text[..length])
     }
 
     pub(crate) fn from_value(value: &Value) -> Option<Self> {
@@ -103,23 +118,6 @@ impl Entry {
             _ => None,
         }
     }
-
-    /// Reads the answer of XREAD and XREADGROUP for one stream: `[[key, entries]]`, or nothing.
-    ///
-    /// # Errors
-    /// The answer has another shape; the message names `command`.
-    pub fn of_one_stream(value: Value, command: &str) -> Result<Vec<Self>, Error> {
-        let entries = match value {
-            Value::Nil => return Ok(Vec::new()),
-            Value::Array(mut streams) if streams.len() == 1 => match streams.pop() {
-                Some(Value::Array(mut parts)) if parts.len() == 2 => parts.pop(),
-                _ => None,
-            },
-            Value::Map(mut streams) if streams.len() == 1 => streams.pop().map(|(_, entries)| entries),
-            _ => None,
-        };
-        entries.and_then(Self::list).ok_or_else(|| Error::unexpected(command, &Value::Nil))
-    }
 }
 
 /// Reads `[name, value, …]`; a nil in place of the list (a deleted entry) is no fields.
@@ -163,6 +161,15 @@ mod tests {
         assert!(id("9-9") < id("10-0") && id("10-0") < id("10-1"));
         assert_eq!(id("7-3").to_string(), "7-3");
         assert_eq!(id(&format!("7-{}", u64::MAX)).next(), id("8-0"));
+    }
+
+    #[test]
+    fn its_text_is_the_same_on_the_wire_and_for_people() {
+        for id in
+            [EntryId::MIN, EntryId { ms: 1_763_683_200_000, seq: 7 }, EntryId { ms: u64::MAX, seq: u64::MAX }]
+        {
+            assert_eq!(id.encode(<[u8]>::to_vec), id.to_string().into_bytes());
+        }
     }
 
     #[test]

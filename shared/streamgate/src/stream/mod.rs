@@ -17,6 +17,7 @@ mod health;
 mod key;
 mod lease;
 mod producer;
+mod read_answer;
 mod tail;
 mod trimmer;
 
@@ -32,5 +33,6 @@ pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};
 pub use lease::{Lease, Leases};
 pub use producer::{Producer, SendError, append_to};
+pub use read_answer::ReadAnswer;
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};

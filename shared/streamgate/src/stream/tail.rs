@@ -4,7 +4,7 @@ use redis::{Cmd, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::field;
-use super::{Entry, EntryId, StreamKey};
+use super::{Entry, EntryId, ReadAnswer, StreamKey};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker};
 
 /// Reads every entry of a stream from now on, for one reader, without a group.
@@ -74,21 +74,19 @@ impl TailReader {
         self.unsure = true;
         // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
         // come in numbers, a second read from the same place brings the whole pipeline in the same answer.
+        let mut decoder = ReadAnswer::to("XREAD");
         let answers = match self.busy {
             true => {
                 let (first, all) = (self.xread(cursor, 1, block), self.xread(cursor, LARGEST_READ, None));
-                self.connection.run_all(&[first, all]).await?
+                self.connection.read(&[first, all], &mut decoder).await?
             }
-            false => self.connection.run_all(&[self.xread(cursor, LARGEST_READ, block)]).await?,
+            false => {
+                let all = self.xread(cursor, LARGEST_READ, block);
+                self.connection.read(&[all], &mut decoder).await?
+            }
         };
-        let mut entries = Vec::new();
-        for answer in answers {
-            let found = Entry::of_one_stream(answer, "XREAD")?;
-            // The second has what the first has, unless somebody removed it in between.
-            if found.len() >= entries.len() {
-                entries = found;
-            }
-        }
+        // The second has what the first has, unless somebody removed it in between.
+        let entries = answers.into_iter().max_by_key(Vec::len).unwrap_or_default();
         let small = entries.first().is_some_and(|entry| entry.fields.size() <= LARGEST_TWICE);
         self.busy = entries.len() > 1 && small;
         if let Some(last) = entries.last() {

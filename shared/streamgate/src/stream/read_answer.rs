@@ -1,0 +1,267 @@
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{Entry, EntryId};
+use crate::connection::{Decode, Decoder, Error, Malformed, array, checked, missing, string};
+
+/// Makes entries of what XREAD and XREADGROUP answer for one stream, straight from the socket's bytes.
+///
+/// The fields of an entry share one buffer, which is that entry's alone: whoever keeps a body keeps
+/// no other entry's memory. Entries may come in any number of pieces, and no string is looked at twice
+/// once it is whole.
+pub struct ReadAnswer {
+    /// Named in errors.
+    command: &'static str,
+    entries: Vec<Entry>,
+    expected: Expected,
+    /// The strings of the next entry that are there, by their places in the input.
+    strings: Vec<Range<usize>>,
+}
+
+enum Expected {
+    /// An answer.
+    Answer,
+    /// So many entries.
+    Entries(usize),
+    /// So many strings of the entry `id`, from a place in the input on, and then so many more entries.
+    Strings { id: EntryId, count: usize, from: usize, more: usize },
+    /// What holds no entries: nil or an error.
+    Other(Decoder),
+}
+
+/// Room for entries is made ahead up to here; a number is only a claim until they are there.
+const LARGEST_RESERVE: usize = 512;
+
+impl ReadAnswer {
+    /// For the answers of `command`.
+    pub fn to(command: &'static str) -> Self {
+        Self { command, entries: Vec::new(), expected: Expected::Answer, strings: Vec::new() }
+    }
+
+    /// The beginning of an answer: `*1`, then `*2` with the key and `*N` entries.
+    fn begin(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        let Some(first) = input.first() else { return Ok(false) };
+        if *first != b'*' {
+            self.expected = Expected::Other(Decoder::default());
+            return Ok(true);
+        }
+        let Some((streams, outer)) = array(input)? else { return Ok(false) };
+        if streams == -1 {
+            self.expected = Expected::Other(Decoder::default());
+            return Ok(true);
+        }
+        let Some((parts, inner)) = array(&input[outer..])? else { return Ok(false) };
+        if (streams, parts) != (1, 2) {
+            return Err(Malformed("a read answers with another shape than one stream's"));
+        }
+        let key_at = outer + inner;
+        let Some((_key, key)) = string(&input[key_at..])? else { return Ok(false) };
+        let Some((entries, list)) = array(&input[key_at + key..])? else { return Ok(false) };
+        input.advance(key_at + key + list);
+        let entries = usize::try_from(entries).unwrap_or(0);
+        self.entries.reserve(entries.min(LARGEST_RESERVE));
+        self.expected = Expected::Entries(entries);
+        Ok(true)
+    }
+
+    /// The beginning of an entry: `*2` with its id and `*N` strings.
+    fn begin_entry(&mut self, input: &[u8], entries: usize) -> Result<bool, Malformed> {
+        let Some((parts, outer)) = array(input)? else { return Ok(false) };
+        let Some((id, text)) = string(&input[outer..])? else { return Ok(false) };
+        let Some((count, list)) = array(&input[outer + text..])? else { return Ok(false) };
+        let id = EntryId::from_bytes(id).filter(|_| parts == 2);
+        let id = id.ok_or(Malformed("an entry is no id and its fields"))?;
+        // An entry that was deleted while pending has nil in their place.
+        let count = usize::try_from(count).unwrap_or(0);
+        self.expected = Expected::Strings { id, count, from: outer + text + list, more: entries - 1 };
+        Ok(true)
+    }
+
+    /// The rest of an entry, from the place `from` of the input on; answers up to where it is there.
+    fn collect(&mut self, input: &[u8], count: usize, mut from: usize) -> Result<usize, Malformed> {
+        while self.strings.len() < count
+            && let Some((bytes, length)) = string(&input[from..])?
+        {
+            from += length;
+            let end = from - b"\r\n".len();
+            self.strings.push(end - bytes.len()..end);
+        }
+        Ok(from)
+    }
+
+    /// Takes an entry that is there, as long as `length`.
+    fn take(&mut self, input: &mut BytesMut, id: EntryId, length: usize) {
+        let all = Bytes::copy_from_slice(&input[..length]);
+        input.advance(length);
+        let (pairs, _) = self.strings.as_chunks::<2>();
+        let fields = pairs.iter().map(|[name, value]| (all.slice(name.clone()), all.slice(value.clone())));
+        self.entries.push(Entry { id, fields: fields.collect() });
+        self.strings.clear();
+    }
+}
+
+impl Decode for ReadAnswer {
+    type Answer = Result<Vec<Entry>, Error>;
+
+    fn next(&mut self, input: &mut BytesMut) -> Result<Option<Self::Answer>, Malformed> {
+        loop {
+            let goes_on = match &mut self.expected {
+                Expected::Answer => self.begin(input)?,
+                Expected::Entries(0) => {
+                    self.expected = Expected::Answer;
+                    return Ok(Some(Ok(std::mem::take(&mut self.entries))));
+                }
+                Expected::Entries(entries) => {
+                    let entries = *entries;
+                    self.begin_entry(input, entries)?
+                }
+                Expected::Strings { id, count, from, more } => {
+                    let (id, count, start, more) = (*id, *count, *from, *more);
+                    let end = self.collect(input, count, start)?;
+                    if self.strings.len() == count {
+                        self.take(input, id, end);
+                        self.expected = Expected::Entries(more);
+                        true
+                    } else {
+                        self.expected = Expected::Strings { id, count, from: end, more };
+                        false
+                    }
+                }
+                Expected::Other(decoder) => {
+                    let Some(value) = decoder.next(input)? else { return Ok(None) };
+                    self.expected = Expected::Answer;
+                    return Ok(Some(checked(value).and_then(|value| match value {
+                        redis::Value::Nil => Ok(Vec::new()),
+                        other => Err(Error::unexpected(self.command, &other)),
+                    })));
+                }
+            };
+            if !goes_on {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        match self.expected {
+            Expected::Strings { from, .. } => missing(&input[from..]),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::connection::ErrorKind;
+    use crate::fields::Fields;
+
+    fn string_to(out: &mut Vec<u8>, bytes: &[u8]) {
+        out.extend_from_slice(format!("${}\r\n", bytes.len()).as_bytes());
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// What Redis writes for these entries.
+    fn answer_to(out: &mut Vec<u8>, entries: &[Entry]) {
+        if entries.is_empty() {
+            return out.extend_from_slice(b"*-1\r\n");
+        }
+        out.extend_from_slice(b"*1\r\n*2\r\n");
+        string_to(out, b"a stream");
+        out.extend_from_slice(format!("*{}\r\n", entries.len()).as_bytes());
+        for Entry { id, fields } in entries {
+            out.extend_from_slice(b"*2\r\n");
+            string_to(out, id.to_string().as_bytes());
+            out.extend_from_slice(format!("*{}\r\n", fields.len() * 2).as_bytes());
+            for (name, value) in fields.iter() {
+                string_to(out, name);
+                string_to(out, value);
+            }
+        }
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+        let fields = prop::collection::vec((bytes(), bytes()), 0..4).prop_map(Fields::from_iter);
+        let entry = (any::<u64>(), any::<u64>(), fields)
+            .prop_map(|(ms, seq, fields)| Entry { id: EntryId { ms, seq }, fields });
+        prop::collection::vec(entry, 0..5)
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_read_whatever_pieces_they_come_in(
+            sent in prop::collection::vec(entries(), 1..4),
+            cuts in prop::collection::vec(1usize..30, 1..100),
+        ) {
+            let mut bytes = Vec::new();
+            sent.iter().for_each(|entries| answer_to(&mut bytes, entries));
+            let (mut decoder, mut input, mut read) = (ReadAnswer::to("XREAD"), BytesMut::new(), Vec::new());
+            let (mut rest, mut cuts) = (&bytes[..], cuts.into_iter().cycle());
+            while !rest.is_empty() {
+                let (piece, later) = rest.split_at(cuts.next().expect("endless").min(rest.len()));
+                rest = later;
+                input.extend_from_slice(piece);
+                while let Some(entries) = decoder.next(&mut input).expect("RESP2") {
+                    read.push(entries.expect("entries"));
+                }
+                decoder.missing(&input);
+            }
+            prop_assert_eq!(read, sent);
+            prop_assert!(input.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![
+            prop::sample::select(b"*$:+-\r\n0123456789".to_vec()), any::<u8>()
+        ], 0..200)) {
+            let start = b"*1\r\n*2\r\n$1\r\nx\r\n*2\r\n*2\r\n$3\r\n1-1\r\n*2\r\n";
+            for at_first in [&b""[..], start] {
+                let (mut decoder, mut input) = (ReadAnswer::to("XREAD"), BytesMut::from(at_first));
+                input.extend_from_slice(&bytes);
+                while let Ok(Some(_)) = decoder.next(&mut input) {}
+                decoder.missing(&input);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_read_and_errors_are_told_apart() {
+        let mut input = BytesMut::from(&b"*-1\r\n$-1\r\n-NOGROUP no such key\r\n:7\r\n"[..]);
+        let mut decoder = ReadAnswer::to("XREADGROUP");
+        let mut next = || decoder.next(&mut input).expect("RESP2").expect("complete");
+
+        assert_eq!(next().expect("nothing"), []);
+        assert_eq!(next().expect("nothing"), []);
+        assert_eq!(next().expect_err("an error").kind(), ErrorKind::NoGroup);
+        assert!(next().expect_err("no answer to a read").to_string().contains("XREADGROUP"));
+    }
+
+    #[test]
+    fn an_entry_without_fields_is_one() {
+        let text = "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n1-2\r\n*-1\r\n";
+
+        let entries = ReadAnswer::to("XREAD").next(&mut BytesMut::from(text));
+
+        let deleted = Entry { id: EntryId { ms: 1, seq: 2 }, fields: Fields::default() };
+        assert_eq!(entries.expect("RESP2").expect("complete").expect("entries"), [deleted]);
+    }
+
+    #[test]
+    fn what_is_no_answer_to_a_read_is_refused() {
+        for text in [
+            "*2\r\n*2\r\n",
+            "*1\r\n*3\r\n",
+            "*1\r\n:1\r\n",
+            "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$1\r\n-\r\n*0\r\n",
+            "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n:1\r\n",
+        ] {
+            let answer = ReadAnswer::to("XREAD").next(&mut BytesMut::from(text));
+            assert!(answer.is_err(), "{text}: {answer:?}");
+        }
+    }
+}
