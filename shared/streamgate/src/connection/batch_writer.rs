@@ -136,9 +136,9 @@ const ENOUGH: usize = 16;
 /// Yields for one batch.
 const MOST_YIELDS: usize = 4;
 
-/// Our own threads give the processor back sooner, all of them together; a busy stranger keeps it for a
-/// time slice of the scheduler (3 ms).
-const LONG_YIELD: Duration = Duration::from_millis(2);
+/// Replicas, Redis and workers on one processor give it back sooner, all of them together; strangers each
+/// keep it for a time slice of the scheduler (3 to 4 ms).
+const LONG_YIELD: Duration = Duration::from_millis(10);
 
 /// A long yield weighs as much as so many short ones: now and then the host takes a processor away.
 const LONG_WEIGHT: u32 = 4;
