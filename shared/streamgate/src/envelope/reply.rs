@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::request::{content_type_of, id_of, put_content_type};
 use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
-use crate::fields::Fields;
+use crate::fields::{Fields, number};
 
 /// The answer to a [`Request`](super::Request), as it travels back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,21 +74,21 @@ impl Reply {
     /// `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is no final HTTP
     /// status, or `content_type` could not stand in a header.
     pub fn decode(fields: &Fields) -> Result<Self, EnvelopeError> {
-        let number = |name| fields.text(name).and_then(|text| text.parse::<u64>().ok());
-        let status = fields.get("status").ok_or(EnvelopeError::Missing("status"))?;
+        let names = ["id", "status", "content_type", "body", "worker", "attempt", "work_us", "retry_after"];
+        let [id, status, content_type, body, worker, attempt, work, retry_after] = fields.pick(names);
+        let worker = worker.and_then(|worker| std::str::from_utf8(worker).ok());
         Ok(Self {
-            id: id_of(fields)?,
-            status: std::str::from_utf8(status)
-                .ok()
-                .and_then(|text| text.parse().ok())
+            id: id_of(id)?,
+            status: number(status.ok_or(EnvelopeError::Missing("status"))?)
+                .and_then(|status| u16::try_from(status).ok())
                 .filter(|status| Self::is_final_status(*status))
                 .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
-            content_type: content_type_of(fields)?,
-            body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),
-            worker: fields.text("worker").unwrap_or_default().into(),
-            attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-            work: Duration::from_micros(number("work_us").unwrap_or(0)),
-            retry_after: number("retry_after").map(Duration::from_secs),
+            content_type: content_type_of(content_type)?,
+            body: fields.share(body.ok_or(EnvelopeError::Missing("body"))?),
+            worker: worker.unwrap_or_default().into(),
+            attempt: attempt.and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            work: Duration::from_micros(work.and_then(number).unwrap_or(0)),
+            retry_after: retry_after.and_then(number).map(Duration::from_secs),
         })
     }
 }
@@ -110,10 +110,10 @@ mod tests {
             retry_after: Some(Duration::from_secs(5)),
         };
 
-        let mut fields = Fields::default();
-        reply.encode(|name, value| fields.push(name.to_owned(), value.to_vec()));
+        let mut fields = Vec::new();
+        reply.encode(|name, value| fields.push((name.to_owned(), value.to_vec())));
 
-        assert_eq!(Reply::decode(&fields), Ok(reply));
+        assert_eq!(Reply::decode(&Fields::from_iter(fields)), Ok(reply));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{CorrelationId, Deadline, EnvelopeError, TraceContext};
-use crate::fields::Fields;
+use crate::fields::{Fields, number};
 
 /// A request on the stream: what to do, who waits for it and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +44,16 @@ impl Request {
     /// # Errors
     /// `id`, `reply_to` or `body` is missing, or `id` is no UUID, or a text field is not UTF-8.
     pub fn decode(fields: &Fields, fallback: Deadline) -> Result<Self, EnvelopeError> {
+        let names = ["id", "reply_to", "deadline", "traceparent", "content_type", "body"];
+        let [id, reply_to, deadline, trace, content_type, body] = fields.pick(names);
+        let trace = trace.and_then(|trace| std::str::from_utf8(trace).ok());
         Ok(Self {
-            id: id_of(fields)?,
-            reply_to: text(fields, "reply_to")?.into(),
-            deadline: fields.text("deadline").and_then(|ms| ms.parse().ok()).map_or(fallback, Deadline::at),
-            trace: fields.text("traceparent").and_then(TraceContext::parse),
-            content_type: content_type_of(fields)?,
-            body: fields.get("body").ok_or(EnvelopeError::Missing("body"))?.clone(),
+            id: id_of(id)?,
+            reply_to: text(reply_to, "reply_to")?.into(),
+            deadline: deadline.and_then(number).map_or(fallback, Deadline::at),
+            trace: trace.and_then(TraceContext::parse),
+            content_type: content_type_of(content_type)?,
+            body: fields.share(body.ok_or(EnvelopeError::Missing("body"))?),
         })
     }
 }
@@ -66,16 +69,16 @@ pub(super) fn put_content_type(content_type: &str, mut put: impl FnMut(&str, &[u
 }
 
 /// The `id` field, shared by requests and replies.
-pub(super) fn id_of(fields: &Fields) -> Result<CorrelationId, EnvelopeError> {
-    let bytes = fields.get("id").ok_or(EnvelopeError::Missing("id"))?;
+pub(super) fn id_of(value: Option<&[u8]>) -> Result<CorrelationId, EnvelopeError> {
+    let bytes = value.ok_or(EnvelopeError::Missing("id"))?;
     CorrelationId::from_bytes(bytes)
         .ok_or(EnvelopeError::Invalid { field: "id", rule: "a UUID, 36 characters with hyphens" })
 }
 
 /// The `content_type` field, JSON where absent: it becomes an HTTP header, so it must be one
 /// line of visible ASCII.
-pub(super) fn content_type_of(fields: &Fields) -> Result<Cow<'static, str>, EnvelopeError> {
-    let Some(value) = fields.get("content_type") else {
+pub(super) fn content_type_of(value: Option<&[u8]>) -> Result<Cow<'static, str>, EnvelopeError> {
+    let Some(value) = value else {
         return Ok(Cow::Borrowed(JSON));
     };
     match std::str::from_utf8(value) {
@@ -90,8 +93,8 @@ pub fn is_media_type(text: &[u8]) -> bool {
     (1..=255).contains(&text.len()) && text.iter().all(|b| (0x20..0x7f).contains(b))
 }
 
-fn text<'a>(fields: &'a Fields, field: &'static str) -> Result<&'a str, EnvelopeError> {
-    let bytes = fields.get(field).ok_or(EnvelopeError::Missing(field))?;
+fn text<'a>(value: Option<&'a [u8]>, field: &'static str) -> Result<&'a str, EnvelopeError> {
+    let bytes = value.ok_or(EnvelopeError::Missing(field))?;
     std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Invalid { field, rule: "UTF-8 text" })
 }
 
@@ -111,9 +114,9 @@ mod tests {
     }
 
     fn encode(request: &Request) -> Fields {
-        let mut fields = Fields::default();
-        request.encode(|name, value| fields.push(name.to_owned(), value.to_vec()));
-        fields
+        let mut fields = Vec::new();
+        request.encode(|name, value| fields.push((name.to_owned(), value.to_vec())));
+        Fields::from_iter(fields)
     }
 
     #[test]
@@ -130,8 +133,8 @@ mod tests {
         let fields: Fields = encode(&request())
             .iter()
             .map(|(name, value)| {
-                let value = if name == "deadline" { Bytes::from("soon") } else { value.clone() };
-                (name.clone(), value)
+                let value = if name == b"deadline" { b"soon" } else { value };
+                (name, value)
             })
             .collect();
 

@@ -247,7 +247,7 @@ impl<H: Handler> Execution<H> {
     /// If it at least says who asked, they are told.
     fn undecodable(&self, delivery: Delivery, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
         let fields = &delivery.entry.fields;
-        let id = fields.get("id").and_then(|id| CorrelationId::from_bytes(id));
+        let id = fields.get("id").and_then(CorrelationId::from_bytes);
         let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
         let reply = id.zip(lane).and_then(|(id, lane)| {
             let origin = Origin { id, lane: lane.into(), deadline };

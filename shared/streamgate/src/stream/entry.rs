@@ -1,11 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bytes::Bytes;
 use redis::Value;
 
 use crate::codec::{Codec, CodecError};
-use crate::fields::Fields;
+use crate::fields::{Fields, number};
 
 /// An entry's id: milliseconds of the server's clock and a sequence number within them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -31,7 +30,7 @@ impl EntryId {
     /// Reads an id from the bytes of a reply.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let dash = bytes.iter().position(|b| *b == b'-')?;
-        Some(Self { ms: digits(&bytes[..dash])?, seq: digits(&bytes[dash + 1..])? })
+        Some(Self { ms: number(&bytes[..dash])?, seq: number(&bytes[dash + 1..])? })
     }
 
     /// Hands its text to `put`.
@@ -57,16 +56,6 @@ impl EntryId {
             _ => None,
         }
     }
-}
-
-fn digits(bytes: &[u8]) -> Option<u64> {
-    if bytes.is_empty() {
-        return None;
-    }
-    bytes.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
 }
 
 impl fmt::Display for EntryId {
@@ -127,12 +116,8 @@ pub(crate) fn fields_from(value: Value) -> Option<Fields> {
         Value::Array(items) => items,
         _ => return None,
     };
-    let mut fields = Fields::with_capacity(items.len() / 2);
-    let mut items = items.into_iter();
-    while let (Some(name), Some(value)) = (items.next(), items.next()) {
-        fields.push(bytes_from(name)?, bytes_from(value)?);
-    }
-    Some(fields)
+    let (pairs, _) = items.as_chunks::<2>();
+    pairs.iter().map(|[name, value]| Some((bytes_from(name)?, bytes_from(value)?))).collect()
 }
 
 /// A named field of a flat `[name, value, …]` answer or a map.
@@ -142,10 +127,10 @@ pub(super) fn field<'a>(info: &'a Value, name: &str) -> Option<&'a Value> {
         .map(|(_, v)| v)
 }
 
-pub(crate) fn bytes_from(value: Value) -> Option<Bytes> {
+fn bytes_from(value: &Value) -> Option<&[u8]> {
     match value {
-        Value::BulkString(bytes) => Some(bytes.into()),
-        Value::SimpleString(text) => Some(text.into_bytes().into()),
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
         _ => None,
     }
 }

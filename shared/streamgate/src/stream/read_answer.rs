@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Entry, EntryId};
 use crate::connection::{Decode, Decoder, Error, Malformed, array, checked, missing, string};
+use crate::fields::Fields;
 
 /// Makes entries of what XREAD and XREADGROUP answer for one stream, straight from the socket's bytes.
 ///
@@ -30,7 +31,7 @@ enum Expected {
     Other(Decoder),
 }
 
-/// Room for entries is made ahead up to here; a number is only a claim until they are there.
+/// Room for entries or strings is made ahead up to here; a number is only a claim until they are there.
 const LARGEST_RESERVE: usize = 512;
 
 impl ReadAnswer {
@@ -74,6 +75,7 @@ impl ReadAnswer {
         let id = id.ok_or(Malformed("an entry is no id and its fields"))?;
         // An entry that was deleted while pending has nil in their place.
         let count = usize::try_from(count).unwrap_or(0);
+        self.strings.reserve(count.min(LARGEST_RESERVE));
         self.expected = Expected::Strings { id, count, from: outer + text + list, more: entries - 1 };
         Ok(true)
     }
@@ -92,12 +94,10 @@ impl ReadAnswer {
 
     /// Takes an entry that is there, as long as `length`.
     fn take(&mut self, input: &mut BytesMut, id: EntryId, length: usize) {
-        let all = Bytes::copy_from_slice(&input[..length]);
+        let memory = Bytes::copy_from_slice(&input[..length]);
         input.advance(length);
-        let (pairs, _) = self.strings.as_chunks::<2>();
-        let fields = pairs.iter().map(|[name, value]| (all.slice(name.clone()), all.slice(value.clone())));
-        self.entries.push(Entry { id, fields: fields.collect() });
-        self.strings.clear();
+        let fields = Fields::in_memory(memory, std::mem::take(&mut self.strings));
+        self.entries.push(Entry { id, fields });
     }
 }
 
@@ -157,7 +157,6 @@ mod tests {
 
     use super::*;
     use crate::connection::ErrorKind;
-    use crate::fields::Fields;
 
     fn string_to(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend_from_slice(format!("${}\r\n", bytes.len()).as_bytes());

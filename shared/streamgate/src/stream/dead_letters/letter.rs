@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use crate::fields::Fields;
 use crate::stream::EntryId;
 use crate::stream::entry::Entry;
@@ -49,16 +51,10 @@ impl From<Entry> for DeadLetter {
     /// A letter's own fields come first, each once; whatever follows is the original's, even if it
     /// has such a name.
     fn from(entry: Entry) -> Self {
-        let mut own = Fields::default();
-        let mut fields = Fields::with_capacity(entry.fields.len());
-        for (name, value) in entry.fields.iter() {
-            let is_new = std::str::from_utf8(name).is_ok_and(|name| own.get(name).is_none());
-            if fields.is_empty() && is_new && Self::is_own(name) {
-                own.push(name.clone(), value.clone());
-            } else {
-                fields.push(name.clone(), value.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let own =
+            entry.fields.iter().take_while(|(name, _)| Self::is_own(name) && seen.insert(*name)).count();
+        let (own, fields) = entry.fields.split_at(own);
         let text = |name| own.get(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
         Self {
             id: entry.id,

@@ -93,7 +93,7 @@ impl DeadLetterQueue {
             args.extend([letter::LEFT_OUT.as_bytes(), left_out.as_bytes()]);
         }
         for (name, value) in fields.iter().take(MOST_FIELDS) {
-            args.extend([&name[..], &value[..]]);
+            args.extend([name, value]);
         }
         let buried = self.bury.run(&self.redis, &[self.stream.as_str(), self.key.as_str()], &args).await?;
         match buried {
