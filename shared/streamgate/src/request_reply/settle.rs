@@ -149,7 +149,8 @@ impl Settler {
     /// After a pause that was too long Redis decides what is still ours; the rest is another
     /// worker's to settle.
     async fn drop_lost(&mut self) -> Result<(), Error> {
-        let doubtful = |s: &Settlement| !s.delivery.lease.is_current();
+        let now = Instant::now();
+        let doubtful = |s: &Settlement| !s.delivery.lease.is_current(now);
         if self.storing.iter().chain(&self.confirmed).any(doubtful) {
             self.leases.renew().await?;
             for list in [&mut self.storing, &mut self.confirmed] {

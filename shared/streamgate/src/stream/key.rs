@@ -35,8 +35,14 @@ impl StreamKey {
     pub fn is_or_has_lane(&self, name: &str) -> bool {
         name.strip_prefix(self.as_str())
             .is_some_and(|rest| rest.is_empty() || (rest.len() > 1 && rest.starts_with('.')))
-            && name.parse::<Self>().is_ok()
+            && is_valid(name)
     }
+}
+
+fn is_valid(name: &str) -> bool {
+    (1..=LONGEST).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_graphic())
+        && braces_are_one_tag(name)
 }
 
 /// True if the braces in a name, if any, are exactly one hash tag with something in it: what
@@ -65,11 +71,7 @@ impl FromStr for StreamKey {
     type Err = InvalidStreamKey;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let visible = name.bytes().all(|b| b.is_ascii_graphic());
-        if name.is_empty() || name.len() > LONGEST || !visible || !braces_are_one_tag(name) {
-            return Err(InvalidStreamKey);
-        }
-        Ok(Self(name.into()))
+        is_valid(name).then(|| Self(name.into())).ok_or(InvalidStreamKey)
     }
 }
 

@@ -214,10 +214,11 @@ impl Lease {
         self.id
     }
 
-    /// True if Redis cannot have given the entry to anybody else: it was ours less than a lease
-    /// ago. False after a pause that was too long; then only Redis knows.
-    pub fn is_current(&self) -> bool {
-        !self.is_lost() && self.state.proven().elapsed() < self.registry.group.settings().claim_min_idle
+    /// True if Redis cannot have given the entry to anybody else by `now`: it was ours less than a
+    /// lease ago. False after a pause that was too long; then only Redis knows.
+    pub fn is_current(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.state.proven());
+        !self.is_lost() && silence < self.registry.group.settings().claim_min_idle
     }
 
     /// True once another consumer is known to have taken the entry.
