@@ -79,28 +79,25 @@ impl Arguments<'_> {
         self.count += 1;
         // "$", up to 20 digits and two ends of line.
         self.packed.reserve(argument.len() + 25);
-        self.packed.push(b'$');
-        push_decimal(self.packed, argument.len());
-        self.packed.extend_from_slice(b"\r\n");
+        push_length(self.packed, argument.len());
         self.packed.extend_from_slice(argument);
         self.packed.extend_from_slice(b"\r\n");
         self
     }
 }
 
-/// Most are short: two digits at once would not pay.
-fn push_decimal(out: &mut Vec<u8>, mut number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
+/// `$<length>\r\n`. Nearly all have one or two digits, and then it is written at once.
+fn push_length(out: &mut Vec<u8>, length: usize) {
+    let digit = |number: usize| b'0' + (number % 10) as u8;
+    match length {
+        0..10 => out.extend_from_slice(&[b'$', digit(length), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[b'$', digit(length / 10), digit(length), b'\r', b'\n']),
+        _ => {
+            out.push(b'$');
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ pub(crate) fn array(input: &[u8]) -> Measured<i64> {
 }
 
 /// `$<length>\r\n<bytes>\r\n`; anything else is malformed.
+#[inline]
 pub(crate) fn string(input: &[u8]) -> Measured<&[u8]> {
     let bulk = match input.split_first() {
         None => return Ok(None),
@@ -158,6 +159,7 @@ pub(crate) fn string(input: &[u8]) -> Measured<&[u8]> {
 }
 
 /// `<length>\r\n<bytes>\r\n`, or `-1\r\n` for nil.
+#[inline]
 fn bulk(input: &[u8]) -> Measured<Option<&[u8]>> {
     let Some((length, line)) = integer(input)? else { return Ok(None) };
     if length > LONGEST_BULK {
@@ -182,8 +184,21 @@ fn simple(input: &[u8]) -> Measured<Value> {
     Ok(Some((value, line.len())))
 }
 
-/// `<digits>\r\n`.
+/// `<digits>\r\n`. Nearly all have up to three.
+#[inline]
 fn integer(input: &[u8]) -> Measured<i64> {
+    let (a, b, c, length) = match *input {
+        [c @ b'0'..=b'9', b'\r', b'\n', ..] => (b'0', b'0', c, 3),
+        [b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => (b'0', b, c, 4),
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => (a, b, c, 5),
+        _ => return any_integer(input),
+    };
+    let digit = |byte: u8| i64::from(byte - b'0');
+    Ok(Some((digit(a) * 100 + digit(b) * 10 + digit(c), length)))
+}
+
+/// `<digits>\r\n`, however many, or less of it.
+fn any_integer(input: &[u8]) -> Measured<i64> {
     /// So many digits fit whatever they are.
     const SAFE: usize = 18;
     /// No number is longer, but for zeros in front of it.
