@@ -23,11 +23,14 @@ pub struct HttpMetrics {
     pub abandoned: Counter,
     /// Handles by route template and status, made when first needed, so that no request formats
     /// a label. Templates come from the route table: their number is bounded.
-    series: RwLock<HashMap<String, HashMap<StatusCode, Series>>>,
+    series: RwLock<Map<String, Map<StatusCode, Series>>>,
     /// Where new handles are registered: not the global recorder, so that two instances in one
     /// process do not mix.
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
+
+/// Asked by every request, never with anything a caller chose.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 struct Series {
     requests: Counter,

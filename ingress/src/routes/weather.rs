@@ -1,8 +1,8 @@
 //! `POST /WeatherForecast/city`: a request for the stream, and the worker's reply unread.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::weather::WeatherRequest;
 use axum::Extension;
@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::Response;
-use bytes::BytesMut;
+use bytes::Bytes;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::{Answer, Call, Timing};
@@ -71,20 +71,26 @@ fn content_type(text: Cow<'static, str>) -> HeaderValue {
 
 /// Where the time went, in milliseconds, as browsers show it (W3C Server Timing).
 fn server_timing(timing: Timing) -> HeaderValue {
-    let mut text = BytesMut::with_capacity(64);
-    for (name, span) in [("queue", timing.queue), ("work", timing.work), ("reply", timing.reply)] {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let (ms, us) = (span.as_millis(), span.subsec_micros() % 1_000);
-        // Writing to memory does not fail.
-        let _ = write!(text, "{separator}{name};dur={ms}.{us:03}");
+    let mut text = Vec::with_capacity(64);
+    for (name, span) in
+        [("queue;dur=", timing.queue), (", work;dur=", timing.work), (", reply;dur=", timing.reply)]
+    {
+        text.extend_from_slice(name.as_bytes());
+        push_milliseconds(&mut text, span);
     }
-    HeaderValue::from_maybe_shared(text.freeze()).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// With three decimals. Formatting with `write!` took a twentieth of what ingress does for a request.
+fn push_milliseconds(text: &mut Vec<u8>, span: Duration) {
+    let us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    text.extend_from_slice(itoa::Buffer::new().format(us / 1_000).as_bytes());
+    let digit = |unit: u64| b'0' + (us / unit % 10) as u8;
+    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
