@@ -1,10 +1,10 @@
-use std::time::Duration;
-
 use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::commands::LARGEST_PIPELINE;
 use super::error::{Error, ErrorKind, checked};
+use super::gathering::Gathering;
 use super::{Arguments, Commands, DedicatedConnection, Outage, Redis};
 use crate::resilience::BreakerState;
 
@@ -34,20 +34,22 @@ pub struct BatchWriter<O> {
     queue: mpsc::Sender<O>,
 }
 
-/// Commands in one pipeline. Measured: 16 to 128 make no difference, prototypes lost with more
-/// (`docs/PERFORMANCE.md`).
-const LARGEST_BATCH: usize = 32;
-
 /// The queue is full, or its writer has ended; the command comes back unsent.
 #[derive(Debug)]
 pub struct QueueFull<O>(pub O);
 
 impl<O: Outbound> BatchWriter<O> {
     /// Starts the writer. It ends when the last clone is dropped and the queue is empty. `part`
-    /// names it in logs; `capacity` bounds the queue.
-    pub fn spawn(redis: Redis, part: &'static str, capacity: usize) -> Self {
+    /// names it in logs; `capacity` bounds the queue. `callers` tells how many wait for something that
+    /// is sent here, at this moment: the more, the larger a batch may be.
+    pub fn spawn(
+        redis: Redis,
+        part: &'static str,
+        capacity: usize,
+        callers: impl Fn() -> usize + Send + 'static,
+    ) -> Self {
         let (queue, commands) = mpsc::channel(capacity.max(1));
-        tokio::spawn(write(redis, part, commands));
+        tokio::spawn(write(redis, part, commands, Gathering::new(callers)));
         Self { queue }
     }
 
@@ -74,15 +76,22 @@ impl<O> Clone for BatchWriter<O> {
     }
 }
 
-async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc::Receiver<O>) {
+async fn write<O: Outbound>(
+    redis: Redis,
+    part: &'static str,
+    mut commands: mpsc::Receiver<O>,
+    mut gathering: Gathering,
+) {
     let mut outage = Outage::new(part);
-    let mut batch = Vec::with_capacity(LARGEST_BATCH);
+    let mut batch = Vec::new();
     let mut pipeline = Commands::default();
     let mut connection = DedicatedConnection::new(redis.clone());
-    let mut gathering = Gathering::default();
     connection.prepare().await;
-    while commands.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
-        gathering.fill(&mut batch, &mut commands).await;
+    loop {
+        gathering.next(&mut batch, &mut commands).await;
+        if batch.is_empty() {
+            return;
+        }
         loop {
             drop_overdue(&mut batch);
             if batch.is_empty() {
@@ -90,19 +99,22 @@ async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc
             }
             for outbound in &batch {
                 pipeline.command(|args| outbound.write(args));
+                if pipeline.packed().len() >= LARGEST_PIPELINE {
+                    break;
+                }
             }
-            let answers = connection.pipeline(&pipeline).await;
+            let (sent, answers) = (pipeline.len(), connection.pipeline(&pipeline).await);
             pipeline.clear();
             let trouble = match answers {
                 Ok(values) => settle(&mut batch, values),
                 Err(error) => {
-                    batch.iter_mut().for_each(O::became_uncertain);
+                    batch.iter_mut().take(sent).for_each(O::became_uncertain);
                     Some(error)
                 }
             };
             let Some(error) = trouble else {
                 outage.healed();
-                break;
+                continue;
             };
             give_up(&redis, &mut batch, &error);
             if batch.is_empty() {
@@ -114,90 +126,13 @@ async fn write<O: Outbound>(redis: Redis, part: &'static str, mut commands: mpsc
     }
 }
 
-/// Lets a small batch grow by those who are about to send: it gives the processor to other threads
-/// (`sched_yield`), looks at the sockets and takes what has come, as long as that brings something.
-///
-/// Where callers, gateways, Redis and workers share processors, each wakes the next with its first
-/// message and is put off it; a pipeline of two or three requests then costs all of them as much as one
-/// of fifteen. Measured: `docs/PERFORMANCE.md`, "What was tried".
-#[derive(Default)]
-struct Gathering {
-    /// How many commands the batch before had.
-    last: usize,
-    /// How often yields took long lately: more for each that did, less for each that did not.
-    long_yields: u32,
-    /// Until then the processor belongs to somebody who does not give it back soon.
-    paused_until: Option<Instant>,
-}
-
-/// A batch is large enough: more of them together save next to nothing.
-const ENOUGH: usize = 16;
-
-/// Yields for one batch.
-const MOST_YIELDS: usize = 4;
-
-/// Replicas, Redis and workers on one processor give it back sooner, all of them together; strangers each
-/// keep it for a time slice of the scheduler (3 to 4 ms).
-const LONG_YIELD: Duration = Duration::from_millis(10);
-
-/// A long yield weighs as much as so many short ones: now and then the host takes a processor away.
-const LONG_WEIGHT: u32 = 4;
-
-/// Three long yields close together.
-const TOO_OFTEN: u32 = 3 * LONG_WEIGHT;
-
-/// How long not to yield to a stranger again.
-const YIELD_PAUSE: Duration = Duration::from_secs(1);
-
-impl Gathering {
-    async fn fill<T>(&mut self, batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>) {
-        let alone = batch.len() == 1 && self.last <= 1;
-        if !alone && self.paused_until.is_none_or(|until| Instant::now() >= until) {
-            for _ in 0..MOST_YIELDS {
-                if batch.len() >= ENOUGH || !self.wait(batch, queue).await {
-                    break;
-                }
-            }
-        }
-        self.last = batch.len();
-    }
-
-    /// Yields once; false if that brought nothing or took long.
-    async fn wait<T>(&mut self, batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>) -> bool {
-        let (before, had) = (Instant::now(), batch.len());
-        std::thread::yield_now();
-        let long = before.elapsed() >= LONG_YIELD;
-        self.learn(long);
-        // The runtime looks at its sockets before it comes back here.
-        tokio::task::yield_now().await;
-        while batch.len() < LARGEST_BATCH
-            && let Ok(command) = queue.try_recv()
-        {
-            batch.push(command);
-        }
-        batch.len() > had && !long
-    }
-
-    fn learn(&mut self, long: bool) {
-        self.long_yields = match long {
-            true => self.long_yields + LONG_WEIGHT,
-            false => self.long_yields.saturating_sub(1),
-        };
-        self.paused_until = None;
-        if self.long_yields >= TOO_OFTEN {
-            // The next one decides.
-            self.long_yields = TOO_OFTEN - LONG_WEIGHT;
-            self.paused_until = Some(Instant::now() + YIELD_PAUSE);
-        }
-    }
-}
-
-/// Settles each command of a batch that was answered; what failed for the connection's sake stays
-/// for another try, and its error is returned.
+/// Settles the commands of a batch that were answered, its first ones; what failed for the connection's
+/// sake stays for another try, and its error is returned.
 fn settle<O: Outbound>(batch: &mut Vec<O>, values: Vec<Value>) -> Option<Error> {
     let mut trouble = None;
     let mut kept = Vec::new();
-    for (outbound, value) in batch.drain(..).zip(values) {
+    let answered = values.len().min(batch.len());
+    for (outbound, value) in batch.drain(..answered).zip(values) {
         match checked(value) {
             Err(error) if error.is_about_the_connection() => {
                 trouble = Some(error);
@@ -206,9 +141,7 @@ fn settle<O: Outbound>(batch: &mut Vec<O>, values: Vec<Value>) -> Option<Error> 
             result => outbound.settle(result),
         }
     }
-    if trouble.is_some() {
-        *batch = kept;
-    }
+    batch.splice(..0, kept);
     trouble
 }
 
@@ -237,51 +170,36 @@ fn give_up<O: Outbound>(redis: &Redis, batch: &mut Vec<O>, error: &Error) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
-    /// What becomes of a batch of `first` if four others send one each, one after the other, whenever
-    /// they get to run.
-    async fn filled(gathering: &mut Gathering, first: usize) -> usize {
-        let (queue, mut commands) = mpsc::channel(64);
-        let mut batch = vec![(); first];
-        let others = tokio::spawn(async move {
-            for _ in 0..4 {
-                queue.send(()).await.expect("room");
-                tokio::task::yield_now().await;
-            }
-        });
-        gathering.fill(&mut batch, &mut commands).await;
-        others.abort();
-        batch.len()
-    }
+    struct Numbered(usize, mpsc::Sender<usize>);
 
-    #[tokio::test]
-    async fn a_batch_grows_by_those_who_are_about_to_send() {
-        assert!(filled(&mut Gathering::default(), 2).await > 2);
-        assert!(filled(&mut Gathering { last: 2, ..Gathering::default() }, 1).await > 1);
-    }
+    impl Outbound for Numbered {
+        fn write(&self, _: &mut Arguments<'_>) {}
 
-    #[tokio::test]
-    async fn a_lone_command_and_a_large_batch_leave_at_once() {
-        assert_eq!(filled(&mut Gathering::default(), 1).await, 1);
-        assert_eq!(filled(&mut Gathering::default(), ENOUGH).await, ENOUGH);
-    }
-
-    #[tokio::test]
-    async fn a_processor_that_others_keep_is_not_given_away_again() {
-        let mut gathering = Gathering::default();
-        (0..3).for_each(|_| gathering.learn(true));
-
-        assert_eq!(filled(&mut gathering, 2).await, 2);
-    }
-
-    #[tokio::test]
-    async fn a_long_yield_now_and_then_changes_nothing() {
-        let mut gathering = Gathering::default();
-        for turn in 0..100 {
-            gathering.learn(turn % 10 == 0);
+        fn give_up_at(&self) -> Instant {
+            Instant::now()
         }
 
-        assert!(filled(&mut gathering, 2).await > 2);
+        fn settle(self, _: Result<Value, Error>) {
+            self.1.send(self.0).expect("listening");
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_and_what_is_to_be_tried_again_stay_in_their_order() {
+        let (told, settled) = mpsc::channel();
+        let mut batch: Vec<Numbered> = (0..5).map(|number| Numbered(number, told.clone())).collect();
+        let answer = |text: &[u8]| redis::parse_redis_value(text).expect("RESP2");
+        let values =
+            vec![answer(b"+OK\r\n"), answer(b"-LOADING it is not there yet\r\n"), answer(b"+OK\r\n")];
+
+        let trouble = settle(&mut batch, values);
+
+        assert!(trouble.is_some_and(|error| error.is_about_the_connection()));
+        assert_eq!(settled.try_iter().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(batch.iter().map(|Numbered(number, _)| *number).collect::<Vec<_>>(), [1, 3, 4]);
     }
 }

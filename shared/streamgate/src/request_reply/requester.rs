@@ -165,7 +165,10 @@ impl Requester {
         vital(&ended, watching);
         let busy_poll = BusyPoll::new(settings.busy_poll);
         vital(&ended, until(stop.clone(), busy_poll.clone().run()));
-        let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight);
+        let callers = pending.clone();
+        let writer = BatchWriter::spawn(redis.clone(), "request writer", settings.max_in_flight, move || {
+            callers.len()
+        });
         let lane = lane.as_str().into();
         let inner =
             Inner { redis, settings, lane, pending, writer, metrics, admission, busy_poll, stop, ended };

@@ -1,6 +1,7 @@
 //! Where every delivery ends: reply first, acknowledge after.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
+use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, LARGEST_PIPELINE, Outage, checked};
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
 use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_to};
@@ -58,12 +59,9 @@ pub(super) struct Settler {
     burial: Outage,
 }
 
-/// Replies in one pipeline; see `connection::BatchWriter`.
-const LARGEST_BATCH: usize = 32;
-
-/// Bytes of bodies in one pipeline, but for a single larger one: what a link of 100 Mbit/s carries well
-/// within the response timeout. A pipeline that times out is sent again from its start.
-const LARGEST_PIPELINE: usize = 4 << 20;
+/// Replies in one pipeline: as many as requests are held, from and up to so many. See
+/// `connection::Gathering`.
+const MOST: RangeInclusive<usize> = 32..=128;
 
 /// A lane that is written to is looked after so often: it may have been removed and made anew meanwhile.
 const LANE_CARE: Duration = Duration::from_secs(1);
@@ -97,19 +95,17 @@ impl Settler {
 
     /// Settles until the queue is closed and everything in it is settled.
     pub(super) async fn run(mut self) {
-        let mut incoming = Vec::with_capacity(LARGEST_BATCH);
+        let mut incoming = Vec::new();
         self.connection.prepare().await;
         loop {
-            if self.is_idle() {
-                if self.queue.recv_many(&mut incoming, LARGEST_BATCH).await == 0 {
-                    return;
-                }
-            } else {
-                while incoming.len() < LARGEST_BATCH
-                    && let Ok(settlement) = self.queue.try_recv()
-                {
-                    incoming.push(settlement);
-                }
+            if self.is_idle() && self.queue.recv_many(&mut incoming, *MOST.start()).await == 0 {
+                return;
+            }
+            let most = self.leases.len().clamp(*MOST.start(), *MOST.end());
+            while incoming.len() < most
+                && let Ok(settlement) = self.queue.try_recv()
+            {
+                incoming.push(settlement);
             }
             for settlement in incoming.drain(..) {
                 self.sort(settlement);
@@ -232,7 +228,7 @@ impl Settler {
             bytes += FIXED_SIZE + settlement.reply.as_ref().map_or(0, |outgoing| outgoing.reply.body.len());
             first || bytes <= LARGEST_PIPELINE
         };
-        self.storing.iter().take(LARGEST_BATCH).take_while(fits).count()
+        self.storing.iter().take(*MOST.end()).take_while(fits).count()
     }
 
     /// Moves each reply that was stored on to its next station; a refused one stays, or makes its

@@ -22,7 +22,7 @@ impl Producer {
     /// A producer for `key`. An append is sent again after trouble with the connection for up to
     /// `patience`; an entry may then be stored twice, so give it an id of your own.
     pub fn new(redis: Redis, key: StreamKey, patience: Duration) -> Self {
-        Self { key, patience, writer: BatchWriter::spawn(redis, "producer", 1_024) }
+        Self { key, patience, writer: BatchWriter::spawn(redis, "producer", 1_024, || 0) }
     }
 
     /// Appends a value as the fields `content_type` and `body`, in the format of `codec`.
