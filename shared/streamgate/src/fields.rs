@@ -90,7 +90,7 @@ impl Eq for Fields {}
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy;
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         f.debug_list().entries(self.iter().map(|(name, value)| (text(name), text(value)))).finish()
     }
 }
@@ -107,7 +107,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
             append(name.as_ref());
             append(value.as_ref());
         }
-        Self { memory: memory.into(), strings }
+        Self { memory: memory.into_boxed_slice().into(), strings }
     }
 }
 
@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(same, fields());
         assert_eq!((same.len(), same.size()), (4, fields().size()));
         assert_eq!(same.share(same.get("body").expect("there")), "first");
+        assert_eq!(same.share(same.get("extra").expect("there")), "");
     }
 
     #[test]

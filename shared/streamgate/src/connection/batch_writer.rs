@@ -2,7 +2,6 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::commands::LARGEST_PIPELINE;
 use super::error::{Error, ErrorKind, checked};
 use super::gathering::Gathering;
 use super::{Arguments, Commands, DedicatedConnection, Outage, Redis};
@@ -25,7 +24,7 @@ pub trait Outbound: Send + 'static {
 }
 
 /// Writes commands in natural batches: takes the first, adds whatever else is queued already,
-/// sends them as one pipeline. There is no timer: alone, a command leaves at once; with others about
+/// sends them as one pipeline, or as several if they are large. There is no timer: alone, a command leaves at once; with others about
 /// it lets those come who are about to (see `Gathering`).
 ///
 /// One task writes for all clones, one pipeline at a time, so batches form by themselves while
@@ -97,13 +96,9 @@ async fn write<O: Outbound>(
             if batch.is_empty() {
                 break;
             }
-            for outbound in &batch {
-                pipeline.command(|args| outbound.write(args));
-                if pipeline.packed().len() >= LARGEST_PIPELINE {
-                    break;
-                }
-            }
-            let (sent, answers) = (pipeline.len(), connection.pipeline(&pipeline).await);
+            let fits = |outbound: &&O| pipeline.command_if_it_fits(|args| outbound.write(args));
+            let sent = batch.iter().take_while(fits).count();
+            let answers = connection.pipeline(&pipeline).await;
             pipeline.clear();
             let trouble = match answers {
                 Ok(values) => settle(&mut batch, values),
@@ -120,7 +115,7 @@ async fn write<O: Outbound>(
             if batch.is_empty() {
                 break;
             }
-            redis.metrics().retries.increment(batch.len() as u64);
+            redis.metrics().retries.increment(batch.len().min(sent) as u64);
             tokio::time::sleep(outage.failed(&error)).await;
         }
     }
@@ -170,11 +165,11 @@ fn give_up<O: Outbound>(redis: &Redis, batch: &mut Vec<O>, error: &Error) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
 
-    struct Numbered(usize, mpsc::Sender<usize>);
+    struct Numbered(usize, Sender<usize>);
 
     impl Outbound for Numbered {
         fn write(&self, _: &mut Arguments<'_>) {}
@@ -190,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_and_what_is_to_be_tried_again_stay_in_their_order() {
-        let (told, settled) = mpsc::channel();
+        let (told, settled) = channel();
         let mut batch: Vec<Numbered> = (0..5).map(|number| Numbered(number, told.clone())).collect();
         let answer = |text: &[u8]| redis::parse_redis_value(text).expect("RESP2");
         let values =

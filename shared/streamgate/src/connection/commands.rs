@@ -40,6 +40,19 @@ impl Commands {
         self.count += 1;
     }
 
+    /// The same, unless a pipeline would become larger than is good for a link; true if it was packed. A
+    /// lone command always is.
+    pub(crate) fn command_if_it_fits(&mut self, write: impl FnOnce(&mut Arguments<'_>)) -> bool {
+        let (length, count) = (self.packed.len(), self.count);
+        self.command(write);
+        let fits = count == 0 || self.packed.len() <= LARGEST_PIPELINE;
+        if !fits {
+            self.packed.truncate(length);
+            self.count = count;
+        }
+        fits
+    }
+
     /// Packs a command that is built already.
     pub fn add(&mut self, cmd: &Cmd) {
         cmd.write_packed_command(&mut self.packed);
@@ -107,6 +120,28 @@ fn push_length(out: &mut Vec<u8>, length: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipeline_ends_before_what_makes_it_too_large_unless_that_is_alone() {
+        let large = vec![0; LARGEST_PIPELINE];
+        let pack = |commands: &mut Commands, argument: &[u8]| {
+            commands.command_if_it_fits(|args| {
+                args.arg(argument);
+            })
+        };
+
+        let mut alone = Commands::default();
+        assert!(pack(&mut alone, &large));
+        assert!(!pack(&mut alone, b"PING"));
+        assert_eq!(alone.len(), 1);
+
+        let mut several = Commands::default();
+        let fitted = [&b"PING"[..], &large[..1 << 20], &large, b"PING"].map(|arg| pack(&mut several, arg));
+        assert_eq!(fitted, [true, true, false, true]);
+        assert!(several.packed().starts_with(b"*1\r\n$4\r\nPING\r\n*1\r\n$1048576\r\n"));
+        assert!(several.packed().ends_with(b"\0\r\n*1\r\n$4\r\nPING\r\n"));
+        assert_eq!(several.len(), 3);
+    }
 
     #[test]
     fn commands_are_packed_as_the_client_library_packs_them() {

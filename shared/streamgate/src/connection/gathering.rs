@@ -15,7 +15,7 @@ pub(super) struct Gathering {
     callers: Box<dyn Fn() -> usize + Send>,
     /// How many at most waited lately: some of them are about to ask again.
     crowd: usize,
-    /// There is one processor for everybody.
+    /// This process runs on one processor only; what it waits for then usually runs there, too.
     one_processor: bool,
     /// How many commands the batch before had.
     last: usize,
@@ -50,11 +50,10 @@ const YIELD_PAUSE: Duration = Duration::from_secs(1);
 impl Gathering {
     /// `callers` tells how many wait for something that is sent here, at this moment.
     pub(super) fn new(callers: impl Fn() -> usize + Send + 'static) -> Self {
-        let one_processor = std::thread::available_parallelism().is_ok_and(|count| count.get() < 2);
         Self {
             callers: Box::new(callers),
             crowd: 0,
-            one_processor,
+            one_processor: has_one_processor(),
             last: 0,
             long_yields: 0,
             paused_until: None,
@@ -113,6 +112,23 @@ impl Gathering {
             self.paused_until = Some(Instant::now() + YIELD_PAUSE);
         }
     }
+}
+
+/// A share of several, such as the CPU limit of a container, is not one processor, though
+/// `available_parallelism` may count it so.
+#[cfg(target_os = "linux")]
+fn has_one_processor() -> bool {
+    use nix::sched::{CpuSet, sched_getaffinity};
+    use nix::unistd::Pid;
+    sched_getaffinity(Pid::from_raw(0)).is_ok_and(|set| {
+        let allowed = |processor: &usize| set.is_set(*processor) == Ok(true);
+        (0..CpuSet::count()).filter(allowed).count() == 1
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_one_processor() -> bool {
+    std::thread::available_parallelism().is_ok_and(|count| count.get() == 1)
 }
 
 /// Takes what is in the queue already.
@@ -180,6 +196,27 @@ mod tests {
             [1, 64, 256, 10_000].map(|callers| sizes(true, callers)),
             [(16, 32), (64, 128), (64, 128), (64, 128)]
         );
+    }
+
+    #[test]
+    fn those_who_were_there_a_moment_ago_still_count_for_a_while() {
+        let mut gathering = Gathering { one_processor: false, crowd: 128, ..gathering(0) };
+
+        let sizes: Vec<usize> = (0..20).map(|_| gathering.size().1).collect();
+
+        assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
+        assert_eq!((sizes[0], sizes[19]), (56, 32));
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_makes_no_batch() {
+        let (queue, mut commands) = mpsc::channel::<()>(1);
+        drop(queue);
+        let mut batch = Vec::new();
+
+        gathering(8).next(&mut batch, &mut commands).await;
+
+        assert!(batch.is_empty());
     }
 
     #[tokio::test]

@@ -233,6 +233,20 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn short_numbers_are_read_as_others_are() {
+        for number in (0..1_100).chain([-1, 99_999]) {
+            for text in [format!("{number}\r\n"), format!("0{number}\r\nrest")] {
+                for end in 0..=text.len() {
+                    let part = &text.as_bytes()[..end];
+                    assert_eq!(integer(part), any_integer(part), "{text:?} up to {end}");
+                }
+            }
+            let text = format!("{number}\r\n");
+            assert_eq!(integer(text.as_bytes()), Ok(Some((number, text.len()))));
+        }
+    }
+
     /// What RESP2 can say, as Redis would write it.
     fn write(value: &Value, out: &mut Vec<u8>) {
         match value {

@@ -59,7 +59,7 @@ pub(super) struct Settler {
     burial: Outage,
 }
 
-/// Replies in one pipeline: as many as requests are held, from and up to so many. See
+/// The replies in one pipeline: as many as requests are held, but at least and at most so many. See
 /// `connection::Gathering`.
 const MOST: RangeInclusive<usize> = 32..=128;
 
