@@ -45,7 +45,15 @@ impl Plant {
 const ROGUE: &str = "rogue";
 
 /// Breaks its rule until `stop`, then leaves the group.
-pub async fn run(plant: Plant, control: Control, recorder: Recorder, stop: CancellationToken) {
+///
+/// # Errors
+/// It cannot leave.
+pub async fn run(
+    plant: Plant,
+    control: Control,
+    recorder: Recorder,
+    stop: CancellationToken,
+) -> RedisResult<()> {
     let mut connection = None;
     while !stop.is_cancelled() {
         if connection.is_none() {
@@ -57,7 +65,7 @@ pub async fn run(plant: Plant, control: Control, recorder: Recorder, stop: Cance
             connection = None;
         }
     }
-    control.insist(&["XGROUP", "DELCONSUMER", REQUESTS, GROUP, ROGUE]).await;
+    control.insist(&["XGROUP", "DELCONSUMER", REQUESTS, GROUP, ROGUE]).await
 }
 
 async fn misbehave(

@@ -98,6 +98,7 @@ async fn disturb(options: &Options, arena: &Arena) {
             let rogue = tokio::spawn(rogue::run(plant, control, recorder, stop.clone()));
             tokio::time::sleep(duration).await;
             stop.cancel();
+            // A rogue that does not leave shows in what is left over.
             let _ = rogue.await;
         }
     }

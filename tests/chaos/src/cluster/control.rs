@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
+use tokio::time::Instant;
 
 /// Redis by its command line: for the harness itself, past every link.
 #[derive(Debug, Clone)]
@@ -9,6 +10,9 @@ pub struct Control(Client);
 
 /// Longer than any fault: what is asked must be done, or nobody knows what was.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Longer than all faults that can hold up a command, one after the other.
+const INSISTENCE: Duration = Duration::from_secs(60);
 
 impl Control {
     /// To the server at `url`.
@@ -38,14 +42,22 @@ impl Control {
         cmd.query_async(&mut self.connect().await?).await
     }
 
-    /// Runs one command, given as words, until it succeeds: for healing, which must not fail.
-    pub async fn insist(&self, words: &[&str]) {
+    /// Runs one command, given as words, until it succeeds: for healing, which other faults may hold up.
+    ///
+    /// # Errors
+    /// It has not succeeded for a minute.
+    pub async fn insist(&self, words: &[&str]) -> RedisResult<()> {
         let mut cmd = redis::cmd(words[0]);
         words[1..].iter().for_each(|word| {
             cmd.arg(*word);
         });
-        while self.run::<redis::Value>(&cmd).await.is_err() {
+        let give_up = Instant::now() + INSISTENCE;
+        while let Err(error) = self.run::<redis::Value>(&cmd).await {
+            if Instant::now() > give_up {
+                return Err(error);
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 }

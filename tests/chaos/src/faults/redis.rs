@@ -54,21 +54,21 @@ pub(super) async fn pause_clients(arena: &Arena, lasts: Duration) -> anyhow::Res
 
 pub(super) async fn out_of_memory(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
     let control = arena.cluster.control();
-    control.insist(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    control.insist(&["CONFIG", "SET", "maxmemory", "1"]).await?;
     tokio::time::sleep(lasts).await;
-    control.insist(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    control.insist(&["CONFIG", "SET", "maxmemory", "0"]).await?;
     Ok(SERVER.to_owned())
 }
 
 /// A background save that was killed makes a server with a save point refuse writes.
 pub(super) async fn misconf(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
     let control = arena.cluster.control();
-    control.insist(&["CONFIG", "SET", "save", "3600 1000000", "rdb-key-save-delay", "10000000"]).await;
+    control.insist(&["CONFIG", "SET", "save", "3600 1000000", "rdb-key-save-delay", "10000000"]).await?;
     let killed = kill_a_save(arena).await;
     if killed.is_ok() {
         tokio::time::sleep(lasts).await;
     }
-    control.insist(&["CONFIG", "SET", "save", "", "rdb-key-save-delay", "0"]).await;
+    control.insist(&["CONFIG", "SET", "save", "", "rdb-key-save-delay", "0"]).await?;
     killed.map(|()| SERVER.to_owned())
 }
 
@@ -84,9 +84,9 @@ async fn kill_a_save(arena: &Arena) -> anyhow::Result<()> {
 /// Its new primary is a port where nobody listens, so nothing is synchronised and nothing lost.
 pub(super) async fn read_only(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
     let control = arena.cluster.control();
-    control.insist(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    control.insist(&["REPLICAOF", "127.0.0.1", "1"]).await?;
     tokio::time::sleep(lasts).await;
-    control.insist(&["REPLICAOF", "NO", "ONE"]).await;
+    control.insist(&["REPLICAOF", "NO", "ONE"]).await?;
     Ok(SERVER.to_owned())
 }
 
