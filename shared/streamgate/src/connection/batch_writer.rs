@@ -24,8 +24,8 @@ pub trait Outbound: Send + 'static {
 }
 
 /// Writes commands in natural batches: takes the first, adds whatever else is queued already,
-/// sends them as one pipeline, or as several if they are large. There is no timer: alone, a command leaves at once; with others about
-/// it lets those come who are about to (see `Gathering`).
+/// sends them as one pipeline, or as several if they are large. There is no timer: alone, a command
+/// leaves at once; with others about it lets those come who are about to (see `Gathering`).
 ///
 /// One task writes for all clones, one pipeline at a time, so batches form by themselves while
 /// the previous one is on its way.

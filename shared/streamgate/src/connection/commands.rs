@@ -14,7 +14,7 @@ const KEPT: usize = 8 << 20;
 
 /// Bytes in one pipeline, but for a single larger command: what a link of 100 Mbit/s carries well within
 /// the response timeout. A pipeline that times out is sent again from its start.
-pub(crate) const LARGEST_PIPELINE: usize = 4 << 20;
+const LARGEST_PIPELINE: usize = 4 << 20;
 
 /// `*NN\r\n`: the head of a command with 10 to 99 arguments, as nearly all of ours have.
 const USUAL_HEAD: usize = 5;
@@ -40,8 +40,8 @@ impl Commands {
         self.count += 1;
     }
 
-    /// The same, unless a pipeline would become larger than is good for a link; true if it was packed. A
-    /// lone command always is.
+    /// The same, unless a pipeline would become larger than is good for a link; true if it was packed. The
+    /// first command always is.
     pub(crate) fn command_if_it_fits(&mut self, write: impl FnOnce(&mut Arguments<'_>)) -> bool {
         let (length, count) = (self.packed.len(), self.count);
         self.command(write);

@@ -28,8 +28,8 @@ pub(super) struct Gathering {
 /// The least number of commands that is worth waiting for, and the largest.
 const ENOUGH: RangeInclusive<usize> = 16..=64;
 
-/// The least number of commands that fit into one batch, and the largest.
-const MOST: RangeInclusive<usize> = 32..=128;
+/// However few or many callers there are, so many commands fit into one batch.
+pub(crate) const MOST_AT_ONCE: RangeInclusive<usize> = 32..=128;
 
 /// Yields for one batch.
 const MOST_YIELDS: usize = 8;
@@ -62,7 +62,7 @@ impl Gathering {
 
     /// Waits for a command, and adds those that may go with it. Empty once the queue is closed.
     pub(super) async fn next<T>(&mut self, batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>) {
-        queue.recv_many(batch, *MOST.start()).await;
+        queue.recv_many(batch, *MOST_AT_ONCE.start()).await;
         let (enough, most) = self.size();
         take(batch, most, queue);
         let alone = batch.len() == 1 && self.last <= 1;
@@ -85,7 +85,7 @@ impl Gathering {
             true => (self.crowd, self.crowd * 2),
             false => (self.crowd / 3, self.crowd / 2),
         };
-        (enough.clamp(*ENOUGH.start(), *ENOUGH.end()), most.clamp(*MOST.start(), *MOST.end()))
+        (enough.clamp(*ENOUGH.start(), *ENOUGH.end()), most.clamp(*MOST_AT_ONCE.start(), *MOST_AT_ONCE.end()))
     }
 
     /// Yields once; false if that brought nothing or took long.

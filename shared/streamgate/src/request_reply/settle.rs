@@ -1,7 +1,6 @@
 //! Where every delivery ends: reply first, acknowledge after.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, LARGEST_PIPELINE, Outage, checked};
+use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, MOST_AT_ONCE, Outage, checked};
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
 use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_to};
@@ -59,15 +58,8 @@ pub(super) struct Settler {
     burial: Outage,
 }
 
-/// The replies in one pipeline: as many as requests are held, but at least and at most so many. See
-/// `connection::Gathering`.
-const MOST: RangeInclusive<usize> = 32..=128;
-
 /// A lane that is written to is looked after so often: it may have been removed and made anew meanwhile.
 const LANE_CARE: Duration = Duration::from_secs(1);
-
-/// Room for names, ids and numbers of a reply beside its body.
-const FIXED_SIZE: usize = 256;
 
 impl Settler {
     pub(super) fn new(
@@ -98,10 +90,10 @@ impl Settler {
         let mut incoming = Vec::new();
         self.connection.prepare().await;
         loop {
-            if self.is_idle() && self.queue.recv_many(&mut incoming, *MOST.start()).await == 0 {
+            if self.is_idle() && self.queue.recv_many(&mut incoming, *MOST_AT_ONCE.start()).await == 0 {
                 return;
             }
-            let most = self.leases.len().clamp(*MOST.start(), *MOST.end());
+            let most = self.leases.len().clamp(*MOST_AT_ONCE.start(), *MOST_AT_ONCE.end());
             while incoming.len() < most
                 && let Ok(settlement) = self.queue.try_recv()
             {
@@ -162,7 +154,6 @@ impl Settler {
         if self.confirmed.is_empty() && self.storing.is_empty() {
             return Ok(());
         }
-        let batch = self.next_batch();
         if !self.confirmed.is_empty() {
             self.pipeline.command(|args| {
                 args.arg(b"XACK").arg(self.group.stream().as_bytes()).arg(self.group.name().as_bytes());
@@ -173,10 +164,11 @@ impl Settler {
                 }
             });
         }
+        let fits = |settlement: &&Settlement| {
+            settlement.reply.as_ref().is_none_or(|reply| store(reply, &mut self.pipeline))
+        };
+        let batch = self.storing.iter().take(*MOST_AT_ONCE.end()).take_while(fits).count();
         let replies = || self.storing[..batch].iter().filter_map(|settlement| settlement.reply.as_ref());
-        for reply in replies() {
-            store(reply, &mut self.pipeline);
-        }
         let now = Instant::now();
         self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
         for Outgoing { lane, .. } in replies() {
@@ -218,17 +210,6 @@ impl Settler {
         };
         self.confirmed.extend(stored.confirmed);
         refused.or(stored.trouble).map_or(Ok(()), Err)
-    }
-
-    /// How many of the replies fit into the next pipeline.
-    fn next_batch(&self) -> usize {
-        let mut bytes = 0;
-        let fits = |settlement: &&Settlement| {
-            let first = bytes == 0;
-            bytes += FIXED_SIZE + settlement.reply.as_ref().map_or(0, |outgoing| outgoing.reply.body.len());
-            first || bytes <= LARGEST_PIPELINE
-        };
-        self.storing.iter().take(*MOST.end()).take_while(fits).count()
     }
 
     /// Moves each reply that was stored on to its next station; a refused one stays, or makes its
@@ -327,11 +308,12 @@ struct Stored {
     trouble: Option<Error>,
 }
 
-fn store(outgoing: &Outgoing, pipeline: &mut Commands) {
-    pipeline.command(|args| {
+/// False if it has to wait for the next pipeline.
+fn store(outgoing: &Outgoing, pipeline: &mut Commands) -> bool {
+    pipeline.command_if_it_fits(|args| {
         append_to(&outgoing.lane, args);
         outgoing.reply.encode(|name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
-    });
+    })
 }
