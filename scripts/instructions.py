@@ -25,8 +25,8 @@ DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
 STEPS = {
     "encode_request": "a request: XADD, packed",
     "decode_requests": "32 requests: RESP, entry, envelope",
-    "encode_reply": "a reply of 600 bytes: XADD, packed",
-    "decode_replies": "32 replies of 600 bytes: RESP, entry, envelope",
+    "encode_replies": "32 replies of 600 bytes: one XADD, packed",
+    "decode_replies": "32 replies of 600 bytes: RESP, one entry, envelopes",
     "wait_and_complete": "a caller's place, its reply, its deadline swept",
     "validate": "a body of the weather example: read, checked",
     "mint_id": "a correlation id and its text",

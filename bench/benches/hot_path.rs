@@ -28,7 +28,7 @@ const BODY: &[u8] = br#"{"city":"New York","location":"Downtown"}"#;
 const STEPS: [(&str, fn()); 7] = [
     ("encode_request", encode_request),
     ("decode_requests", decode_requests),
-    ("encode_reply", encode_reply),
+    ("encode_replies", encode_replies),
     ("decode_replies", decode_replies),
     ("wait_and_complete", wait_and_complete),
     ("validate", validate),
@@ -87,16 +87,24 @@ fn encode_request() {
     });
 }
 
-/// XADD of a reply, packed for the socket.
+/// XADD of 32 replies in one entry, packed for the socket.
 #[divan::bench]
-fn encode_reply() {
-    static REPLY: LazyLock<Reply> = LazyLock::new(reply);
+fn encode_replies() {
+    static REPLIES: LazyLock<[Reply; BURST]> = LazyLock::new(|| std::array::from_fn(|_| reply()));
     pack(|args| {
         append_to("weather-responses", args);
-        REPLY.encode(|name, value| {
+        put_replies(&*REPLIES, |name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
     });
+}
+
+fn put_replies(replies: &[Reply], mut put: impl FnMut(&str, &[u8])) {
+    let mut before = None;
+    for reply in replies {
+        reply.encode(before, &mut put);
+        before = Some(reply);
+    }
 }
 
 /// Packs one command into a buffer that is used again and again, as a writer's is.
@@ -115,7 +123,7 @@ fn pack(write: impl FnOnce(&mut Arguments<'_>)) {
 #[divan::bench]
 fn decode_requests() {
     static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        answer(|| {
+        answer(BURST, || {
             let mut fields = Vec::new();
             request().encode(|name, value| fields.push((name.to_owned(), value.to_vec())));
             fields
@@ -126,18 +134,21 @@ fn decode_requests() {
     }
 }
 
-/// 32 replies, from the bytes that XREAD answers.
+/// 32 replies in one entry, from the bytes that XREAD answers.
 #[divan::bench]
 fn decode_replies() {
     static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        answer(|| {
+        answer(1, || {
             let mut fields = Vec::new();
-            reply().encode(|name, value| fields.push((name.to_owned(), value.to_vec())));
+            let replies: [Reply; BURST] = std::array::from_fn(|_| reply());
+            put_replies(&replies, |name, value| fields.push((name.to_owned(), value.to_vec())));
             fields
         })
     });
     for entry in entries(&ANSWER) {
-        black_box(Reply::decode(&entry.fields).expect("a reply"));
+        for reply in Reply::decode_all(&entry.fields) {
+            black_box(reply.expect("a reply"));
+        }
     }
 }
 
@@ -172,14 +183,14 @@ fn entries(answer: &[u8]) -> Vec<Entry> {
 }
 
 /// What Redis answers (RESP2): one stream with so many entries.
-fn answer(fields: impl Fn() -> Vec<(String, Vec<u8>)>) -> Vec<u8> {
-    let mut out = format!("*1\r\n*2\r\n$16\r\nweather-requests\r\n*{BURST}\r\n").into_bytes();
+fn answer(entries: usize, fields: impl Fn() -> Vec<(String, Vec<u8>)>) -> Vec<u8> {
+    let mut out = format!("*1\r\n*2\r\n$16\r\nweather-requests\r\n*{entries}\r\n").into_bytes();
     let bulk = |out: &mut Vec<u8>, bytes: &[u8]| {
         out.extend_from_slice(format!("${}\r\n", bytes.len()).as_bytes());
         out.extend_from_slice(bytes);
         out.extend_from_slice(b"\r\n");
     };
-    for n in 0..BURST {
+    for n in 0..entries {
         out.extend_from_slice(b"*2\r\n");
         bulk(&mut out, format!("1763683200000-{n}").as_bytes());
         let fields = fields();

@@ -132,15 +132,12 @@ fn unanswered(server: &RedisServer) -> Vec<(u64, String)> {
 /// Its id and its fields.
 type Entry = (String, Vec<(String, Vec<u8>)>);
 
-/// Of each entry on a stream, when it was stored (in ms) and its correlation id.
+/// Of each request or reply on a stream, when it was stored (in ms) and its correlation id.
 fn entries(server: &RedisServer, stream: &str) -> Vec<(u64, String)> {
     let entries: Vec<Entry> = server.command(&["XRANGE", stream, "-", "+"]);
-    entries
-        .into_iter()
-        .map(|(entry, fields)| {
-            let at = entry.split('-').next().and_then(|ms| ms.parse().ok()).expect("an entry id");
-            let id = fields.into_iter().find_map(|(name, value)| (name == "id").then_some(value));
-            (at, String::from_utf8(id.expect("an id")).expect("text"))
-        })
-        .collect()
+    let ids = entries.into_iter().flat_map(|(entry, fields)| {
+        let at: u64 = entry.split('-').next().and_then(|ms| ms.parse().ok()).expect("an entry id");
+        fields.into_iter().filter(|(name, _)| name == "id").map(move |(_, id)| (at, id))
+    });
+    ids.map(|(at, id)| (at, String::from_utf8(id).expect("text"))).collect()
 }

@@ -55,8 +55,8 @@ async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
 
     tokio::join!(ask_many(&shared[0], 200), ask_many(&shared[1], 200), ask_many(&named, 200));
 
-    assert_eq!(server.command::<u64>(&["XLEN", "weather-responses"]), 400);
-    assert_eq!(server.command::<u64>(&["XLEN", "weather-responses.pod-7"]), 200);
+    assert_eq!(server.ids_on("weather-responses").len(), 400);
+    assert_eq!(server.ids_on("weather-responses.pod-7").len(), 200);
 }
 
 #[tokio::test]

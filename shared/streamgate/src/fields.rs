@@ -34,8 +34,13 @@ impl Fields {
 
     /// The values of the first fields called so: in one look at fields that come in this order.
     pub(crate) fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<&[u8]>; N] {
+        self.pick_in(0..self.len(), names)
+    }
+
+    /// The same among the fields with these numbers.
+    pub(crate) fn pick_in<const N: usize>(&self, part: Range<usize>, names: [&str; N]) -> [Option<&[u8]>; N] {
         let (mut values, mut expected) = ([None; N], 0);
-        for (name, value) in self.iter() {
+        for (name, value) in self.iter_in(part) {
             let is_called = |at: &usize| names[*at].as_bytes() == name;
             if let Some(at) = (expected..N).chain(0..expected).find(is_called) {
                 values[at].get_or_insert(value);
@@ -53,8 +58,17 @@ impl Fields {
 
     /// All names and values in the order they were written.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.iter_in(0..self.len())
+    }
+
+    fn iter_in(&self, part: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (pairs, _) = self.strings.as_chunks::<2>();
-        pairs.iter().map(|[name, value]| (&self.memory[name.clone()], &self.memory[value.clone()]))
+        pairs[part].iter().map(|[name, value]| (&self.memory[name.clone()], &self.memory[value.clone()]))
+    }
+
+    /// The numbers of the fields called `name`.
+    pub(crate) fn positions(&self, name: &str) -> impl Iterator<Item = usize> {
+        self.iter().enumerate().filter(move |(_, (n, _))| *n == name.as_bytes()).map(|(at, _)| at)
     }
 
     /// How many fields there are.

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,14 +50,17 @@ impl Reply {
         }
     }
 
-    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`.
-    pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
+    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`; `before` is the reply in front of
+    /// this one, if both go into one entry.
+    pub fn encode(&self, before: Option<&Self>, mut put: impl FnMut(&str, &[u8])) {
         let mut number = itoa::Buffer::new();
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
         put("status", number.format(self.status).as_bytes());
         put_content_type(&self.content_type, &mut put);
         put("body", &self.body);
-        put("worker", self.worker.as_bytes());
+        if before.is_none_or(|before| before.worker != self.worker) {
+            put("worker", self.worker.as_bytes());
+        }
         if self.attempt > 1 {
             put("attempt", number.format(self.attempt).as_bytes());
         }
@@ -67,16 +71,31 @@ impl Reply {
         }
     }
 
-    /// Reads a reply from the fields of an entry; unknown fields are ignored, `content_type`,
-    /// `worker`, `attempt` and `work_us` may be absent.
+    /// Reads the replies in the fields of an entry: one, or several of which each begins with its `id`.
+    /// Unknown fields are ignored, `content_type`, `worker`, `attempt` and `work_us` may be absent.
     ///
     /// # Errors
-    /// `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is no final HTTP
-    /// status, or `content_type` could not stand in a header.
-    pub fn decode(fields: &Fields) -> Result<Self, EnvelopeError> {
+    /// In the place of a reply: its `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is
+    /// no final HTTP status, or `content_type` could not stand in a header.
+    pub fn decode_all(fields: &Fields) -> impl Iterator<Item = Result<Self, EnvelopeError>> {
+        let mut worker = Arc::from("");
+        // The fields of a lone reply come in any order.
+        let mut ends = fields.positions("id").skip(1).chain([fields.len()]);
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let end = ends.next()?;
+            let part = std::mem::replace(&mut start, end)..end;
+            Some(Self::decode(fields, part, &mut worker))
+        })
+    }
+
+    /// Reads one; `worker` is who made the one before it.
+    fn decode(fields: &Fields, part: Range<usize>, worker: &mut Arc<str>) -> Result<Self, EnvelopeError> {
         let names = ["id", "status", "content_type", "body", "worker", "attempt", "work_us", "retry_after"];
-        let [id, status, content_type, body, worker, attempt, work, retry_after] = fields.pick(names);
-        let worker = worker.and_then(|worker| std::str::from_utf8(worker).ok());
+        let [id, status, content_type, body, named, attempt, work, retry_after] = fields.pick_in(part, names);
+        if let Some(name) = named {
+            *worker = std::str::from_utf8(name).unwrap_or_default().into();
+        }
         Ok(Self {
             id: id_of(id)?,
             status: number(status.ok_or(EnvelopeError::Missing("status"))?)
@@ -85,7 +104,7 @@ impl Reply {
                 .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
             content_type: content_type_of(content_type)?,
             body: fields.share(body.ok_or(EnvelopeError::Missing("body"))?),
-            worker: worker.unwrap_or_default().into(),
+            worker: Arc::clone(worker),
             attempt: attempt.and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             work: Duration::from_micros(work.and_then(number).unwrap_or(0)),
             retry_after: retry_after.and_then(number).map(Duration::from_secs),
@@ -97,23 +116,82 @@ impl Reply {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reply_survives_the_wire() {
-        let reply = Reply {
+    fn reply(worker: &str) -> Reply {
+        Reply {
             id: CorrelationId::mint(),
             status: 200,
             content_type: "application/json".into(),
             body: Bytes::from_static(b"{}"),
-            worker: "w-1".into(),
+            worker: worker.into(),
             attempt: 2,
             work: Duration::from_micros(1_234),
             retry_after: Some(Duration::from_secs(5)),
-        };
+        }
+    }
 
+    /// The fields of an entry with these replies.
+    fn entry(replies: &[Reply]) -> Fields {
         let mut fields = Vec::new();
-        reply.encode(|name, value| fields.push((name.to_owned(), value.to_vec())));
+        let mut before = None;
+        for reply in replies {
+            reply.encode(before, |name, value| fields.push((name.to_owned(), value.to_vec())));
+            before = Some(reply);
+        }
+        Fields::from_iter(fields)
+    }
 
-        assert_eq!(Reply::decode(&Fields::from_iter(fields)), Ok(reply));
+    fn decode(fields: &Fields) -> Result<Reply, EnvelopeError> {
+        let replies: Vec<_> = Reply::decode_all(fields).collect();
+        let [reply] = <[_; 1]>::try_from(replies).expect("one");
+        reply
+    }
+
+    #[test]
+    fn a_reply_survives_the_wire() {
+        let reply = reply("w-1");
+
+        assert_eq!(decode(&entry(std::slice::from_ref(&reply))), Ok(reply));
+    }
+
+    #[test]
+    fn several_replies_survive_in_one_entry_and_name_their_worker_once() {
+        let lone = Reply { content_type: "text/plain".into(), attempt: 1, retry_after: None, ..reply("w-1") };
+        let replies = [reply("w-1"), lone, reply("w-2"), reply(""), reply("")];
+
+        let fields = entry(&replies);
+
+        assert_eq!(fields.positions("worker").count(), 3);
+        assert_eq!(Reply::decode_all(&fields).collect::<Result<Vec<_>, _>>(), Ok(replies.to_vec()));
+    }
+
+    #[test]
+    fn the_fields_of_a_lone_reply_come_in_any_order() {
+        let reply = Reply { attempt: 1, retry_after: None, work: Duration::ZERO, ..reply("w-1") };
+        let id = reply.id.to_string();
+        let fields = [("worker", "w-1"), ("status", "200"), ("body", "{}"), ("unknown", "id"), ("id", &id)];
+
+        assert_eq!(decode(&Fields::from_iter(fields)), Ok(reply));
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_spoils_no_other() {
+        let (first, last) = (reply("w-1"), reply("w-1"));
+        let mut fields = Vec::new();
+        first.encode(None, |name, value| fields.push((name.to_owned(), value.to_vec())));
+        fields.push(("id".to_owned(), b"no uuid".to_vec()));
+        fields.push(("body".to_owned(), Vec::new()));
+        last.encode(Some(&first), |name, value| fields.push((name.to_owned(), value.to_vec())));
+
+        let replies: Vec<_> = Reply::decode_all(&Fields::from_iter(fields)).collect();
+
+        let unreadable =
+            Err(EnvelopeError::Invalid { field: "id", rule: "a UUID, 36 characters with hyphens" });
+        assert_eq!(replies, [Ok(first), unreadable, Ok(last)]);
+    }
+
+    #[test]
+    fn an_entry_without_fields_is_no_reply() {
+        assert_eq!(decode(&Fields::default()), Err(EnvelopeError::Missing("id")));
     }
 
     #[test]
@@ -125,7 +203,7 @@ mod tests {
                 ("body", String::new()),
             ]);
             assert!(
-                matches!(Reply::decode(&fields), Err(EnvelopeError::Invalid { field: "status", .. })),
+                matches!(decode(&fields), Err(EnvelopeError::Invalid { field: "status", .. })),
                 "{status}"
             );
         }
@@ -140,6 +218,6 @@ mod tests {
             ("body", String::new()),
         ]);
 
-        assert!(matches!(Reply::decode(&fields), Err(EnvelopeError::Invalid { field: "content_type", .. })));
+        assert!(matches!(decode(&fields), Err(EnvelopeError::Invalid { field: "content_type", .. })));
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handler::{Handler, Response, Work};
 use super::settings::ResponderSettings;
-use super::settle::{Outgoing, Settlement};
+use super::settlement::{Outgoing, Settlement};
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};
 use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};

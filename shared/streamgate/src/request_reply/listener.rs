@@ -48,8 +48,8 @@ impl ReplyListener {
                 Ok(entries) => {
                     self.listening.set(true);
                     for entry in entries {
-                        let completion = self.complete(&entry);
-                        progress.read(&entry, self.own_lane || completion != Completion::Unknown);
+                        let ours = self.complete(&entry);
+                        progress.read(&entry, self.own_lane || ours);
                     }
                 }
                 Err(error) => {
@@ -64,17 +64,26 @@ impl ReplyListener {
         }
     }
 
-    fn complete(&self, entry: &Entry) -> Completion {
-        let reply = match Reply::decode(&entry.fields) {
-            Ok(reply) => reply,
-            Err(error) => {
-                self.metrics.undecodable.increment(1);
-                tracing::warn!(entry = %entry.id, %error, "an entry on the reply stream is no reply; ignored");
-                return Completion::Unknown;
-            }
-        };
+    /// Completes whoever waits for what is in an entry; true if all of it was for callers of this process.
+    fn complete(&self, entry: &Entry) -> bool {
+        let mut ours = true;
+        for reply in Reply::decode_all(&entry.fields) {
+            let completion = match reply {
+                Ok(reply) => self.complete_one(reply, entry.id),
+                Err(error) => {
+                    self.metrics.undecodable.increment(1);
+                    tracing::warn!(entry = %entry.id, %error, "an entry on the reply stream is no reply; ignored");
+                    Completion::Unknown
+                }
+            };
+            ours &= completion != Completion::Unknown;
+        }
+        ours
+    }
+
+    fn complete_one(&self, reply: Reply, entry: EntryId) -> Completion {
         let (id, worked) = (reply.id, !reply.work.is_zero());
-        let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.id.ms }));
+        let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.ms }));
         // Work that was done is capacity, whether or not its caller was still there.
         if worked && completion != Completion::Unknown {
             self.admission.estimate.answered();

@@ -34,6 +34,7 @@ mod requester;
 mod responder;
 mod settings;
 mod settle;
+mod settlement;
 mod submission;
 mod workers;
 

@@ -5,36 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use tokio::sync::{OwnedRwLockWriteGuard, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::settlement::{Outgoing, Settlement, as_one_entry, bring_lanes_together, store};
 use crate::clock::Clock;
 use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, MOST_AT_ONCE, Outage, checked};
-use crate::envelope::{Deadline, Reply};
-use crate::resilience::Slot;
-use crate::stream::{ConsumerGroup, Delivery, Disposition, EntryId, Leases, append_to};
-
-/// A delivery whose work is over, one way or another. It keeps its lease and its slot until Redis
-/// has confirmed its end.
-pub(super) struct Settlement {
-    pub(super) delivery: Delivery,
-    /// Counts against the worker's concurrency until then: a Redis that refuses replies slows the
-    /// reading down instead of filling the memory.
-    pub(super) _slot: Slot,
-    /// Held by an entry that must be alone in its worker until it is settled.
-    pub(super) _alone: Option<OwnedRwLockWriteGuard<()>>,
-    /// What the caller is told, and where; nothing for work nobody waits for.
-    pub(super) reply: Option<Outgoing>,
-    /// What becomes of the entry once the reply is stored.
-    pub(super) disposition: Disposition,
-}
-
-/// A reply on its way to a lane.
-pub(super) struct Outgoing {
-    pub(super) lane: Arc<str>,
-    pub(super) reply: Reply,
-    pub(super) deadline: Deadline,
-}
+use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
 /// The writer of one worker: it puts finished replies into one pipeline and acknowledges the
 /// confirmed ones at the head of the next, or at once when none waits.
@@ -51,6 +28,8 @@ pub(super) struct Settler {
     cared_for: HashMap<Arc<str>, Instant>,
     queue: mpsc::UnboundedReceiver<Settlement>,
     storing: Vec<Settlement>,
+    /// How many of the first of them were packed as one entry, entry by entry.
+    together: Vec<usize>,
     confirmed: Vec<Settlement>,
     burying: Vec<Settlement>,
     handing_back: Vec<Settlement>,
@@ -77,6 +56,7 @@ impl Settler {
             lane_ttl,
             queue,
             storing: Vec::new(),
+            together: Vec::new(),
             confirmed: Vec::new(),
             burying: Vec::new(),
             handing_back: Vec::new(),
@@ -164,10 +144,7 @@ impl Settler {
                 }
             });
         }
-        let fits = |settlement: &&Settlement| {
-            settlement.reply.as_ref().is_none_or(|reply| store(reply, &mut self.pipeline))
-        };
-        let batch = self.storing.iter().take(*MOST_AT_ONCE.end()).take_while(fits).count();
+        let batch = self.pack_replies();
         let replies = || self.storing[..batch].iter().filter_map(|settlement| settlement.reply.as_ref());
         let now = Instant::now();
         self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
@@ -188,7 +165,7 @@ impl Settler {
             }
         };
         let acknowledged = if self.confirmed.is_empty() { None } else { answers.next() };
-        let stored = self.sort_stored(batch, answers);
+        let stored = self.sort_stored(answers);
         if stored.trouble.is_some() {
             // EXPIRE does nothing for a lane that is not there yet.
             self.cared_for.clear();
@@ -212,37 +189,63 @@ impl Settler {
         refused.or(stored.trouble).map_or(Ok(()), Err)
     }
 
+    /// Packs what is to be stored, as much as fits, the replies to one lane together; answers how many.
+    fn pack_replies(&mut self) -> usize {
+        let most = self.storing.len().min(*MOST_AT_ONCE.end());
+        bring_lanes_together(&mut self.storing[..most]);
+        self.together.clear();
+        let mut packed = 0;
+        while packed < most {
+            let replies =
+                || self.storing[packed..most].iter().filter_map(|settlement| settlement.reply.as_ref());
+            let count = as_one_entry(replies());
+            if !store(replies().take(count), &mut self.pipeline) {
+                break;
+            }
+            self.together.push(count);
+            packed += count;
+        }
+        packed
+    }
+
     /// Moves each reply that was stored on to its next station; a refused one stays, or makes its
     /// entry a dead letter if trying again cannot help.
-    fn sort_stored(&mut self, batch: usize, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
+    fn sort_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
         let mut result = Stored { confirmed: Vec::new(), trouble: None };
         let metrics = self.group.metrics().clone();
         let mut refused = Vec::new();
-        for (mut settlement, answer) in self.storing.drain(..batch).zip(answers) {
-            match answer {
+        let batch: usize = self.together.iter().sum();
+        let mut settlements = self.storing.drain(..batch);
+        for (count, answer) in self.together.drain(..).zip(answers) {
+            let settlements = settlements.by_ref().take(count);
+            let refusal = match answer {
                 Ok(_) => {
-                    metrics.replies.increment(1);
-                    settlement.reply = None;
+                    metrics.replies.increment(count as u64);
+                    None
                 }
                 Err(error) if error.is_transient() => {
-                    metrics.reply_retries.increment(1);
+                    metrics.reply_retries.increment(count as u64);
                     result.trouble = Some(error);
-                    refused.push(settlement);
+                    refused.extend(settlements);
                     continue;
                 }
-                Err(error) => {
-                    settlement.reply = None;
-                    if settlement.disposition == Disposition::Acknowledge {
-                        settlement.disposition = Disposition::DeadLetter(format!("reply refused: {error}"));
-                    }
+                Err(error) => Some(error),
+            };
+            for mut settlement in settlements {
+                settlement.reply = None;
+                if let Some(error) = &refusal
+                    && settlement.disposition == Disposition::Acknowledge
+                {
+                    settlement.disposition = Disposition::DeadLetter(format!("reply refused: {error}"));
+                }
+                match settlement.disposition {
+                    Disposition::Acknowledge => result.confirmed.push(settlement),
+                    Disposition::DeadLetter(_) => self.burying.push(settlement),
+                    Disposition::HandBack => self.handing_back.push(settlement),
                 }
             }
-            match settlement.disposition {
-                Disposition::Acknowledge => result.confirmed.push(settlement),
-                Disposition::DeadLetter(_) => self.burying.push(settlement),
-                Disposition::HandBack => self.handing_back.push(settlement),
-            }
         }
+        drop(settlements);
         self.storing.splice(..0, refused);
         if result.trouble.is_some() {
             self.drop_expired();
@@ -306,14 +309,4 @@ impl Settler {
 struct Stored {
     confirmed: Vec<Settlement>,
     trouble: Option<Error>,
-}
-
-/// False if it has to wait for the next pipeline.
-fn store(outgoing: &Outgoing, pipeline: &mut Commands) -> bool {
-    pipeline.command_if_it_fits(|args| {
-        append_to(&outgoing.lane, args);
-        outgoing.reply.encode(|name, value| {
-            args.arg(name.as_bytes()).arg(value);
-        });
-    })
 }

@@ -100,7 +100,7 @@ pub struct RequesterMetrics {
     pub late: Counter,
     /// Replies to somebody else, on a shared lane.
     pub foreign: Counter,
-    /// Entries on the lane that are no replies.
+    /// What stands on the lane and is no reply.
     pub undecodable: Counter,
     /// Requests turned away before anything was sent.
     pub refusals: Refusals,
@@ -174,7 +174,7 @@ impl RequesterMetrics {
             ),
             undecodable: declare_counter(
                 "streamgate_replies_undecodable_total",
-                "Entries on the reply stream that are no replies",
+                "What stands on the reply stream and is no reply",
             ),
             refusals: Refusals::declare(),
             estimated_wait: declare_gauge(

@@ -89,6 +89,15 @@ impl RedisServer {
         self.run(&cmd)
     }
 
+    /// The correlation ids on a stream of requests or replies, in its order: an entry may have several.
+    pub fn ids_on(&self, stream: &str) -> Vec<String> {
+        type Entry = (String, Vec<(String, Vec<u8>)>);
+        let entries: Vec<Entry> = self.command(&["XRANGE", stream, "-", "+"]);
+        let fields = entries.into_iter().flat_map(|(_, fields)| fields);
+        let ids = fields.filter(|(name, _)| name == "id").map(|(_, id)| id);
+        ids.map(|id| String::from_utf8(id).expect("an id is text")).collect()
+    }
+
     /// Runs a command that may fail.
     ///
     /// # Errors

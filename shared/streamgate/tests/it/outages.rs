@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::RequestErrorKind;
 use streamgate::resilience::BreakerState;
 use streamgate::telemetry::metrics::{ResponderMetrics, prometheus_recorder};
@@ -85,6 +86,37 @@ async fn a_reply_lane_of_another_type_makes_a_dead_letter_and_holds_up_nobody() 
     eventually_async("the other is a dead letter", async || {
         let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
         letters.len() == 1 && letters[0].1[1].starts_with("reply refused: ")
+    })
+    .await;
+    settled(&server).await;
+}
+
+#[tokio::test]
+async fn replies_that_share_a_refused_entry_are_dead_letters_and_those_beside_it_are_answered() {
+    const EACH: usize = 3;
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, Some("good")).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    let _: () = server.command(&["SET", "replies.bad", "a string"]);
+    let calls = (0..EACH).map(async |n| asker.ask(n.to_string()).await);
+
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), async {
+        for _ in 0..EACH {
+            let id = CorrelationId::mint().to_string();
+            let _: String =
+                server.command(&["XADD", REQUESTS, "*", "id", &id, "reply_to", "replies.bad", "body", "x"]);
+        }
+        gate.wait_for(2 * EACH).await;
+        gate.open();
+    });
+
+    for answer in answers {
+        assert_eq!(answer.expect("an answer").reply.status, 200);
+    }
+    eventually_async("the others are dead letters", async || {
+        let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
+        letters.iter().filter(|(_, fields)| fields[1].starts_with("reply refused: ")).count() == EACH
     })
     .await;
     settled(&server).await;

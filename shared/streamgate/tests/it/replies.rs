@@ -147,3 +147,60 @@ async fn a_reply_on_another_replicas_lane_reaches_nobody() {
 
     assert_eq!(answer.expect("an answer").reply.body, "?");
 }
+
+#[tokio::test]
+async fn several_replies_in_one_entry_reach_their_callers_and_one_bad_one_spoils_no_other() {
+    let server = RedisServer::start();
+    let (asker, counts) = counting(&server, None).await;
+
+    let (first, second, ()) = tokio::join!(asker.ask("1"), asker.ask("2"), async {
+        let mut ids = Vec::new();
+        eventually_async("both requests are stored", async || {
+            let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REQUESTS, "-", "+"]);
+            ids = entries.into_iter().map(|(_, fields)| (fields[1].clone(), fields[9].clone())).collect();
+            ids.len() == 2
+        })
+        .await;
+        let stranger = CorrelationId::mint().to_string();
+        let replies =
+            [(ids[0].0.as_str(), &*ids[0].1), (&stranger, "0"), ("no uuid", "0"), (&ids[1].0, &ids[1].1)];
+        let mut xadd = vec!["XADD", REPLIES, "*"];
+        for (id, body) in replies {
+            xadd.extend(["id", id, "status", "200", "body", body, "worker", "w1"]);
+        }
+        xadd.truncate(xadd.len() - 2);
+        let _: String = server.command(&xadd);
+    });
+
+    for (answer, body) in [(first, "1"), (second, "2")] {
+        let reply = answer.expect("an answer").reply;
+        assert_eq!((&reply.body[..], &*reply.worker), (body.as_bytes(), "w1"));
+    }
+    counted(&counts, FOREIGN, 1.0).await;
+    counted(&counts, UNDECODABLE, 1.0).await;
+}
+
+#[tokio::test]
+async fn replies_that_are_finished_together_share_an_entry_on_each_lane() {
+    const CALLERS: usize = 12;
+    let server = RedisServer::start();
+    let askers = [Asker::start(&server, Some("a")).await, Asker::start(&server, Some("b")).await];
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    let calls = (0..CALLERS).flat_map(|n| askers.iter().map(move |asker| (asker, n.to_string())));
+    let calls = calls.map(async |(asker, body)| {
+        let answer = asker.ask(body.clone()).await.expect("an answer");
+        assert_eq!(answer.reply.body, body);
+    });
+
+    tokio::join!(futures_util::future::join_all(calls), async {
+        gate.wait_for(2 * CALLERS).await;
+        gate.open();
+    });
+
+    for lane in ["replies.a", "replies.b"] {
+        assert_eq!(server.ids_on(lane).len(), CALLERS, "{lane}");
+        assert!(server.command::<usize>(&["XLEN", lane]) < CALLERS / 2, "{lane}");
+    }
+    settled(&server).await;
+}

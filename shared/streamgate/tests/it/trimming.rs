@@ -238,7 +238,7 @@ async fn replies_that_somebody_else_may_be_about_to_read_stay_until_their_time_i
 
     let first: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REPLIES, "-", "+", "COUNT", "1"]);
     assert_eq!(first[0].0, foreign);
-    assert_eq!(server.command::<usize>(&["XLEN", REPLIES]), 41);
+    assert_eq!(server.ids_on(REPLIES).len(), 41);
 }
 
 /// The ids in the answer of XREADGROUP for one stream.

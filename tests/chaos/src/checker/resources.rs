@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::Finding;
 use super::ledger::Ledger;
 use crate::cluster::{
@@ -56,7 +58,10 @@ fn longest(history: &History, stream: &str) -> u64 {
     debug_assert!(stream == REPLIES || stream == named_lane());
     let of_it = || history.entries.iter().filter(|entry| entry.stream == stream);
     let last = of_it().map(|entry| entry.added()).max().unwrap_or(0);
-    LANE_KEPT + of_it().filter(|entry| entry.added() + LANE_AGE >= last).count() as u64
+    let young = of_it().filter(|entry| entry.added() + LANE_AGE >= last);
+    // Replies may share an entry.
+    let young: HashSet<&str> = young.map(|reply| reply.entry.as_str()).collect();
+    LANE_KEPT + young.len() as u64
 }
 
 /// What the most modest excuse allows: the largest baseline of a process with the same part.

@@ -70,6 +70,20 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Out of the names and values of an entry with replies: each begins with its `id`, and the one before
+    /// names the worker if it does not.
+    pub fn read_replies<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Self> {
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        let replies = pairs.chunk_by(|_, (name, _)| *name != b"id");
+        let mut worker = None;
+        let read = |reply: &[(&'a [u8], &'a [u8])]| {
+            let fields = Self::read(reply.iter().copied());
+            worker = fields.worker.or(worker.take());
+            Self { worker: worker.clone(), ..fields }
+        };
+        replies.map(read).collect()
+    }
+
     /// Out of the names and values of an entry.
     pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut fields = Self::default();
@@ -117,4 +131,24 @@ impl Entry {
 pub fn entry_time(entry: &str) -> Micros {
     let ms = entry.split('-').next().and_then(|ms| ms.parse::<u64>().ok());
     ms.unwrap_or_default().saturating_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reply_of_an_entry_is_read() {
+        let pairs = [("id", "a"), ("status", "200"), ("worker", "w"), ("id", "b"), ("status", "503")];
+
+        let replies = Fields::read_replies(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+
+        let reply = |id: &str, status| Fields {
+            id: Some(id.to_owned()),
+            status: Some(status),
+            worker: Some("w".to_owned()),
+            ..Fields::default()
+        };
+        assert_eq!(replies, [reply("a", 200), reply("b", 503)]);
+    }
 }

@@ -28,8 +28,9 @@ async fn follow(socket: &PathBuf, recorder: &Recorder) -> std::io::Result<()> {
     connection.write_all(format!("AUTH {PASSWORD}\r\nMONITOR\r\n").as_bytes()).await?;
     let mut line = Vec::new();
     while connection.read_until(b'\n', &mut line).await? > 0 {
-        if let Some(command) = parse(&line).and_then(interpret) {
-            recorder.with(|history| history.commands.push(command));
+        if let Some((at, kinds)) = parse(&line).and_then(interpret) {
+            let commands = kinds.into_iter().map(|kind| Command { at, kind });
+            recorder.with(|history| history.commands.extend(commands));
         }
         line.clear();
     }
@@ -85,8 +86,8 @@ fn escaped(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
     })
 }
 
-/// What the checker wants to know of it, if anything.
-fn interpret(line: Line) -> Option<Command> {
+/// What the checker wants to know of it, if anything; an entry with several replies counts as several.
+fn interpret(line: Line) -> Option<(Micros, Vec<CommandKind>)> {
     let words = &line.words;
     let text = |n: usize| words.get(n).map(|word| String::from_utf8_lossy(word).into_owned());
     let number = |n: usize| text(n).and_then(|text| text.parse().ok());
@@ -96,11 +97,13 @@ fn interpret(line: Line) -> Option<Command> {
             // Between key and id may be options; the id is `*` here, and no option is.
             let star = words.iter().position(|word| word == b"*")?;
             let pairs = words[star + 1..].chunks_exact(2).map(|pair| (&pair[0][..], &pair[1][..]));
-            let fields = Fields::read(pairs);
             match key {
-                key if key == REQUESTS => CommandKind::Request(fields),
-                key if key == dead_letters() => CommandKind::DeadLetter(fields),
-                key if key.starts_with(REPLIES) => CommandKind::Reply(fields),
+                key if key == REQUESTS => CommandKind::Request(Fields::read(pairs)),
+                key if key == dead_letters() => CommandKind::DeadLetter(Fields::read(pairs)),
+                key if key.starts_with(REPLIES) => {
+                    let replies = Fields::read_replies(pairs).into_iter().map(CommandKind::Reply);
+                    return Some((line.at, replies.collect()));
+                }
                 _ => return None,
             }
         }
@@ -123,15 +126,21 @@ fn interpret(line: Line) -> Option<Command> {
         "XGROUP" if key == "DESTROY" && text(3)? == GROUP => CommandKind::Reset,
         _ => return None,
     };
-    Some(Command { at: line.at, kind })
+    Some((line.at, vec![kind]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read_all(line: &str) -> Vec<CommandKind> {
+        interpret(parse(line.as_bytes()).expect("a line")).map(|(_, kinds)| kinds).unwrap_or_default()
+    }
+
     fn read(line: &str) -> Option<CommandKind> {
-        interpret(parse(line.as_bytes()).expect("a line")).map(|command| command.kind)
+        let mut kinds = read_all(line);
+        assert!(kinds.len() < 2, "{kinds:?}");
+        kinds.pop()
     }
 
     #[test]
@@ -167,6 +176,18 @@ mod tests {
         assert_eq!((request.id.as_deref(), request.deadline_ms), (Some("X"), Some(17)));
         assert_eq!((request.city.as_deref(), request.location.as_deref()), (Some("C"), Some("L")));
         assert_eq!(letter.origin.as_deref(), Some("1-0"));
+    }
+
+    #[test]
+    fn each_reply_of_an_entry_is_seen() {
+        let line = r#"+1.000000 [0 x] "XADD" "weather-responses.a" "*" "id" "X" "status" "200" "id" "Y""#;
+
+        let ids = read_all(line).into_iter().map(|kind| match kind {
+            CommandKind::Reply(fields) => fields.id,
+            other => panic!("{other:?}"),
+        });
+
+        assert!(ids.eq(["X", "Y"].map(|id| Some(id.to_owned()))));
     }
 
     #[test]

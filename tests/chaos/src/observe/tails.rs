@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::streams::StreamReadReply;
-use redis::{FromRedisValue, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Control, streams};
+use crate::cluster::{Control, REPLIES, streams};
 use crate::history::{Entry, Fields, Recorder};
 
 /// Far shorter than any stream keeps what is finished.
@@ -49,22 +47,22 @@ async fn read(
     cursors.values().for_each(|cursor| {
         cmd.arg(cursor);
     });
-    let answer: Value = cmd.query_async(connection).await?;
-    let Ok(reply) = StreamReadReply::from_redis_value(answer) else { return Ok(Vec::new()) };
+    let streams: Option<Vec<(String, Vec<Stored>)>> = cmd.query_async(connection).await?;
     let mut entries = Vec::new();
-    for key in reply.keys {
-        for entry in key.ids {
-            let pairs: Vec<(&[u8], &[u8])> = entry
-                .map
-                .iter()
-                .filter_map(|(name, value)| match value {
-                    Value::BulkString(bytes) => Some((name.as_bytes(), &bytes[..])),
-                    _ => None,
-                })
-                .collect();
-            let fields = Fields::read(pairs);
-            entries.push(Entry { stream: key.key.clone(), entry: entry.id, fields });
+    for (stream, stored) in streams.into_iter().flatten() {
+        for (entry, words) in stored {
+            let (pairs, _) = words.as_chunks::<2>();
+            let pairs = pairs.iter().map(|[name, value]| (&name[..], &value[..]));
+            let all = match stream.starts_with(REPLIES) {
+                true => Fields::read_replies(pairs),
+                false => vec![Fields::read(pairs)],
+            };
+            let entry = |fields| Entry { stream: stream.clone(), entry: entry.clone(), fields };
+            entries.extend(all.into_iter().map(entry));
         }
     }
     Ok(entries)
 }
+
+/// The id of an entry, its names and values.
+type Stored = (String, Vec<Vec<u8>>);
