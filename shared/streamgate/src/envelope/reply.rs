@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::request::{content_type_of, id_of, put_content_type};
+use super::request::{JSON, content_type_of, id_of};
 use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
 use crate::fields::{Fields, number};
 
@@ -50,21 +50,28 @@ impl Reply {
         }
     }
 
-    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`; `before` is the reply in front of
-    /// this one, if both go into one entry.
+    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`. `before` is the reply in front of
+    /// this one, if both go into one entry: what it says already is not said again.
     pub fn encode(&self, before: Option<&Self>, mut put: impl FnMut(&str, &[u8])) {
         let mut number = itoa::Buffer::new();
+        let micros = |reply: &Self| reply.work.as_micros() as u64;
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
-        put("status", number.format(self.status).as_bytes());
-        put_content_type(&self.content_type, &mut put);
+        if before.is_none_or(|before| before.status != self.status) {
+            put("status", number.format(self.status).as_bytes());
+        }
+        if self.content_type != before.map_or(JSON, |before| &before.content_type) {
+            put("content_type", self.content_type.as_bytes());
+        }
         put("body", &self.body);
         if before.is_none_or(|before| before.worker != self.worker) {
             put("worker", self.worker.as_bytes());
         }
-        if self.attempt > 1 {
+        if self.attempt != before.map_or(1, |before| before.attempt) {
             put("attempt", number.format(self.attempt).as_bytes());
         }
-        put("work_us", number.format(self.work.as_micros() as u64).as_bytes());
+        if before.is_none_or(|before| micros(before) != micros(self)) {
+            put("work_us", number.format(micros(self)).as_bytes());
+        }
         if let Some(wait) = self.retry_after {
             // Rounded up: coming back early helps nobody.
             put("retry_after", number.format(wait.as_millis().div_ceil(1_000) as u64).as_bytes());
@@ -72,41 +79,58 @@ impl Reply {
     }
 
     /// Reads the replies in the fields of an entry: one, or several of which each begins with its `id`.
-    /// Unknown fields are ignored, `content_type`, `worker`, `attempt` and `work_us` may be absent.
+    /// Unknown fields are ignored; `content_type`, `worker`, `attempt` and `work_us` may be absent, in later
+    /// replies `status`, too: they are as in the reply before.
     ///
     /// # Errors
     /// In the place of a reply: its `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is
     /// no final HTTP status, or `content_type` could not stand in a header.
     pub fn decode_all(fields: &Fields) -> impl Iterator<Item = Result<Self, EnvelopeError>> {
-        let mut worker = Arc::from("");
+        let mut said = Said::default();
         // The fields of a lone reply come in any order.
         let mut ends = fields.positions("id").skip(1).chain([fields.len()]);
         let mut start = 0;
         std::iter::from_fn(move || {
             let end = ends.next()?;
-            let part = std::mem::replace(&mut start, end)..end;
-            Some(Self::decode(fields, part, &mut worker))
+            Some(said.next(fields, std::mem::replace(&mut start, end)..end))
         })
     }
+}
 
-    /// Reads one; `worker` is who made the one before it.
-    fn decode(fields: &Fields, part: Range<usize>, worker: &mut Arc<str>) -> Result<Self, EnvelopeError> {
+/// What the replies of an entry have said so far and need not say again.
+#[derive(Default)]
+struct Said<'a> {
+    status: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    worker: Arc<str>,
+    attempt: Option<&'a [u8]>,
+    work: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    /// Reads the next reply.
+    fn next(&mut self, fields: &'a Fields, part: Range<usize>) -> Result<Reply, EnvelopeError> {
         let names = ["id", "status", "content_type", "body", "worker", "attempt", "work_us", "retry_after"];
-        let [id, status, content_type, body, named, attempt, work, retry_after] = fields.pick_in(part, names);
-        if let Some(name) = named {
-            *worker = std::str::from_utf8(name).unwrap_or_default().into();
+        let [id, status, content_type, body, worker, attempt, work, retry_after] =
+            fields.pick_in(part, names);
+        self.status = status.or(self.status);
+        self.content_type = content_type.or(self.content_type);
+        self.attempt = attempt.or(self.attempt);
+        self.work = work.or(self.work);
+        if let Some(worker) = worker {
+            self.worker = std::str::from_utf8(worker).unwrap_or_default().into();
         }
-        Ok(Self {
+        Ok(Reply {
             id: id_of(id)?,
-            status: number(status.ok_or(EnvelopeError::Missing("status"))?)
+            status: number(self.status.ok_or(EnvelopeError::Missing("status"))?)
                 .and_then(|status| u16::try_from(status).ok())
-                .filter(|status| Self::is_final_status(*status))
+                .filter(|status| Reply::is_final_status(*status))
                 .ok_or(EnvelopeError::Invalid { field: "status", rule: "an HTTP status from 200 to 599" })?,
-            content_type: content_type_of(content_type)?,
+            content_type: content_type_of(self.content_type)?,
             body: fields.share(body.ok_or(EnvelopeError::Missing("body"))?),
-            worker: Arc::clone(worker),
-            attempt: attempt.and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-            work: Duration::from_micros(work.and_then(number).unwrap_or(0)),
+            worker: Arc::clone(&self.worker),
+            attempt: self.attempt.and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            work: Duration::from_micros(self.work.and_then(number).unwrap_or(0)),
             retry_after: retry_after.and_then(number).map(Duration::from_secs),
         })
     }
@@ -154,14 +178,31 @@ mod tests {
     }
 
     #[test]
-    fn several_replies_survive_in_one_entry_and_name_their_worker_once() {
-        let lone = Reply { content_type: "text/plain".into(), attempt: 1, retry_after: None, ..reply("w-1") };
-        let replies = [reply("w-1"), lone, reply("w-2"), reply(""), reply("")];
+    fn several_replies_survive_in_one_entry() {
+        let other = Reply {
+            status: 503,
+            content_type: "text/plain".into(),
+            attempt: 1,
+            work: Duration::ZERO,
+            retry_after: None,
+            ..reply("w-2")
+        };
+        let again = Reply { id: CorrelationId::mint(), ..other.clone() };
+        let replies = [reply("w-1"), other, again, reply(""), reply("w-1")];
+
+        assert_eq!(Reply::decode_all(&entry(&replies)).collect::<Result<Vec<_>, _>>(), Ok(replies.to_vec()));
+    }
+
+    #[test]
+    fn what_the_reply_before_says_is_not_said_again() {
+        let replies = [reply("w-1"), reply("w-1"), Reply { status: 503, ..reply("w-1") }];
 
         let fields = entry(&replies);
 
-        assert_eq!(fields.positions("worker").count(), 3);
-        assert_eq!(Reply::decode_all(&fields).collect::<Result<Vec<_>, _>>(), Ok(replies.to_vec()));
+        let names: Vec<_> = fields.iter().map(|(name, _)| str::from_utf8(name).expect("text")).collect();
+        let first = ["id", "status", "body", "worker", "attempt", "work_us", "retry_after"];
+        let later = ["id", "body", "retry_after", "id", "status", "body", "retry_after"];
+        assert_eq!(names, [&first[..], &later].concat());
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Request {
         if let Some(trace) = &self.trace {
             put("traceparent", trace.to_string().as_bytes());
         }
-        put_content_type(&self.content_type, &mut put);
+        if self.content_type != JSON {
+            put("content_type", self.content_type.as_bytes());
+        }
         put("body", &self.body);
     }
 
@@ -59,14 +61,7 @@ impl Request {
 }
 
 /// The media type of an entry that names none, and of nearly all that do.
-const JSON: &str = "application/json";
-
-/// The `content_type` field, left out where its absence says the same.
-pub(super) fn put_content_type(content_type: &str, mut put: impl FnMut(&str, &[u8])) {
-    if content_type != JSON {
-        put("content_type", content_type.as_bytes());
-    }
-}
+pub(super) const JSON: &str = "application/json";
 
 /// The `id` field, shared by requests and replies.
 pub(super) fn id_of(value: Option<&[u8]>) -> Result<CorrelationId, EnvelopeError> {

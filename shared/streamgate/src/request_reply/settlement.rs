@@ -39,7 +39,7 @@ pub(super) struct Outgoing {
 
 /// Bytes of bodies in one entry, but for a single larger one. Whoever keeps one of the bodies keeps the
 /// memory of the others.
-const LARGEST_ENTRY: usize = 32 << 10;
+const LARGEST_ENTRY: usize = 64 << 10;
 
 /// Brings those for one lane together; the lane of the first stays first, so that none is left behind for ever.
 pub(super) fn bring_lanes_together(settlements: &mut [Settlement]) {

@@ -70,16 +70,17 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Out of the names and values of an entry with replies: each begins with its `id`, and the one before
-    /// names the worker if it does not.
+    /// Out of the names and values of an entry with replies: each begins with its `id`, and has worker and
+    /// status of the one before if it says nothing.
     pub fn read_replies<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Self> {
         let pairs: Vec<_> = pairs.into_iter().collect();
         let replies = pairs.chunk_by(|_, (name, _)| *name != b"id");
-        let mut worker = None;
+        let (mut worker, mut status) = (None, None);
         let read = |reply: &[(&'a [u8], &'a [u8])]| {
             let fields = Self::read(reply.iter().copied());
             worker = fields.worker.or(worker.take());
-            Self { worker: worker.clone(), ..fields }
+            status = fields.status.or(status);
+            Self { worker: worker.clone(), status, ..fields }
         };
         replies.map(read).collect()
     }
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn each_reply_of_an_entry_is_read() {
-        let pairs = [("id", "a"), ("status", "200"), ("worker", "w"), ("id", "b"), ("status", "503")];
+        let pairs =
+            [("id", "a"), ("status", "200"), ("worker", "w"), ("id", "b"), ("id", "c"), ("status", "503")];
 
         let replies = Fields::read_replies(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
 
@@ -149,6 +151,6 @@ mod tests {
             worker: Some("w".to_owned()),
             ..Fields::default()
         };
-        assert_eq!(replies, [reply("a", 200), reply("b", 503)]);
+        assert_eq!(replies, [reply("a", 200), reply("b", 200), reply("c", 503)]);
     }
 }
