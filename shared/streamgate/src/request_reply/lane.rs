@@ -1,5 +1,6 @@
 //! The upkeep of a reply lane by the process that reads it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
@@ -18,8 +19,11 @@ const READABLE: i64 = 1_000;
 /// How often a lane is looked after.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Bytes of replies after which the finished ones are cut; as many more stay readable.
-const STEP: usize = 8 << 20;
+/// Bytes of replies after which finished ones are cut. Redis does nothing else meanwhile: 2 ms for 8 MB.
+const STEP: usize = 1 << 20;
+
+/// Bytes of finished replies that stay readable, at least.
+const KEPT: usize = 8 << 20;
 
 /// How long a lane is kept once nobody uses it: at least twice the longest deadline.
 pub(super) fn ttl(longest_timeout: Duration) -> Duration {
@@ -46,33 +50,52 @@ impl Finished {
 /// Adds up what the reader of a lane reads, and tells the upkeep when there is something to cut.
 pub(super) struct Progress {
     finished: watch::Sender<Finished>,
-    /// Bytes read since `mark`.
+    /// Bytes read since the last of `steps`.
     bytes: usize,
-    mark: EntryId,
+    /// The entry that each of the last steps ended with, and its bytes.
+    steps: VecDeque<(EntryId, usize)>,
+    /// Bytes of all of them.
+    kept: usize,
     foreign: EntryId,
 }
 
 impl Progress {
     /// For a lane that is read from behind `start`: what is there may be somebody else's.
     pub(super) fn from(start: EntryId, finished: watch::Sender<Finished>) -> Self {
-        Self { finished, bytes: 0, mark: EntryId::MIN, foreign: start }
+        Self { finished, bytes: 0, steps: VecDeque::new(), kept: 0, foreign: start }
     }
 
     /// One entry was read. A reply is `ours` if nobody else can be waiting for it.
     pub(super) fn read(&mut self, entry: &Entry, ours: bool) {
-        if entry.id < self.mark {
+        if self.steps.back().is_some_and(|(last, _)| entry.id < *last) {
             // The stream started over; the old ids say nothing any more.
-            self.mark = EntryId::MIN;
+            self.steps.clear();
+            self.kept = 0;
         }
         if !ours {
             self.foreign = entry.id;
         }
         self.bytes += entry.fields.size();
         if self.bytes >= STEP {
-            self.bytes = 0;
-            let up_to = std::mem::replace(&mut self.mark, entry.id);
-            self.finished.send_replace(Finished { up_to, foreign: self.foreign });
+            self.steps.push_back((entry.id, self.bytes));
+            self.kept += std::mem::take(&mut self.bytes);
+            if let Some(up_to) = self.cut() {
+                self.finished.send_replace(Finished { up_to, foreign: self.foreign });
+            }
         }
+    }
+
+    /// Leaves out the steps that enough was read after; answers with the end of the last of them.
+    fn cut(&mut self) -> Option<EntryId> {
+        let mut up_to = None;
+        while let Some((id, bytes)) = self.steps.front().copied()
+            && self.kept - bytes >= KEPT
+        {
+            self.kept -= bytes;
+            self.steps.pop_front();
+            up_to = Some(id);
+        }
+        up_to
     }
 }
 
@@ -148,42 +171,62 @@ mod tests {
         EntryId { ms, seq: 0 }
     }
 
-    /// Reads entries of half a step each, some of them somebody else's, with the ids after `start`.
+    /// Reads entries of a step each, some of them somebody else's, with the ids after `start`.
     fn read(start: u64, ours: impl IntoIterator<Item = bool>) -> Finished {
         let (sender, finished) = watch::channel(Finished::default());
         let mut progress = Progress::from(id(start), sender);
-        let fields = Fields::from_iter([("body", vec![0; STEP / 2])]);
-        for (n, ours) in (1..).zip(ours) {
-            progress.read(&Entry { id: id(start + n), fields: fields.clone() }, ours);
+        for (ms, ours) in (start + 1..).zip(ours) {
+            progress.read(&step(ms), ours);
         }
         *finished.borrow()
     }
 
+    /// An entry as large as a step.
+    fn step(ms: u64) -> Entry {
+        Entry { id: id(ms), fields: Fields::from_iter([("", vec![0; STEP])]) }
+    }
+
+    /// So many steps are kept.
+    const STEPS: usize = KEPT / STEP;
+
     #[test]
-    fn a_step_of_our_own_replies_stays_and_those_before_it_go() {
-        assert_eq!(read(0, [true; 3]).cut(id(1)), id(1), "nothing is that far back yet");
-        assert_eq!(read(0, [true; 4]).cut(id(1)), id(2));
-        assert_eq!(read(0, [true; 7]).cut(id(1)), id(4));
+    fn the_last_steps_of_our_own_replies_stay_and_those_before_them_go() {
+        assert_eq!(read(0, [true; STEPS]).cut(id(1)), id(1), "nothing is that far back yet");
+        assert_eq!(read(0, [true; STEPS + 2]).cut(id(1)), id(2));
+        assert_eq!(read(0, [true; STEPS + 5]).cut(id(1)), id(5));
+    }
+
+    #[test]
+    fn small_replies_make_a_step_together_and_large_ones_are_not_kept_for_their_number() {
+        for (size, count, cut) in [(STEP / 2, 2 * STEPS as u64 + 4, 4), (KEPT, 5, 4)] {
+            let (sender, finished) = watch::channel(Finished::default());
+            let mut progress = Progress::from(EntryId::MIN, sender);
+            let fields = Fields::from_iter([("", vec![0; size])]);
+            for ms in 1..=count {
+                progress.read(&Entry { id: id(ms), fields: fields.clone() }, true);
+            }
+
+            assert_eq!(finished.borrow().cut(id(1)), id(cut), "{size}");
+        }
     }
 
     #[test]
     fn what_others_may_still_read_goes_by_age_alone() {
-        let with_a_foreign_one = [true, true, false, true, true, true];
+        let with_a_foreign_one = (1..=STEPS + 4).map(|n| n != 3);
 
-        assert_eq!(read(0, with_a_foreign_one).cut(id(2)), id(2));
-        assert_eq!(read(0, with_a_foreign_one).cut(id(3)), id(3));
+        assert_eq!(read(0, with_a_foreign_one.clone()).cut(id(2)), id(2));
+        assert_eq!(read(0, with_a_foreign_one.clone()).cut(id(3)), id(3));
         assert_eq!(read(0, with_a_foreign_one).cut(id(4)), id(4), "it is too old itself");
-        assert_eq!(read(10, [true; 4]).cut(id(10)), id(10), "what was there at the start");
-        assert_eq!(read(10, [true; 4]).cut(id(11)), id(12));
+        assert_eq!(read(10, [true; STEPS + 2]).cut(id(10)), id(10), "what was there at the start");
+        assert_eq!(read(10, [true; STEPS + 2]).cut(id(11)), id(12));
     }
 
     #[test]
     fn a_stream_that_starts_over_is_not_cut_by_its_old_ids() {
         let (sender, finished) = watch::channel(Finished::default());
         let mut progress = Progress::from(EntryId::MIN, sender);
-        let fields = Fields::from_iter([("body", vec![0; STEP])]);
-        for ms in [1_000, 2_000, 10, 20] {
-            progress.read(&Entry { id: id(ms), fields: fields.clone() }, true);
+        for ms in (1_000..).take(STEPS).chain((10..).take(STEPS + 1)) {
+            progress.read(&step(ms), true);
         }
 
         assert_eq!(finished.borrow().cut(id(1)), id(10));

@@ -219,8 +219,8 @@ async fn large_replies_that_were_read_do_not_stay_until_their_time_is_up() {
 
         ask_much(&asker).await;
 
-        eventually_async("16 MB stay at the most", async || {
-            server.command::<usize>(&["XLEN", lane]) <= (16 << 20) / LARGE + 1
+        eventually_async("8 MB and what is being added up stay", async || {
+            server.command::<usize>(&["XLEN", lane]) <= (8 << 20) / LARGE + 2
         })
         .await;
     }
