@@ -93,18 +93,10 @@ fn encode_replies() {
     static REPLIES: LazyLock<[Reply; BURST]> = LazyLock::new(|| std::array::from_fn(|_| reply()));
     pack(|args| {
         append_to("weather-responses", args);
-        put_replies(&*REPLIES, |name, value| {
+        Reply::encode_all(&*REPLIES, |name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
     });
-}
-
-fn put_replies(replies: &[Reply], mut put: impl FnMut(&str, &[u8])) {
-    let mut before = None;
-    for reply in replies {
-        reply.encode(before, &mut put);
-        before = Some(reply);
-    }
 }
 
 /// Packs one command into a buffer that is used again and again, as a writer's is.
@@ -141,7 +133,7 @@ fn decode_replies() {
         answer(1, || {
             let mut fields = Vec::new();
             let replies: [Reply; BURST] = std::array::from_fn(|_| reply());
-            put_replies(&replies, |name, value| fields.push((name.to_owned(), value.to_vec())));
+            Reply::encode_all(&replies, |name, value| fields.push((name.to_owned(), value.to_vec())));
             fields
         })
     });

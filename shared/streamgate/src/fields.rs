@@ -50,8 +50,7 @@ impl Fields {
         values
     }
 
-    /// A value that [`Fields::get`], [`Fields::pick`] or [`Fields::iter`] answered with, to be kept without
-    /// being copied.
+    /// A value of these fields as one of the methods answered with it, to be kept without being copied.
     pub(crate) fn share(&self, value: &[u8]) -> Bytes {
         self.memory.slice_ref(value)
     }

@@ -14,7 +14,7 @@ const KEPT: usize = 8 << 20;
 
 /// Bytes in one pipeline, but for a single larger command: what a link of 100 Mbit/s carries well within
 /// the response timeout. A pipeline that times out is sent again from its start.
-const LARGEST_PIPELINE: usize = 4 << 20;
+pub(crate) const LARGEST_PIPELINE: usize = 4 << 20;
 
 /// `*NN\r\n`: the head of a command with 10 to 99 arguments, as nearly all of ours have.
 const USUAL_HEAD: usize = 5;

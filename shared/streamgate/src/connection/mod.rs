@@ -24,6 +24,7 @@ mod url;
 pub use batch_writer::{BatchWriter, Outbound, QueueFull};
 pub use blocking::{BlockingConnection, Waker};
 pub use command::{AdminPool, Redis, RedisSettings};
+pub(crate) use commands::LARGEST_PIPELINE;
 pub use commands::{Arguments, Commands};
 pub use dedicated::DedicatedConnection;
 pub use error::{Error, ErrorKind, checked};

@@ -50,9 +50,17 @@ impl Reply {
         }
     }
 
-    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`. `before` is the reply in front of
-    /// this one, if both go into one entry: what it says already is not said again.
-    pub fn encode(&self, before: Option<&Self>, mut put: impl FnMut(&str, &[u8])) {
+    /// Hands each field of the replies in one entry to `put`, in the order of `docs/PROTOCOL.md`.
+    pub fn encode_all<'a>(replies: impl IntoIterator<Item = &'a Self>, mut put: impl FnMut(&str, &[u8])) {
+        let mut before = None;
+        for reply in replies {
+            reply.encode(before, &mut put);
+            before = Some(reply);
+        }
+    }
+
+    /// What the reply `before` says already is not said again.
+    fn encode(&self, before: Option<&Self>, mut put: impl FnMut(&str, &[u8])) {
         let mut number = itoa::Buffer::new();
         let micros = |reply: &Self| reply.work.as_micros() as u64;
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
@@ -156,11 +164,7 @@ mod tests {
     /// The fields of an entry with these replies.
     fn entry(replies: &[Reply]) -> Fields {
         let mut fields = Vec::new();
-        let mut before = None;
-        for reply in replies {
-            reply.encode(before, |name, value| fields.push((name.to_owned(), value.to_vec())));
-            before = Some(reply);
-        }
+        Reply::encode_all(replies, |name, value| fields.push((name.to_owned(), value.to_vec())));
         Fields::from_iter(fields)
     }
 
@@ -216,14 +220,13 @@ mod tests {
 
     #[test]
     fn one_that_cannot_be_read_spoils_no_other() {
-        let (first, last) = (reply("w-1"), reply("w-1"));
-        let mut fields = Vec::new();
-        first.encode(None, |name, value| fields.push((name.to_owned(), value.to_vec())));
-        fields.push(("id".to_owned(), b"no uuid".to_vec()));
-        fields.push(("body".to_owned(), Vec::new()));
-        last.encode(Some(&first), |name, value| fields.push((name.to_owned(), value.to_vec())));
+        let [first, last] = [reply("w-1"), Reply { status: 503, retry_after: None, ..reply("w-1") }];
+        let (before, after) = (entry(std::slice::from_ref(&first)), last.id.to_string());
+        let unreadable = [("id", "no uuid"), ("status", "503"), ("body", "")].into_iter();
+        let later = unreadable.chain([("id", after.as_str()), ("body", "{}")]);
+        let later = later.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
 
-        let replies: Vec<_> = Reply::decode_all(&Fields::from_iter(fields)).collect();
+        let replies: Vec<_> = Reply::decode_all(&Fields::from_iter(before.iter().chain(later))).collect();
 
         let unreadable =
             Err(EnvelopeError::Invalid { field: "id", rule: "a UUID, 36 characters with hyphens" });

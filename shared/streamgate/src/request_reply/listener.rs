@@ -66,19 +66,20 @@ impl ReplyListener {
 
     /// Completes whoever waits for what is in an entry; true if all of it was for callers of this process.
     fn complete(&self, entry: &Entry) -> bool {
-        let mut ours = true;
+        let (mut ours, mut unreadable) = (true, None);
         for reply in Reply::decode_all(&entry.fields) {
-            let completion = match reply {
-                Ok(reply) => self.complete_one(reply, entry.id),
+            match reply {
+                Ok(reply) => ours &= self.complete_one(reply, entry.id) != Completion::Unknown,
                 Err(error) => {
                     self.metrics.undecodable.increment(1);
-                    tracing::warn!(entry = %entry.id, %error, "an entry on the reply stream is no reply; ignored");
-                    Completion::Unknown
+                    unreadable = Some(error);
                 }
-            };
-            ours &= completion != Completion::Unknown;
+            }
         }
-        ours
+        if let Some(error) = &unreadable {
+            tracing::warn!(entry = %entry.id, %error, "what stands on the reply stream is no reply; ignored");
+        }
+        ours && unreadable.is_none()
     }
 
     fn complete_one(&self, reply: Reply, entry: EntryId) -> Completion {

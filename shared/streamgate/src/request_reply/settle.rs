@@ -8,7 +8,9 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::settlement::{Outgoing, Settlement, as_one_entry, bring_lanes_together, store};
+use super::settlement::{
+    Outgoing, Settlement, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in, store,
+};
 use crate::clock::Clock;
 use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, MOST_AT_ONCE, Outage, checked};
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
@@ -27,6 +29,7 @@ pub(super) struct Settler {
     /// Lanes that were given a time to live lately, if they had none.
     cared_for: HashMap<Arc<str>, Instant>,
     queue: mpsc::UnboundedReceiver<Settlement>,
+    /// Each has a reply.
     storing: Vec<Settlement>,
     /// How many of the first of them were packed as one entry, entry by entry.
     together: Vec<usize>,
@@ -145,10 +148,9 @@ impl Settler {
             });
         }
         let batch = self.pack_replies();
-        let replies = || self.storing[..batch].iter().filter_map(|settlement| settlement.reply.as_ref());
         let now = Instant::now();
         self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
-        for Outgoing { lane, .. } in replies() {
+        for Outgoing { lane, .. } in replies_in(&self.storing[..batch]) {
             if !self.cared_for.contains_key(lane) {
                 self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
                 self.cared_for.insert(Arc::clone(lane), now);
@@ -191,15 +193,14 @@ impl Settler {
 
     /// Packs what is to be stored, as much as fits, the replies to one lane together; answers how many.
     fn pack_replies(&mut self) -> usize {
-        let most = self.storing.len().min(*MOST_AT_ONCE.end());
-        bring_lanes_together(&mut self.storing[..most]);
+        let most = as_one_pipeline(replies_in(&self.storing));
+        bring_lanes_together(&mut self.storing[..most], Settlement::lane);
         self.together.clear();
         let mut packed = 0;
         while packed < most {
-            let replies =
-                || self.storing[packed..most].iter().filter_map(|settlement| settlement.reply.as_ref());
-            let count = as_one_entry(replies());
-            if !store(replies().take(count), &mut self.pipeline) {
+            let rest = &self.storing[packed..most];
+            let count = as_one_entry(replies_in(rest));
+            if !store(replies_in(&rest[..count]), &mut self.pipeline) {
                 break;
             }
             self.together.push(count);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::connection::Commands;
+use crate::connection::{Commands, LARGEST_PIPELINE, MOST_AT_ONCE};
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
 use crate::stream::{Delivery, Disposition, append_to};
@@ -25,7 +25,7 @@ pub(super) struct Settlement {
 }
 
 impl Settlement {
-    fn lane(&self) -> Option<&Arc<str>> {
+    pub(super) fn lane(&self) -> Option<&Arc<str>> {
         self.reply.as_ref().map(|outgoing| &outgoing.lane)
     }
 }
@@ -41,16 +41,33 @@ pub(super) struct Outgoing {
 /// memory of the others.
 const LARGEST_ENTRY: usize = 64 << 10;
 
-/// Brings those for one lane together; the lane of the first stays first, so that none is left behind for ever.
-pub(super) fn bring_lanes_together(settlements: &mut [Settlement]) {
+/// What callers are told by these.
+pub(super) fn replies_in(settlements: &[Settlement]) -> impl Iterator<Item = &Outgoing> {
+    settlements.iter().filter_map(|settlement| settlement.reply.as_ref())
+}
+
+/// How many of the first of these make a pipeline. They are chosen before lanes are brought together: what has
+/// waited longest goes, whatever the lane of those behind it.
+pub(super) fn as_one_pipeline<'a>(replies: impl Iterator<Item = &'a Outgoing>) -> usize {
+    let replies = replies.take(*MOST_AT_ONCE.end());
+    let mut bytes = 0;
+    let fits = |(n, next): &(usize, &Outgoing)| {
+        bytes += next.reply.body.len();
+        *n == 0 || bytes <= LARGEST_PIPELINE
+    };
+    replies.enumerate().take_while(fits).count()
+}
+
+/// Brings those for one lane together, in the order in which the lanes come first.
+pub(super) fn bring_lanes_together<T>(settlements: &mut [T], lane: impl Fn(&T) -> Option<&Arc<str>>) {
     let mut lanes: Vec<Arc<str>> = Vec::new();
-    for lane in settlements.iter().filter_map(Settlement::lane) {
+    for lane in settlements.iter().filter_map(&lane) {
         if !lanes.contains(lane) {
             lanes.push(Arc::clone(lane));
         }
     }
     if lanes.len() > 1 {
-        settlements.sort_by_cached_key(|s| s.lane().and_then(|lane| lanes.iter().position(|l| l == lane)));
+        settlements.sort_by_cached_key(|it| lane(it).and_then(|lane| lanes.iter().position(|l| l == lane)));
     }
 }
 
@@ -69,16 +86,12 @@ pub(super) fn as_one_entry<'a>(mut replies: impl Iterator<Item = &'a Outgoing>) 
 /// Packs replies to one lane as one entry. False if it has to wait for the next pipeline.
 pub(super) fn store<'a>(replies: impl Iterator<Item = &'a Outgoing>, pipeline: &mut Commands) -> bool {
     let mut replies = replies.peekable();
-    let Some(Outgoing { lane, .. }) = replies.peek() else { return true };
+    let Some(Outgoing { lane, .. }) = replies.peek() else { return false };
     pipeline.command_if_it_fits(|args| {
         append_to(lane, args);
-        let mut before = None;
-        for Outgoing { reply, .. } in replies {
-            reply.encode(before, |name, value| {
-                args.arg(name.as_bytes()).arg(value);
-            });
-            before = Some(reply);
-        }
+        Reply::encode_all(replies.map(|outgoing| &outgoing.reply), |name, value| {
+            args.arg(name.as_bytes()).arg(value);
+        });
     })
 }
 
@@ -109,5 +122,28 @@ mod tests {
         assert_eq!(together(&[("a", half), ("a", half), ("a", 0), ("a", 1)]), 3);
         assert_eq!(together(&[("a", LARGEST_ENTRY + 1), ("a", 0)]), 1);
         assert_eq!(together(&[("a", 1), ("a", LARGEST_ENTRY), ("a", 1)]), 1);
+    }
+
+    #[test]
+    fn what_has_waited_longest_goes_first_whatever_its_lane() {
+        let large = LARGEST_PIPELINE / 64;
+        let of = |count, lane, bytes| std::iter::repeat_with(move || outgoing(lane, bytes)).take(count);
+        let pipeline = |replies: &[Outgoing]| as_one_pipeline(replies.iter());
+
+        let backlog: Vec<_> = of(60, "a", large).chain(of(1, "b", 9)).chain(of(70, "a", large)).collect();
+        assert_eq!(pipeline(&backlog), 64, "the one for b is among them");
+        assert_eq!(pipeline(&of(2, "a", LARGEST_PIPELINE + 1).collect::<Vec<_>>()), 1);
+        assert_eq!(pipeline(&of(500, "a", 9).collect::<Vec<_>>()), *MOST_AT_ONCE.end());
+        assert_eq!(pipeline(&[]), 0);
+    }
+
+    #[test]
+    fn lanes_are_brought_together_and_keep_their_order() {
+        let of = |lane: &str, n| (Some(Arc::<str>::from(lane)), n);
+        let mut settlements = [of("b", 1), of("a", 2), of("b", 3), of("c", 4), of("a", 5)];
+
+        bring_lanes_together(&mut settlements, |(lane, _)| lane.as_ref());
+
+        assert_eq!(settlements.map(|(_, n)| n), [1, 3, 2, 5, 4]);
     }
 }

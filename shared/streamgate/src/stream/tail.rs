@@ -28,8 +28,8 @@ pub struct TailReader {
 /// first entry once more.
 const LARGEST_TWICE: usize = 8 << 10;
 
-/// Entries in one read: replies are small and come in bursts.
-const LARGEST_READ: usize = 512;
+/// Entries in one read. One may hold many replies: all of them together come within the response timeout.
+const LARGEST_READ: usize = 128;
 
 impl TailReader {
     /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.

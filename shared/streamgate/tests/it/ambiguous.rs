@@ -8,12 +8,6 @@ use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, settled};
 
 const LATE: &str = "streamgate_replies_late_total";
 
-/// The ids on a stream, as requests and replies carry them.
-fn ids_on(server: &RedisServer, stream: &str) -> Vec<String> {
-    let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", stream, "-", "+"]);
-    entries.into_iter().map(|(_, fields)| fields[1].clone()).collect()
-}
-
 /// True if some id is there more than once.
 fn has_twins(mut ids: Vec<String>) -> bool {
     let all = ids.len();
@@ -38,15 +32,15 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
         link.cut_next_reply();
         let body = format!("number {n}");
         assert_eq!(asker.ask(body.clone()).await.expect("an answer").reply.body, body);
-        has_twins(ids_on(&server, REQUESTS))
+        has_twins(server.ids_on(REQUESTS))
     })
     .await;
 
     settled(&server).await;
-    let (asked, requests) = (f64::from(n), ids_on(&server, REQUESTS).len());
+    let (asked, requests) = (f64::from(n), server.ids_on(REQUESTS).len());
     eventually_async("every further reply is counted", async || counts.of(LATE) >= requests as f64 - asked)
         .await;
-    assert_eq!(ids_on(&server, "replies.a").len(), requests, "each entry was worked on once");
+    assert_eq!(server.ids_on("replies.a").len(), requests, "each entry was worked on once");
     assert_eq!(asker.requester.pending(), 0);
 }
 
@@ -73,7 +67,7 @@ async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
         assert_eq!(answer.expect("an answer").reply.body, body);
         assert_eq!(gate.entered(), 1, "the work was done once");
         worker.stop().await;
-        has_twins(ids_on(&server, "replies.a"))
+        has_twins(server.ids_on("replies.a"))
     })
     .await;
 

@@ -114,12 +114,40 @@ async fn replies_that_share_a_refused_entry_are_dead_letters_and_those_beside_it
     for answer in answers {
         assert_eq!(answer.expect("an answer").reply.status, 200);
     }
+    assert!(server.command::<usize>(&["XLEN", "replies.good"]) < EACH, "they share an entry");
     eventually_async("the others are dead letters", async || {
         let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
         letters.iter().filter(|(_, fields)| fields[1].starts_with("reply refused: ")).count() == EACH
     })
     .await;
     settled(&server).await;
+}
+
+#[tokio::test]
+async fn replies_that_share_an_entry_wait_together_for_memory() {
+    const CALLERS: usize = 8;
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    let calls = (0..CALLERS).map(async |n| asker.ask(n.to_string()).await);
+
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), async {
+        gate.wait_for(CALLERS).await;
+        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        gate.open();
+        eventually_async("a reply is refused", async || {
+            server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
+        })
+        .await;
+        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    });
+
+    for (n, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.expect("an answer").reply.body, n.to_string());
+    }
+    settled(&server).await;
+    assert_eq!(server.ids_on(REPLIES).len(), CALLERS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

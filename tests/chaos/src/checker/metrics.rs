@@ -59,7 +59,7 @@ fn status_of(call: &Call) -> Option<u64> {
     }
 }
 
-/// Every entry on a gateway's lane was delivered, late, foreign or no reply. Around a loss, and
+/// Every reply on a gateway's lane was delivered, late, foreign or none. Around a loss, and
 /// while it started, a gateway may have seen more or less than the harness.
 fn lane(ledger: &Ledger<'_>, ingress: &Process, finding: &mut Finding) {
     let lane = if ingress.name == "ingress-a" { named_lane() } else { REPLIES.to_owned() };
@@ -73,7 +73,7 @@ fn lane(ledger: &Ledger<'_>, ingress: &Process, finding: &mut Finding) {
     let counted = delivered + late + foreign + garbage;
     finding.demand(counted.abs_diff(stored) <= doubtful, || {
         format!(
-            "{} read {counted} entries ({delivered} delivered, {late} late, {foreign} foreign, {garbage} no \
+            "{} read {counted} replies ({delivered} delivered, {late} late, {foreign} foreign, {garbage} no \
              replies); its lane had {stored}, {doubtful} of them around a loss or its start",
             ingress.name
         )
