@@ -45,7 +45,8 @@ pub(super) struct EntryReport {
     #[schema(value_type = String, format = DateTime, example = "2025-11-21T00:00:00Z")]
     time: Option<Timestamp>,
     /// Its fields as text; bytes that are no UTF-8 are replaced, and of fields of one name the first
-    /// is shown (an entry may hold several replies). Absent for dead letters in an overview: they are behind the admin token.
+    /// is shown (an entry may hold several replies). Absent for dead letters in an overview: they are
+    /// behind the admin token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fields: Option<BTreeMap<String, String>>,
