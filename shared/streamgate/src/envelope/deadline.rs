@@ -26,7 +26,12 @@ impl Deadline {
 
     /// What is left on `clock`; zero once it has passed.
     pub fn remaining(self, clock: &dyn Clock) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(clock.now_ms()))
+        self.remaining_at(clock.now_ms())
+    }
+
+    /// What is left at `now_ms` in the server's clock; zero once it has passed.
+    pub const fn remaining_at(self, now_ms: u64) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(now_ms))
     }
 
     /// True once nothing is left.

@@ -1,13 +1,16 @@
 //! One delivery from the stream to its settlement: is it a request, is there time, run the
 //! handler, and watch lease, deadline and panic meanwhile.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use opentelemetry::KeyValue;
 use tokio::sync::{RwLock, mpsc};
+use tokio::task::coop;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +37,8 @@ pub(super) struct Execution<H> {
     /// Cancelled when a stopping worker has waited long enough.
     pub(super) abandon: CancellationToken,
     pub(super) usual_work: UsualTime,
+    /// All tasks share one thread, so whoever runs first keeps nobody else from running.
+    pub(super) one_thread: bool,
 }
 
 /// How the work on a delivery ended.
@@ -71,12 +76,16 @@ impl<H: Handler> Execution<H> {
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);
         // Boxed: a task is copied several times on its way into the runtime.
-        tokio::spawn(Box::pin(async move {
+        let mut work = Box::pin(async move {
             if let Some(settlement) = execution.work(delivery, slot).await {
                 // Closed only when the settler was given up; the entry then stays pending.
                 let _ = execution.settled.send(settlement);
             }
-        }));
+        });
+        let at_once = self.one_thread && self.usual_work.get() < AT_ONCE;
+        if !at_once || !ends_at_once(work.as_mut()) {
+            tokio::spawn(work);
+        }
     }
 
     /// `None` when the lease was lost: the entry is another worker's to settle.
@@ -119,7 +128,8 @@ impl<H: Handler> Execution<H> {
         if delivery.lease.is_lost() {
             return None;
         }
-        let left = request.deadline.remaining(&*self.clock);
+        let now_ms = self.clock.now_ms();
+        let left = request.deadline.remaining_at(now_ms);
         if left.is_zero() {
             return Some(self.expired(delivery, slot));
         }
@@ -136,7 +146,7 @@ impl<H: Handler> Execution<H> {
                 disposition: Disposition::Acknowledge,
             });
         }
-        let queued_ms = self.clock.now_ms().saturating_sub(delivery.entry.id.ms);
+        let queued_ms = now_ms.saturating_sub(delivery.entry.id.ms);
         self.metrics.queue.record(queued_ms as f64 / 1_000.0);
         let (id, entry, attempt) = (origin.id, delivery.entry.id, delivery.attempt);
         tracing::debug!(%id, %entry, attempt, left_ms = left.as_millis() as u64, "executing");
@@ -145,7 +155,11 @@ impl<H: Handler> Execution<H> {
         let mut span = self.span_of(&request, &delivery);
         let request = Request { trace: span.context().or(request.trace), ..request };
         let work = Work { request, attempt: delivery.attempt, time_left };
-        let outcome = span.around(self.run(work, time_left, &delivery)).await;
+        let outcome = {
+            // Pinned where it is: as a value it would be copied at each layer that is put around it.
+            let run = pin!(self.run(work, started + time_left, &delivery));
+            span.around(run).await
+        };
         outcome.tell(&mut span);
         drop(span);
         let spent = started.elapsed();
@@ -174,14 +188,14 @@ impl<H: Handler> Execution<H> {
         span
     }
 
-    async fn run(&self, work: Work, time_left: Duration, delivery: &Delivery) -> Outcome {
+    async fn run(&self, work: Work, until: Instant, delivery: &Delivery) -> Outcome {
         if self.abandon.is_cancelled() {
             return Outcome::Abandoned;
         }
-        let handler = AssertUnwindSafe(self.handler.handle(work)).catch_unwind();
+        let handler = pin!(AssertUnwindSafe(self.handler.handle(work)).catch_unwind());
         tokio::select! {
             biased;
-            result = tokio::time::timeout(time_left, handler) => match result {
+            result = tokio::time::timeout_at(until, handler) => match result {
                 Ok(Ok(response)) => Outcome::Answered(response),
                 Ok(Err(_panic)) => Outcome::Panicked,
                 Err(_elapsed) => Outcome::TimedOut,
@@ -284,6 +298,17 @@ impl<H: Handler> Execution<H> {
     }
 }
 
+/// Work that usually takes less is not worth a task.
+const AT_ONCE: Duration = Duration::from_micros(100);
+
+/// Runs `work` until it first waits; true if it never did. A panic is logged by the process' hook and
+/// ends the work, as it would end a task.
+fn ends_at_once(work: Pin<&mut impl Future<Output = ()>>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    let work = pin!(coop::unconstrained(work));
+    catch_unwind(AssertUnwindSafe(|| work.poll(&mut context).is_ready())).unwrap_or(true)
+}
+
 /// Who asked: what a reply needs of its request.
 struct Origin {
     id: CorrelationId,
@@ -293,4 +318,33 @@ struct Origin {
 
 fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
     Settlement { delivery, _slot: slot, _alone: None, reply, disposition: Disposition::DeadLetter(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_waits_is_left_to_be_finished_elsewhere() {
+        let mut work = Box::pin(tokio::task::yield_now());
+
+        assert!(!ends_at_once(work.as_mut()));
+        tokio::spawn(work).await.expect("finishes");
+    }
+
+    #[test]
+    fn work_that_never_waits_or_panics_is_over() {
+        assert!(ends_at_once(pin!(std::future::ready(()))));
+        assert!(ends_at_once(pin!(async { panic!("on purpose") })));
+        assert!(!ends_at_once(pin!(std::future::pending())));
+    }
+
+    #[tokio::test]
+    async fn what_a_task_may_do_in_one_turn_does_not_bound_what_ends_at_once() {
+        let lock = RwLock::new(());
+
+        for _ in 0..1_000 {
+            assert!(ends_at_once(pin!(async { drop(lock.read().await) })));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -73,6 +74,7 @@ impl<H: Handler> Responder<H> {
             isolation: Arc::new(RwLock::new(())),
             abandon: CancellationToken::new(),
             usual_work: UsualTime::default(),
+            one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
         });
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;
