@@ -180,15 +180,14 @@ mod tests {
     use axum::routing::get;
     use axum::{Extension, Router};
     use http_body_util::BodyExt;
-    use metrics_exporter_prometheus::PrometheusHandle;
-    use streamgate::telemetry::metrics::prometheus_recorder;
+    use streamgate::telemetry::{MetricsRecorder, Scrapes};
     use tower::{ServiceBuilder, ServiceExt};
     use tower_http::catch_panic::CatchPanicLayer;
 
     use super::*;
 
-    fn router() -> (Router, PrometheusHandle) {
-        let recorder = prometheus_recorder().expect("valid buckets");
+    fn router() -> (Router, Scrapes) {
+        let recorder = MetricsRecorder::default();
         let handle = recorder.handle();
         let router = Router::new()
             .route("/id", get(|Extension(id): Extension<CorrelationId>| async move { id.to_string() }))

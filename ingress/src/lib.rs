@@ -42,8 +42,8 @@ use streamgate::http::admin::{self, AdminThread};
 use streamgate::http::{self, ServerMetrics};
 use streamgate::request_reply::Requester;
 use streamgate::stream::InvalidStreamKey;
-use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, prometheus_recorder};
-use streamgate::telemetry::{ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
+use streamgate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ pub async fn run(
     tracer: Tracer,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
+    let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
     let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
         (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
@@ -93,8 +93,8 @@ pub async fn run(
     )
     .map_err(RunError::ReplyLane)?;
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
-    let probes = admin::routes(scrapes.clone(), readiness.clone());
-    let admin = AdminThread::start(listeners.admin, probes, scrapes, process).map_err(RunError::Admin)?;
+    let probes = admin::routes(scrapes, readiness.clone());
+    let admin = AdminThread::start(listeners.admin, probes, process).map_err(RunError::Admin)?;
 
     let timeout = settings.streams.request_timeout.0;
     let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };
@@ -174,7 +174,4 @@ pub enum RunError {
     /// API_KEYS_FILE is not watched any more: a defect; a revoked key would go on working.
     #[error("the watch over API_KEYS_FILE ended by itself")]
     WatchEnded,
-    /// The metrics recorder could not be built.
-    #[error("metrics cannot be recorded: {0}")]
-    Metrics(String),
 }

@@ -27,8 +27,8 @@ use streamgate::connection::Redis;
 use streamgate::http::admin::AdminThread;
 use streamgate::request_reply::{Handler, PartEnded, Responder};
 use streamgate::stream::Trimmer;
-use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics, prometheus_recorder};
-use streamgate::telemetry::{ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
+use streamgate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -53,9 +53,6 @@ pub enum RunError {
     /// Something ended that should not have.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
-    /// The metrics recorder could not be built.
-    #[error("metrics cannot be recorded: {0}")]
-    Metrics(String),
     /// The weather provider could not be set up.
     #[error("the weather provider cannot be used")]
     Provider(#[from] weather::open_meteo::SetupError),
@@ -88,7 +85,7 @@ pub async fn run_with<H: Handler>(
     shutdown: CancellationToken,
     decorate: impl FnOnce(WeatherHandler<Provider>) -> H,
 ) -> Result<(), RunError> {
-    let recorder = prometheus_recorder().map_err(|error| RunError::Metrics(error.to_string()))?;
+    let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
     let (connection_metrics, responder_metrics, upstream_metrics, operation_metrics) =
         ::metrics::with_local_recorder(&recorder, || {
@@ -125,8 +122,8 @@ pub async fn run_with<H: Handler>(
     let operations =
         Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "proxy", env!("CARGO_PKG_VERSION"));
-    let admin = AdminThread::start(listener, operations.router(scrapes.clone()), scrapes, process)
-        .map_err(RunError::Operations)?;
+    let admin =
+        AdminThread::start(listener, operations.router(scrapes), process).map_err(RunError::Operations)?;
 
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();

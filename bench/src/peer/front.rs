@@ -20,8 +20,7 @@ use ingress::metrics::HttpMetrics;
 use ingress::problem::Failure;
 use streamgate::envelope::{CorrelationId, PROBLEM_JSON, Problem};
 use streamgate::http::{self, ServerLimits, ServerMetrics};
-use streamgate::telemetry::Tracer;
-use streamgate::telemetry::metrics::prometheus_recorder;
+use streamgate::telemetry::{MetricsRecorder, Tracer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -62,10 +61,12 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
     match front {
         Front::Same => {
-            let recorder = prometheus_recorder().map_err(|error| anyhow::anyhow!("{error}"))?;
             let layers = ServiceBuilder::new()
                 .map_request(|request| leftover::see_to(request, BODY.time))
-                .layer(AnswerLayer::new(HttpMetrics::declare(Arc::new(recorder)), Tracer::default()))
+                .layer(AnswerLayer::new(
+                    HttpMetrics::declare(Arc::new(MetricsRecorder::default())),
+                    Tracer::default(),
+                ))
                 .layer(CatchPanicLayer::custom(Failure::of_panic));
             http::serve(listener, routes.layer(layers), SERVER, ServerMetrics::noop(), stop).await;
         }

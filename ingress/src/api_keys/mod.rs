@@ -104,12 +104,12 @@ impl ApiKeys {
 
 #[cfg(test)]
 mod tests {
-    use streamgate::telemetry::metrics::prometheus_recorder;
+    use streamgate::telemetry::MetricsRecorder;
 
     use super::*;
 
     fn keys(text: &str) -> ApiKeys {
-        let metrics = ApiKeyMetrics::declare(Arc::new(prometheus_recorder().expect("valid buckets")));
+        let metrics = ApiKeyMetrics::declare(Arc::new(MetricsRecorder::default()));
         let keys = ApiKeys { path: PathBuf::new(), by_hash: RwLock::default(), metrics };
         keys.replace(lines(text));
         keys

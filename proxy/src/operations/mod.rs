@@ -13,12 +13,11 @@ use axum::extract::Request;
 use axum::middleware::map_request;
 use axum::response::Redirect;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use streamgate::connection::{Error, Redis};
 use streamgate::envelope::Problem;
 use streamgate::http::admin;
 use streamgate::stream::{ConsumerGroup, StreamKey};
-use streamgate::telemetry::Readiness;
+use streamgate::telemetry::{Readiness, Scrapes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -84,7 +83,7 @@ impl Operations {
     }
 
     /// The route table.
-    pub fn router(self, metrics: PrometheusHandle) -> Router {
+    pub fn router(self, metrics: Scrapes) -> Router {
         // A circuit changes with time alone, so its gauge is right only if it is set when it is read.
         let upstream = self.upstream.clone();
         let refresh = move |request: Request| {

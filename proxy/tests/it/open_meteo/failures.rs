@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use serde_json::json;
-use streamgate::telemetry::metrics::prometheus_recorder;
+use streamgate::telemetry::MetricsRecorder;
 use tokio::net::TcpListener;
 
 use super::stub::{berlin, fine_weather_body};
@@ -221,7 +221,7 @@ async fn the_own_rate_limit_answers_with_the_time_until_there_is_room() {
 async fn what_happened_is_counted_by_endpoint_and_outcome() {
     let recovers = |n| if n == 1 { Answer::status(500) } else { fine_weather() };
     let stub = Stub::start(|_| berlin(), recovers).await;
-    let recorder = prometheus_recorder().expect("constant buckets");
+    let recorder = MetricsRecorder::default();
     let metrics = metrics::with_local_recorder(&recorder, UpstreamMetrics::declare);
     let provider = OpenMeteo::new(settings(&stub), metrics, Tracer::default()).expect("valid settings");
 

@@ -11,11 +11,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerLimits, ServerMetrics, open_files, serve};
-use crate::telemetry::{ProcessMetrics, Readiness};
+use crate::telemetry::{ProcessMetrics, Readiness, Scrapes};
 
 /// Probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
@@ -25,13 +24,12 @@ const LIMITS: ServerLimits = ServerLimits {
     drain: Duration::from_millis(500),
 };
 
-/// Recorded histogram values wait in memory until they are folded into their buckets; and what the
-/// process costs is read anew.
-const UPKEEP: Duration = Duration::from_secs(2);
+/// How often what the process costs is read anew.
+const REFRESH: Duration = Duration::from_secs(2);
 
 /// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the process answers, whatever
 /// its dependencies do; `/readyz`: 200, or 503 with the parts that are missing.
-pub fn routes(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+pub fn routes(metrics: Scrapes, readiness: Readiness) -> Router {
     let scrape = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
@@ -59,17 +57,11 @@ pub struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `router` on `listener` from a new thread, keeps `metrics` tidy and those of the `process`
-    /// fresh.
+    /// Serves `router` on `listener` from a new thread and keeps the metrics of the `process` fresh.
     ///
     /// # Errors
     /// The runtime, the listener or the thread could not be made.
-    pub fn start(
-        listener: TcpListener,
-        router: Router,
-        metrics: PrometheusHandle,
-        process: ProcessMetrics,
-    ) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, router: Router, process: ProcessMetrics) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _in_runtime = runtime.enter();
@@ -83,7 +75,7 @@ impl AdminThread {
             runtime.block_on(async {
                 tokio::select! {
                     _ = serve(listener, router, limits, ServerMetrics::noop(), stopped) => {}
-                    () = upkeep(metrics, process) => {}
+                    () = keep_fresh(process) => {}
                 }
             });
         })?;
@@ -111,11 +103,10 @@ impl Drop for AdminThread {
     }
 }
 
-async fn upkeep(metrics: PrometheusHandle, process: ProcessMetrics) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+async fn keep_fresh(process: ProcessMetrics) {
+    let mut ticks = tokio::time::interval(REFRESH);
     loop {
         ticks.tick().await;
-        metrics.run_upkeep();
         process.refresh();
     }
 }
@@ -128,17 +119,17 @@ mod tests {
 
     use super::*;
     use crate::http::listen;
-    use crate::telemetry::metrics::prometheus_recorder;
+    use crate::telemetry::MetricsRecorder;
 
     #[tokio::test]
     async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {
         let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let recorder = prometheus_recorder().expect("valid buckets");
+        let recorder = MetricsRecorder::default();
         let metrics = recorder.handle();
         let process = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
         let routes = routes(metrics.clone(), Readiness::default());
-        let admin = AdminThread::start(listener, routes, metrics, process).expect("starts");
+        let admin = AdminThread::start(listener, routes, process).expect("starts");
 
         // Blocks the only thread of this runtime, as a hot path would.
         let heard = ask(address);

@@ -102,8 +102,7 @@ mod tests {
     use super::*;
     use crate::http::admin::{AdminThread, routes};
     use crate::http::listen;
-    use crate::telemetry::metrics::prometheus_recorder;
-    use crate::telemetry::{ProcessMetrics, Readiness};
+    use crate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness};
 
     fn asking(ready: bool) -> HealthcheckArgs {
         HealthcheckArgs { ready, timeout: Span(Duration::from_secs(10)) }
@@ -113,11 +112,10 @@ mod tests {
     fn process(readiness: &Readiness) -> (AdminThread, SocketAddr) {
         let listener = listen(([0, 0, 0, 0], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let recorder = prometheus_recorder().expect("valid buckets");
-        let metrics = recorder.handle();
+        let recorder = MetricsRecorder::default();
+        let routes = routes(recorder.handle(), readiness.clone());
         let process = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
-        let routes = routes(metrics.clone(), readiness.clone());
-        (AdminThread::start(listener, routes, metrics, process).expect("starts"), address)
+        (AdminThread::start(listener, routes, process).expect("starts"), address)
     }
 
     #[test]

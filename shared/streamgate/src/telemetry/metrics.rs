@@ -8,23 +8,6 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
-
-/// Upper bounds of every `_seconds` histogram: 100 µs to 30 s, finer where gateways live.
-pub const SECONDS_BUCKETS: [f64; 17] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0,
-];
-
-/// A recorder that renders every `_seconds` metric as a histogram.
-///
-/// # Errors
-/// The buckets are not accepted (they are constant, so this does not happen).
-pub fn prometheus_recorder() -> Result<PrometheusRecorder, metrics_exporter_prometheus::BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
-        .map(PrometheusBuilder::build_recorder)
-}
 
 /// Declares a counter: its help text and its handle.
 pub fn declare_counter(name: &'static str, help: &'static str) -> Counter {

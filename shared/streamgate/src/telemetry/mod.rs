@@ -6,6 +6,7 @@ pub mod metrics;
 mod otlp;
 mod process;
 mod readiness;
+mod recorder;
 mod spans;
 
 pub use logs::{LogFilter, LogFormat, init_logs};
@@ -13,4 +14,5 @@ pub use logs::{LogFilter, LogFormat, init_logs};
 pub use otlp::{OtlpSettings, Sampling, SpanExport};
 pub use process::ProcessMetrics;
 pub use readiness::{Latch, Readiness};
+pub use recorder::{MetricsRecorder, SECONDS_BUCKETS, Scrapes};
 pub use spans::{Span, SpanKind, Tracer};

@@ -40,11 +40,11 @@ impl ProcessMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::prometheus_recorder;
+    use crate::telemetry::MetricsRecorder;
 
     #[test]
     fn a_process_tells_its_costs_and_its_build() {
-        let recorder = prometheus_recorder().expect("valid buckets");
+        let recorder = MetricsRecorder::default();
         let scrapes = recorder.handle();
         let process = ProcessMetrics::declare(Arc::new(recorder), "ingress", "1.2.3");
 

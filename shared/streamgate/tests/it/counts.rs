@@ -1,16 +1,10 @@
 //! Metrics of one part of a test, apart from all others.
 
-use metrics_exporter_prometheus::PrometheusRecorder;
-use streamgate::telemetry::metrics::prometheus_recorder;
+use streamgate::telemetry::MetricsRecorder;
 
 /// What was counted by metrics that were declared on it.
-pub(crate) struct Counts(PrometheusRecorder);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self(prometheus_recorder().expect("valid buckets"))
-    }
-}
+#[derive(Default)]
+pub(crate) struct Counts(MetricsRecorder);
 
 impl Counts {
     pub(crate) fn declare<M>(&self, declare: impl FnOnce() -> M) -> M {

@@ -3,7 +3,8 @@ use std::time::Duration;
 use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::RequestErrorKind;
 use streamgate::resilience::BreakerState;
-use streamgate::telemetry::metrics::{ResponderMetrics, prometheus_recorder};
+use streamgate::telemetry::MetricsRecorder;
+use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
 
 use crate::harness::{
@@ -261,7 +262,7 @@ async fn nothing_is_admitted_before_the_listener_knows_where_its_lane_ends() {
 async fn a_first_start_is_no_recreation_of_the_group_and_a_lost_group_is() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
-    let recorder = prometheus_recorder().expect("valid buckets");
+    let recorder = MetricsRecorder::default();
     let metrics = metrics::with_local_recorder(&recorder, ResponderMetrics::declare);
     let recreations = |count: u32| {
         recorder.handle().render().contains(&format!("streamgate_group_recreations_total {count}\n"))
