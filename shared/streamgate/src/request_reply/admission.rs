@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::error::{RequestError, RequestErrorKind};
 use super::pending::PendingReplies;
 use super::workers::Workers;
@@ -36,8 +38,8 @@ const ABSENCE_RETRY_AFTER: Duration = Duration::from_secs(5);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Admission {
-    /// Refuses what cannot succeed within `patience`.
-    pub(super) fn check(&self, patience: Duration) -> Result<(), RequestError> {
+    /// Refuses what cannot succeed within `patience` from `now`.
+    pub(super) fn check(&self, now: Instant, patience: Duration) -> Result<(), RequestError> {
         let listens = self.listens.load(Ordering::Acquire);
         if !listens || self.redis.circuit().state() != BreakerState::Closed {
             return Err(self.refuse(RequestErrorKind::Unavailable, OUTAGE_RETRY_AFTER));
@@ -48,7 +50,7 @@ impl Admission {
             let wait = self.estimate.wait(waiting / 2).unwrap_or(OUTAGE_RETRY_AFTER);
             return Err(self.refuse(RequestErrorKind::Overloaded, wait));
         }
-        if self.workers.as_ref().is_some_and(Workers::are_absent) {
+        if self.workers.as_ref().is_some_and(|workers| workers.are_absent(now)) {
             return Err(self.refuse(RequestErrorKind::NoWorker, ABSENCE_RETRY_AFTER));
         }
         match self.estimate.excess(waiting, patience) {

@@ -183,7 +183,8 @@ impl Requester {
         let inner = &*self.0;
         let started = Instant::now();
         let timeout = call.timeout.min(inner.settings.longest_timeout);
-        self.admit(timeout)?;
+        self.admit(started, timeout)?;
+        let sent_ms = inner.redis.clock().now_ms();
         let span = self.span_of(&call);
         let trace = span.context().or(call.trace);
         let waiting = inner.pending.register(call.id, started + timeout);
@@ -196,7 +197,7 @@ impl Requester {
             request: Request {
                 id: call.id,
                 reply_to: Arc::clone(&inner.lane),
-                deadline: Deadline::after(timeout, &**inner.redis.clock()),
+                deadline: Deadline::at(sent_ms.saturating_add(timeout.as_millis() as u64)),
                 trace,
                 content_type: Cow::Borrowed(call.content_type),
                 body: call.body,
@@ -208,7 +209,8 @@ impl Requester {
         inner.busy_poll.sent(started, inner.pending.len());
         match waiting.wait().await {
             Ok(received) => {
-                let timing = self.timing(started, received.stored_ms, received.reply.work);
+                let until_stored = Duration::from_millis(received.stored_ms.saturating_sub(sent_ms));
+                let timing = self.timing(started, until_stored, received.reply.work);
                 Ok(Answer { reply: received.reply, timing })
             }
             Err(kind) => {
@@ -238,16 +240,16 @@ impl Requester {
     /// True if no worker has given a sign of life for longer than the grace period: requests are
     /// refused.
     pub fn workers_are_absent(&self) -> bool {
-        self.0.admission.workers.as_ref().is_some_and(Workers::are_absent)
+        self.0.admission.workers.as_ref().is_some_and(|workers| workers.are_absent(Instant::now()))
     }
 
     /// Refuses what cannot succeed, before it costs anything.
-    fn admit(&self, timeout: Duration) -> Result<(), RequestError> {
+    fn admit(&self, now: Instant, timeout: Duration) -> Result<(), RequestError> {
         let inner = &*self.0;
         if inner.stop.is_cancelled() {
             return Err(inner.admission.refuse(RequestErrorKind::Draining, RETRY_AFTER));
         }
-        inner.admission.check(timeout)
+        inner.admission.check(now, timeout)
     }
 
     /// From here until the request is stored. The worker's span will be below it.
@@ -267,12 +269,11 @@ impl Requester {
         span
     }
 
-    fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
+    fn timing(&self, started: Instant, until_stored: Duration, work: Duration) -> Timing {
         let now = Instant::now();
         let total = now.saturating_duration_since(started);
         self.0.busy_poll.answered(now, total, self.0.pending.len());
-        let since_stored = self.0.redis.clock().now_ms().saturating_sub(stored_ms);
-        let reply = Duration::from_millis(since_stored).min(total.saturating_sub(work));
+        let reply = total.saturating_sub(until_stored).min(total.saturating_sub(work));
         let queue = total.saturating_sub(work).saturating_sub(reply);
         let metrics = &self.0.metrics;
         metrics.duration.record(total.as_secs_f64());

@@ -40,15 +40,15 @@ impl Workers {
 
     /// True if no worker has given a sign of life for longer than the grace period. Without a fresh
     /// view this is never true: who cannot look must not refuse.
-    pub(super) fn are_absent(&self) -> bool {
+    pub(super) fn are_absent(&self, now: Instant) -> bool {
         let view = self.view();
-        view.is_fresh() && view.last_alive.elapsed() > self.group.grace
+        view.is_fresh(now) && now.saturating_duration_since(view.last_alive) > self.group.grace
     }
 
     /// How many are alive; `None` without a fresh view.
     pub(super) fn alive(&self) -> Option<usize> {
         let view = self.view();
-        view.is_fresh().then_some(view.alive)
+        view.is_fresh(Instant::now()).then_some(view.alive)
     }
 
     /// Looks at the group until `stop`.
@@ -97,8 +97,8 @@ impl Workers {
 }
 
 impl View {
-    fn is_fresh(&self) -> bool {
-        self.looked_at.is_some_and(|at| at.elapsed() <= FRESH)
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.looked_at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH)
     }
 }
 
@@ -121,11 +121,11 @@ mod tests {
         let workers = workers();
 
         workers.saw(&[]);
-        assert!(!workers.are_absent(), "they may just be starting");
+        assert!(!workers.are_absent(Instant::now()), "they may just be starting");
         tokio::time::advance(GRACE + PERIOD).await;
         workers.saw(&[]);
 
-        assert!(workers.are_absent());
+        assert!(workers.are_absent(Instant::now()));
         assert_eq!(workers.alive(), Some(0));
     }
 
@@ -135,11 +135,11 @@ mod tests {
         tokio::time::advance(GRACE * 2).await;
 
         workers.saw(&[silent_for(600), silent_for(3)]);
-        assert_eq!((workers.are_absent(), workers.alive()), (false, Some(1)));
+        assert_eq!((workers.are_absent(Instant::now()), workers.alive()), (false, Some(1)));
 
         tokio::time::advance(GRACE).await;
         workers.saw(&[silent_for(615), silent_for(18)]);
-        assert!(workers.are_absent());
+        assert!(workers.are_absent(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,11 +147,11 @@ mod tests {
         let workers = workers();
         tokio::time::advance(GRACE * 2).await;
         workers.saw(&[]);
-        assert!(workers.are_absent());
+        assert!(workers.are_absent(Instant::now()));
 
         tokio::time::advance(FRESH + PERIOD).await;
 
-        assert!(!workers.are_absent());
+        assert!(!workers.are_absent(Instant::now()));
         assert_eq!(workers.alive(), None);
     }
 }
