@@ -159,6 +159,10 @@ async fn take<H: Handler>(
             Ok(deliveries) => {
                 reading.set(true);
                 deliveries.into_iter().for_each(|delivery| execution.start(delivery));
+                if execution.limit.taken() == 1 {
+                    // Alone, and perhaps done: the reply leaves before the next read is asked for.
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => {
                 reading.set(false);
