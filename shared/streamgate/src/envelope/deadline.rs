@@ -24,11 +24,6 @@ impl Deadline {
         self.0
     }
 
-    /// What is left on `clock`; zero once it has passed.
-    pub fn remaining(self, clock: &dyn Clock) -> Duration {
-        self.remaining_at(clock.now_ms())
-    }
-
     /// What is left at `now_ms` in the server's clock; zero once it has passed.
     pub const fn remaining_at(self, now_ms: u64) -> Duration {
         Duration::from_millis(self.0.saturating_sub(now_ms))
@@ -57,8 +52,8 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(2), &At(1_000));
 
         assert_eq!(deadline.unix_ms(), 3_000);
-        assert_eq!(deadline.remaining(&At(2_500)), Duration::from_millis(500));
-        assert_eq!(deadline.remaining(&At(9_000)), Duration::ZERO);
+        assert_eq!(deadline.remaining_at(2_500), Duration::from_millis(500));
+        assert_eq!(deadline.remaining_at(9_000), Duration::ZERO);
         assert!(!deadline.has_passed(&At(2_999)));
         assert!(deadline.has_passed(&At(3_000)));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use opentelemetry::KeyValue;
 use tokio::sync::{RwLock, mpsc};
-use tokio::task::coop;
+use tokio::task::{coop, yield_now};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ pub(super) struct Execution<H> {
     /// Cancelled when a stopping worker has waited long enough.
     pub(super) abandon: CancellationToken,
     pub(super) usual_work: UsualTime,
-    /// All tasks share one thread, so whoever runs first keeps nobody else from running.
+    /// All tasks share one thread anyway: work done in the loop that takes entries takes no other's place.
     pub(super) one_thread: bool,
 }
 
@@ -70,8 +70,24 @@ impl Outcome {
 }
 
 impl<H: Handler> Execution<H> {
-    /// Works on a delivery in a task of its own.
-    pub(super) fn start(self: &Arc<Self>, delivery: Delivery) {
+    /// Works on deliveries: on each in a task of its own, unless it ends at once.
+    pub(super) async fn start_all(self: &Arc<Self>, deliveries: Vec<Delivery>) {
+        let mut ended = 0;
+        for delivery in deliveries {
+            ended += usize::from(self.start(delivery));
+            if ended == LONGEST_TURN {
+                ended = 0;
+                yield_now().await;
+            }
+        }
+        if ended == 1 && self.limit.taken() == 1 {
+            // Alone: its reply leaves before the next read is asked for.
+            yield_now().await;
+        }
+    }
+
+    /// True if the work has ended already.
+    fn start(self: &Arc<Self>, delivery: Delivery) -> bool {
         tracing::debug!(entry = %delivery.entry.id, attempt = delivery.attempt, "delivered");
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);
@@ -82,10 +98,13 @@ impl<H: Handler> Execution<H> {
                 let _ = execution.settled.send(settlement);
             }
         });
-        let at_once = self.one_thread && self.usual_work.get() < AT_ONCE;
-        if !at_once || !ends_at_once(work.as_mut()) {
+        let usual = self.usual_work.get();
+        let is_short = !usual.is_zero() && usual < SHORT;
+        let ended = self.one_thread && is_short && ends_at_once(work.as_mut());
+        if !ended {
             tokio::spawn(work);
         }
+        ended
     }
 
     /// `None` when the lease was lost: the entry is another worker's to settle.
@@ -299,7 +318,10 @@ impl<H: Handler> Execution<H> {
 }
 
 /// Work that usually takes less is not worth a task.
-const AT_ONCE: Duration = Duration::from_micros(100);
+const SHORT: Duration = Duration::from_micros(100);
+
+/// So much work that ends at once is done before settler, leases and heartbeat get a turn.
+const LONGEST_TURN: usize = 64;
 
 /// Runs `work` until it first waits; true if it never did. A panic is logged by the process' hook and
 /// ends the work, as it would end a task.
@@ -326,14 +348,14 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_waits_is_left_to_be_finished_elsewhere() {
-        let mut work = Box::pin(tokio::task::yield_now());
+        let mut work = Box::pin(yield_now());
 
         assert!(!ends_at_once(work.as_mut()));
         tokio::spawn(work).await.expect("finishes");
     }
 
     #[test]
-    fn work_that_never_waits_or_panics_is_over() {
+    fn work_that_ends_or_panics_is_over_and_no_other() {
         assert!(ends_at_once(pin!(std::future::ready(()))));
         assert!(ends_at_once(pin!(async { panic!("on purpose") })));
         assert!(!ends_at_once(pin!(std::future::pending())));

@@ -74,6 +74,10 @@ const LARGEST_BODY: usize = 64 << 20;
 /// A handler is run at least once for an admitted request and may be run again after a crash, so
 /// it should be idempotent for a correlation id. It is cancelled (its future is dropped) when its
 /// lease is lost or its time is up. A panic dead-letters the entry.
+///
+/// Where a worker has one thread and its work is usually short, a handler is first polled by the loop
+/// that takes entries and gets a task of its own only if it waits. As anywhere in async code, work that
+/// holds its thread for long belongs into `spawn_blocking`.
 pub trait Handler: Send + Sync + 'static {
     /// Does the work for one request.
     fn handle(&self, work: Work) -> impl Future<Output = Response> + Send;

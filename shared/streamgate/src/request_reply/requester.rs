@@ -184,7 +184,6 @@ impl Requester {
         let started = Instant::now();
         let timeout = call.timeout.min(inner.settings.longest_timeout);
         self.admit(started, timeout)?;
-        let sent_ms = inner.redis.clock().now_ms();
         let span = self.span_of(&call);
         let trace = span.context().or(call.trace);
         let waiting = inner.pending.register(call.id, started + timeout);
@@ -197,7 +196,7 @@ impl Requester {
             request: Request {
                 id: call.id,
                 reply_to: Arc::clone(&inner.lane),
-                deadline: Deadline::at(sent_ms.saturating_add(timeout.as_millis() as u64)),
+                deadline: Deadline::after(timeout, &**inner.redis.clock()),
                 trace,
                 content_type: Cow::Borrowed(call.content_type),
                 body: call.body,
@@ -209,8 +208,7 @@ impl Requester {
         inner.busy_poll.sent(started, inner.pending.len());
         match waiting.wait().await {
             Ok(received) => {
-                let until_stored = Duration::from_millis(received.stored_ms.saturating_sub(sent_ms));
-                let timing = self.timing(started, until_stored, received.reply.work);
+                let timing = self.timing(started, received.stored_ms, received.reply.work);
                 Ok(Answer { reply: received.reply, timing })
             }
             Err(kind) => {
@@ -269,11 +267,12 @@ impl Requester {
         span
     }
 
-    fn timing(&self, started: Instant, until_stored: Duration, work: Duration) -> Timing {
+    fn timing(&self, started: Instant, stored_ms: u64, work: Duration) -> Timing {
         let now = Instant::now();
         let total = now.saturating_duration_since(started);
         self.0.busy_poll.answered(now, total, self.0.pending.len());
-        let reply = total.saturating_sub(until_stored).min(total.saturating_sub(work));
+        let since_stored = self.0.redis.clock().now_ms().saturating_sub(stored_ms);
+        let reply = Duration::from_millis(since_stored).min(total.saturating_sub(work));
         let queue = total.saturating_sub(work).saturating_sub(reply);
         let metrics = &self.0.metrics;
         metrics.duration.record(total.as_secs_f64());

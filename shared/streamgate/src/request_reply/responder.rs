@@ -138,7 +138,7 @@ async fn take<H: Handler>(
                 Ok(deliveries) => {
                     reading.set(true);
                     claims.made(claimer.has_seen_all());
-                    deliveries.into_iter().for_each(|delivery| execution.start(delivery));
+                    execution.start_all(deliveries).await;
                 }
                 Err(error) => {
                     claims.failed(&error);
@@ -158,11 +158,7 @@ async fn take<H: Handler>(
         match consumer.read(free, patience).await {
             Ok(deliveries) => {
                 reading.set(true);
-                deliveries.into_iter().for_each(|delivery| execution.start(delivery));
-                if execution.limit.taken() == 1 {
-                    // Alone, and perhaps done: the reply leaves before the next read is asked for.
-                    tokio::task::yield_now().await;
-                }
+                execution.start_all(deliveries).await;
             }
             Err(error) => {
                 reading.set(false);

@@ -18,7 +18,8 @@ impl UsualTime {
     /// survives.
     pub fn learn(&self, sample: Duration) {
         let old = self.0.load(Ordering::Relaxed);
-        let sample = sample.as_micros() as u64;
+        // Zero would mean that nothing was learnt.
+        let sample = (sample.as_micros() as u64).max(1);
         let new = if old == 0 { sample } else { old - old / Self::WEIGHT + sample / Self::WEIGHT };
         self.0.store(new, Ordering::Relaxed);
     }
@@ -44,6 +45,15 @@ mod tests {
         (0..100).for_each(|_| usual.learn(Duration::from_millis(10)));
 
         assert!(usual.get() < Duration::from_millis(11), "{:?}", usual.get());
+    }
+
+    #[test]
+    fn what_takes_no_time_at_all_is_known_too() {
+        let usual = UsualTime::default();
+
+        usual.learn(Duration::ZERO);
+
+        assert_eq!(usual.get(), Duration::from_micros(1));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The recorder behind every metric, and what a scrape gets of it.
 //!
 //! Counters and gauges are the Prometheus exporter's. Its histograms keep every value until somebody
-//! folds them into their buckets: at 40,000 requests a second with five histograms each that was 3 % of
-//! ingress' instructions and megabytes that pass through the caches. So histograms are the `prometheus`
-//! crate's, which counts a value in its bucket at once.
+//! folds them into their buckets: 3 % of ingress' instructions for a request with its five values, and
+//! megabytes that pass through the caches. So histograms are the `prometheus` crate's, which counts a
+//! value in its bucket at once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +20,10 @@ pub const SECONDS_BUCKETS: [f64; 17] = [
 ];
 
 /// Takes metrics in; [`MetricsRecorder::handle`] renders them.
+///
+/// Every histogram has [`SECONDS_BUCKETS`]. All that share a name have the same label names, and name and
+/// labels are as Prometheus allows them: letters, digits, `_`, and `:` in names. Another histogram stays
+/// empty, and the log says so.
 pub struct MetricsRecorder {
     exporter: PrometheusRecorder,
     histograms: Arc<Histograms>,
@@ -31,6 +35,9 @@ pub struct Scrapes {
     exporter: PrometheusHandle,
     histograms: Arc<Histograms>,
 }
+
+/// The help of a histogram that nobody described; it must not be empty.
+const UNDESCRIBED: &str = "In seconds";
 
 #[derive(Default)]
 struct Histograms {
@@ -85,8 +92,8 @@ impl Histograms {
         if let Some(histogram) = known.handles.get(key) {
             return Ok(histogram.clone());
         }
-        // An empty one would be refused.
-        let help = known.helps.get(key.name()).map_or("Seconds", String::as_str);
+        let name = KeyName::from(key.name().to_owned());
+        let help = known.helps.entry(name).or_insert_with(|| UNDESCRIBED.to_owned()).clone();
         let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
         let options = HistogramOpts::new(key.name(), help).const_labels(labels);
         let histogram = prometheus::Histogram::with_opts(options.buckets(SECONDS_BUCKETS.to_vec()))?;
@@ -114,7 +121,10 @@ impl Recorder for MetricsRecorder {
     }
 
     fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        self.histograms.known().helps.insert(name, help.into_owned());
+        // The first one stays: all histograms of a name must have the same.
+        if !help.is_empty() {
+            self.histograms.known().helps.entry(name).or_insert(help.into_owned());
+        }
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
@@ -140,7 +150,7 @@ impl Recorder for MetricsRecorder {
 mod tests {
     use std::time::Duration;
 
-    use metrics::{describe_histogram, histogram, with_local_recorder};
+    use metrics::{counter, describe_histogram, gauge, histogram, with_local_recorder};
 
     use super::*;
 
@@ -153,6 +163,8 @@ mod tests {
         };
 
         with_local_recorder(&recorder, || {
+            counter!("answers_total").increment(3);
+            gauge!("waiting").set(1.5);
             describe_histogram!("answer_seconds", Unit::Seconds, "How long it took");
             record("/a", 3);
             record("/a", 4);
@@ -160,7 +172,10 @@ mod tests {
         });
 
         let scrape = recorder.handle().render();
+        assert!(scrape.ends_with('\n'), "{scrape}");
         for line in [
+            "answers_total 3",
+            "waiting 1.5",
             "# HELP answer_seconds How long it took",
             "# TYPE answer_seconds histogram",
             r#"answer_seconds_bucket{route="/a",le="0.0025"} 0"#,
@@ -173,6 +188,27 @@ mod tests {
         ] {
             assert_eq!(scrape.lines().filter(|it| *it == line).count(), 1, "{line} in\n{scrape}");
         }
+    }
+
+    #[test]
+    fn the_first_description_of_a_histogram_holds() {
+        let recorder = MetricsRecorder::default();
+
+        with_local_recorder(&recorder, || {
+            histogram!("early_seconds", "n" => "1").record(1.0);
+            for help in ["", "first", "second"] {
+                describe_histogram!("early_seconds", help);
+                describe_histogram!("late_seconds", help);
+                histogram!("late_seconds", "help" => help).record(1.0);
+            }
+            histogram!("early_seconds", "n" => "2").record(1.0);
+        });
+
+        let scrape = recorder.handle().render();
+        let count =
+            |name: &str| scrape.lines().filter(|line| line.starts_with(&format!("{name}_count"))).count();
+        assert_eq!((count("early_seconds"), count("late_seconds")), (2, 3), "{scrape}");
+        assert!(scrape.contains("# HELP early_seconds In seconds"), "{scrape}");
     }
 
     #[test]

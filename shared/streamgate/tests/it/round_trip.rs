@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use streamgate::request_reply::{Handler, RequestErrorKind, Response, Work};
@@ -59,6 +60,48 @@ async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
         assert_eq!(answer.expect("an answer").reply.body, n.to_string());
     }
     settled(&server).await;
+}
+
+/// Takes that long, and answers with the task that began it.
+struct TellsItsTask(Duration);
+
+impl Handler for TellsItsTask {
+    async fn handle(&self, _: Work) -> Response {
+        let task = tokio::task::try_id().map(|id| id.to_string());
+        if !self.0.is_zero() {
+            tokio::time::sleep(self.0).await;
+        }
+        Response::json(task.unwrap_or_default())
+    }
+}
+
+/// True if two of some requests, one after the other, were begun in one task.
+async fn shares_a_task(work: Duration, requests: usize) -> bool {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", TellsItsTask(work)).await;
+    let mut tasks = HashSet::new();
+    for _ in 0..requests {
+        if !tasks.insert(asker.ask("").await.expect("an answer").reply.body) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn short_work_is_done_where_it_was_taken() {
+    assert!(shares_a_task(Duration::ZERO, 1_000).await);
+}
+
+#[tokio::test]
+async fn work_that_takes_longer_has_a_task_of_its_own() {
+    assert!(!shares_a_task(Duration::from_millis(1), 20).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_with_threads_has_a_task_for_all_work() {
+    assert!(!shares_a_task(Duration::ZERO, 20).await);
 }
 
 #[tokio::test]
