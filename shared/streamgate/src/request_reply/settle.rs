@@ -196,17 +196,14 @@ impl Settler {
         let most = as_one_pipeline(replies_in(&self.storing));
         bring_lanes_together(&mut self.storing[..most], Settlement::lane);
         self.together.clear();
-        let mut packed = 0;
-        while packed < most {
-            let rest = &self.storing[packed..most];
-            let count = as_one_entry(replies_in(rest));
-            if !store(replies_in(&rest[..count]), &mut self.pipeline) {
-                break;
-            }
-            self.together.push(count);
-            packed += count;
+        let mut rest = &self.storing[..most];
+        while !rest.is_empty() {
+            let (entry, later) = rest.split_at(as_one_entry(replies_in(rest)).max(1));
+            store(replies_in(entry), &mut self.pipeline);
+            self.together.push(entry.len());
+            rest = later;
         }
-        packed
+        most
     }
 
     /// Moves each reply that was stored on to its next station; a refused one stays, or makes its

@@ -83,11 +83,11 @@ pub(super) fn as_one_entry<'a>(mut replies: impl Iterator<Item = &'a Outgoing>) 
     1 + replies.take_while(fits).count()
 }
 
-/// Packs replies to one lane as one entry. False if it has to wait for the next pipeline.
-pub(super) fn store<'a>(replies: impl Iterator<Item = &'a Outgoing>, pipeline: &mut Commands) -> bool {
+/// Packs replies to one lane as one entry.
+pub(super) fn store<'a>(replies: impl Iterator<Item = &'a Outgoing>, pipeline: &mut Commands) {
     let mut replies = replies.peekable();
-    let Some(Outgoing { lane, .. }) = replies.peek() else { return false };
-    pipeline.command_if_it_fits(|args| {
+    let Some(Outgoing { lane, .. }) = replies.peek() else { return };
+    pipeline.command(|args| {
         append_to(lane, args);
         Reply::encode_all(replies.map(|outgoing| &outgoing.reply), |name, value| {
             args.arg(name.as_bytes()).arg(value);
