@@ -13,6 +13,17 @@ use crate::harness::{
 };
 use crate::load::heals_after;
 
+/// Lets the work on `entered` requests end when Redis has no room for replies; returns once it has refused one.
+async fn open_without_memory(server: &RedisServer, gate: &Gate, entered: usize) {
+    gate.wait_for(entered).await;
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    gate.open();
+    eventually_async("a reply is refused", async || {
+        server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memory_again() {
     let server = RedisServer::start();
@@ -21,13 +32,7 @@ async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memo
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
 
     let (answer, ()) = tokio::join!(asker.ask("keep me"), async {
-        gate.wait_for(1).await;
-        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-        gate.open();
-        eventually_async("the reply is refused", async || {
-            server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
-        })
-        .await;
+        open_without_memory(&server, &gate, 1).await;
         assert_eq!(pending(&server), 1, "not acknowledged before its reply is stored");
         let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     });
@@ -45,13 +50,7 @@ async fn a_lane_whose_first_reply_was_refused_has_a_time_to_live_once_it_is_ther
     let id = "0191f3a0-0000-7000-8000-000000000000";
     let lane = format!("{REPLIES}.gone");
     let _: String = server.command(&["XADD", REQUESTS, "*", "id", id, "reply_to", &lane, "body", "x"]);
-    gate.wait_for(1).await;
-    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    gate.open();
-    eventually_async("the reply is refused", async || {
-        server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
-    })
-    .await;
+    open_without_memory(&server, &gate, 1).await;
 
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     settled(&server).await;
@@ -134,13 +133,7 @@ async fn replies_that_share_an_entry_wait_together_for_memory() {
     let calls = (0..CALLERS).map(async |n| asker.ask(n.to_string()).await);
 
     let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), async {
-        gate.wait_for(CALLERS).await;
-        let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-        gate.open();
-        eventually_async("a reply is refused", async || {
-            server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_OOM")
-        })
-        .await;
+        open_without_memory(&server, &gate, CALLERS).await;
         let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     });
 
