@@ -211,7 +211,9 @@ impl<H: Handler> Execution<H> {
         if self.abandon.is_cancelled() {
             return Outcome::Abandoned;
         }
-        let handler = pin!(AssertUnwindSafe(self.handler.handle(work)).catch_unwind());
+        // A handler may also panic before it has a future to give.
+        let handling = AssertUnwindSafe(async { self.handler.handle(work).await });
+        let handler = pin!(handling.catch_unwind());
         tokio::select! {
             biased;
             result = tokio::time::timeout_at(until, handler) => match result {

@@ -177,3 +177,29 @@ async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
     settled(&server).await;
     assert_eq!(dead_letters(&server), 10);
 }
+
+/// Panics in the call itself, before there is a future.
+struct PanicsInTheCall;
+
+impl Handler for PanicsInTheCall {
+    fn handle(&self, _: Work) -> impl Future<Output = Response> + Send {
+        panic!("on purpose");
+        #[expect(unreachable_code, reason = "the type of the future")]
+        async {
+            Response::json("")
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_before_it_has_a_future_dead_letters_its_entry() {
+    let server = RedisServer::start();
+    let asker = Asker::start(&server, None).await;
+    let _worker = Worker::start(&server, "w1", PanicsInTheCall).await;
+
+    let answer = asker.ask("boom").await.expect("an answer");
+
+    assert_eq!((answer.reply.status, answer.reply.attempt), (502, 1));
+    settled(&server).await;
+    assert_eq!(dead_letters(&server), 1);
+}
