@@ -35,6 +35,7 @@ mod responder;
 mod settings;
 mod settle;
 mod settlement;
+mod start;
 mod submission;
 mod workers;
 
