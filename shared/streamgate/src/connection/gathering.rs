@@ -29,7 +29,7 @@ pub(super) struct Gathering {
 const ENOUGH: RangeInclusive<usize> = 16..=64;
 
 /// However few or many callers there are, so many commands fit into one batch.
-pub(crate) const MOST_AT_ONCE: RangeInclusive<usize> = 32..=128;
+const MOST: RangeInclusive<usize> = 16..=128;
 
 /// Yields for one batch.
 const MOST_YIELDS: usize = 8;
@@ -62,7 +62,7 @@ impl Gathering {
 
     /// Waits for a command, and adds those that may go with it. Empty once the queue is closed.
     pub(super) async fn next<T>(&mut self, batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>) {
-        queue.recv_many(batch, *MOST_AT_ONCE.start()).await;
+        queue.recv_many(batch, *MOST.start()).await;
         let (enough, most) = self.size();
         take(batch, most, queue);
         let alone = batch.len() == 1 && self.last <= 1;
@@ -85,7 +85,7 @@ impl Gathering {
             true => (self.crowd, self.crowd * 2),
             false => (self.crowd / 3, self.crowd / 2),
         };
-        (enough.clamp(*ENOUGH.start(), *ENOUGH.end()), most.clamp(*MOST_AT_ONCE.start(), *MOST_AT_ONCE.end()))
+        (enough.clamp(*ENOUGH.start(), *ENOUGH.end()), most.clamp(*MOST.start(), *MOST.end()))
     }
 
     /// Yields once; false if that brought nothing or took long.
@@ -179,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_queued_already_goes_along_if_there_are_callers_for_it() {
-        assert_eq!(filled(&mut gathering(8), 100).await, 32);
+        assert_eq!(filled(&mut gathering(8), 100).await, 16);
         assert_eq!(filled(&mut gathering(200), 100).await, 100);
         assert_eq!(filled(&mut gathering(1_000), 1_000).await, 128);
     }
@@ -189,12 +189,12 @@ mod tests {
         let sizes = |one_processor, callers| Gathering { one_processor, ..gathering(callers) }.size();
 
         assert_eq!(
-            [1, 64, 256, 10_000].map(|callers| sizes(false, callers)),
-            [(16, 32), (21, 32), (64, 128), (64, 128)]
+            [1, 32, 64, 256, 10_000].map(|callers| sizes(false, callers)),
+            [(16, 16), (16, 16), (21, 32), (64, 128), (64, 128)]
         );
         assert_eq!(
-            [1, 64, 256, 10_000].map(|callers| sizes(true, callers)),
-            [(16, 32), (64, 128), (64, 128), (64, 128)]
+            [1, 32, 64, 256, 10_000].map(|callers| sizes(true, callers)),
+            [(16, 16), (32, 64), (64, 128), (64, 128), (64, 128)]
         );
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let sizes: Vec<usize> = (0..20).map(|_| gathering.size().1).collect();
 
         assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
-        assert_eq!((sizes[0], sizes[19]), (56, 32));
+        assert_eq!((sizes[0], sizes[19]), (56, 16));
     }
 
     #[tokio::test]

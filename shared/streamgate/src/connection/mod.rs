@@ -28,7 +28,6 @@ pub(crate) use commands::LARGEST_PIPELINE;
 pub use commands::{Arguments, Commands};
 pub use dedicated::DedicatedConnection;
 pub use error::{Error, ErrorKind, checked};
-pub(crate) use gathering::MOST_AT_ONCE;
 pub use memory::ServerMemory;
 pub use outage::Outage;
 pub use resp::{Decode, Decoder, Malformed};

@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::settlement::{
-    Outgoing, Settlement, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in, store,
+    MOST_REPLIES, Outgoing, Settlement, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in,
+    store,
 };
 use crate::clock::Clock;
-use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, MOST_AT_ONCE, Outage, checked};
+use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
 /// The writer of one worker: it puts finished replies into one pipeline and acknowledges the
@@ -73,10 +74,10 @@ impl Settler {
         let mut incoming = Vec::new();
         self.connection.prepare().await;
         loop {
-            if self.is_idle() && self.queue.recv_many(&mut incoming, *MOST_AT_ONCE.start()).await == 0 {
+            if self.is_idle() && self.queue.recv_many(&mut incoming, *MOST_REPLIES.start()).await == 0 {
                 return;
             }
-            let most = self.leases.len().clamp(*MOST_AT_ONCE.start(), *MOST_AT_ONCE.end());
+            let most = self.leases.len().clamp(*MOST_REPLIES.start(), *MOST_REPLIES.end());
             while incoming.len() < most
                 && let Ok(settlement) = self.queue.try_recv()
             {

@@ -1,10 +1,11 @@
 //! What a delivery ends with, and how the replies among it share entries.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::connection::{Commands, LARGEST_PIPELINE, MOST_AT_ONCE};
+use crate::connection::{Commands, LARGEST_PIPELINE};
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
 use crate::stream::{Delivery, Disposition, append_to};
@@ -37,6 +38,9 @@ pub(super) struct Outgoing {
     pub(super) deadline: Deadline,
 }
 
+/// Replies in one pipeline: as many as are under way, within these bounds.
+pub(super) const MOST_REPLIES: RangeInclusive<usize> = 32..=128;
+
 /// Bytes of bodies in one entry, but for a single larger one. Whoever keeps one of the bodies keeps the
 /// memory of the others.
 const LARGEST_ENTRY: usize = 64 << 10;
@@ -49,7 +53,7 @@ pub(super) fn replies_in(settlements: &[Settlement]) -> impl Iterator<Item = &Ou
 /// How many of the first of these make a pipeline. They are chosen before lanes are brought together: what has
 /// waited longest goes, whatever the lane of those behind it.
 pub(super) fn as_one_pipeline<'a>(replies: impl Iterator<Item = &'a Outgoing>) -> usize {
-    let replies = replies.take(*MOST_AT_ONCE.end());
+    let replies = replies.take(*MOST_REPLIES.end());
     let mut bytes = 0;
     let fits = |(n, next): &(usize, &Outgoing)| {
         bytes += next.reply.body.len();
@@ -133,7 +137,7 @@ mod tests {
         let backlog: Vec<_> = of(60, "a", large).chain(of(1, "b", 9)).chain(of(70, "a", large)).collect();
         assert_eq!(pipeline(&backlog), 64, "the one for b is among them");
         assert_eq!(pipeline(&of(2, "a", LARGEST_PIPELINE + 1).collect::<Vec<_>>()), 1);
-        assert_eq!(pipeline(&of(500, "a", 9).collect::<Vec<_>>()), *MOST_AT_ONCE.end());
+        assert_eq!(pipeline(&of(500, "a", 9).collect::<Vec<_>>()), *MOST_REPLIES.end());
         assert_eq!(pipeline(&[]), 0);
     }
 
