@@ -55,7 +55,7 @@ overload: ## Offer up to ten times the capacity, check the bounds, write docs/PE
 durability: ## Kill Redis in each durability setting, count what is lost, write docs/OPERATIONS.md
 	$(PYTHON) scripts/durability.py $(ARGS)
 
-bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFORMANCE.md (about 25 minutes)
+bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFORMANCE.md (about 20 minutes)
 	@set -eu; \
 	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
 	BENCH_NATS_SERVER=$$($(PYTHON) scripts/bench_tools.py nats-server); \
