@@ -9,7 +9,7 @@ use crate::experiments::Name;
 /// Measures the gateway against a direct handler, against NATS and against the raw Redis cycle, and
 /// writes tables and plots into docs
 ///
-/// All experiments take about 15 minutes with 11 rounds of 1 s. Many short rounds tell two targets apart
+/// All experiments take about 13 minutes with 11 rounds of 1 s. Many short rounds tell two targets apart
 /// better than few long ones: what disturbs the machine for some seconds meets all of them.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
