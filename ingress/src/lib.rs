@@ -76,8 +76,7 @@ pub async fn run(
         (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
     });
     let readiness = Readiness::default();
-    let (accepting, reachable, listening) =
-        (readiness.latch("listener"), readiness.latch("redis"), readiness.latch("replies"));
+    let (accepting, reachable) = (readiness.latch("listener"), readiness.latch("redis"));
 
     let api_keys = api_keys(settings.api_keys_file.as_deref(), Arc::clone(&recorder) as _)?;
     let redis = Redis::open(settings.redis.settings(), redis_metrics, reachable).map_err(RunError::Redis)?;
@@ -88,7 +87,7 @@ pub async fn run(
         redis.clone(),
         settings.requester(tracer.clone()),
         requester_metrics,
-        listening,
+        &readiness,
         requester_stopped,
     )
     .map_err(RunError::ReplyLane)?;

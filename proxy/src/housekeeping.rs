@@ -83,7 +83,9 @@ impl Housekeeping {
                 None => self.metrics.record_absent(stream.as_str()),
             }
         }
-        self.metrics.record_memory(ServerMemory::read(&self.redis).await?);
+        if let Some(memory) = ServerMemory::read(&self.redis).await? {
+            self.metrics.record_memory(&memory);
+        }
         Ok(())
     }
 

@@ -98,8 +98,7 @@ pub async fn run_with<H: Handler>(
             )
         });
     let readiness = Readiness::default();
-    let (working, reachable, reading) =
-        (readiness.latch("worker"), readiness.latch("redis"), readiness.latch("reader"));
+    let (working, reachable) = (readiness.latch("worker"), readiness.latch("redis"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
     let provider = provider(&settings, &redis, upstream_metrics, tracer.clone())?;
@@ -116,7 +115,7 @@ pub async fn run_with<H: Handler>(
         provider = ?settings.weather.weather_provider,
         "starting"
     );
-    let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, handler);
+    let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, &readiness, handler);
     let group = responder.group().clone();
 
     let operations =
@@ -137,7 +136,7 @@ pub async fn run_with<H: Handler>(
         group,
     };
     let mut keeping_house = tokio::spawn(housekeeping.run(stop.clone()));
-    let mut responding = tokio::spawn(responder.run(reading, stop.clone(), settings.process.drain()));
+    let mut responding = tokio::spawn(responder.run(stop.clone(), settings.process.drain()));
     working.set(true);
 
     tokio::select! {

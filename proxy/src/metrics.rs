@@ -114,7 +114,7 @@ impl StreamMetrics {
     }
 
     /// Records the memory of the server.
-    pub fn record_memory(&self, memory: ServerMemory) {
+    pub fn record_memory(&self, memory: &ServerMemory) {
         self.memory.set(memory.used as f64);
         self.memory_limit.set(memory.limit as f64);
     }

@@ -56,7 +56,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         tracer: Tracer::default(),
     };
     let metrics = RequesterMetrics::declare();
-    let requester = Requester::start(redis, settings, metrics, readiness.latch("replies"), stop.clone())?;
+    let requester = Requester::start(redis, settings, metrics, &readiness, stop.clone())?;
     let routes = Router::new().route("/echo", post(echo)).with_state(Arc::new(requester));
     front::serve(Front::Same, options.listen, routes, stop).await
 }

@@ -192,8 +192,8 @@ impl Worker {
         let worked = Arc::new(AtomicUsize::new(0));
         let weather = Weather { gate: Arc::clone(&gate), work, worked: Arc::clone(&worked) };
         let settings = ResponderSettings { concurrency, ..responder_settings() };
-        let responder = Responder::new(redis, settings, ResponderMetrics::declare(), weather);
-        tokio::spawn(responder.run(readiness.latch("reader"), stop.clone(), Duration::from_secs(10)));
+        let responder = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, weather);
+        tokio::spawn(responder.run(stop.clone(), Duration::from_secs(10)));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { gate, worked, stop }
     }

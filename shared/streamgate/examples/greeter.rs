@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "weather-workers",
             &name,
         );
-        let worker = Responder::new(redis, settings, ResponderMetrics::declare(), Greeter);
-        worker.run(readiness.latch("reader"), stop, Duration::from_secs(30)).await?;
+        let worker = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, Greeter);
+        worker.run(stop, Duration::from_secs(30)).await?;
         Ok(())
     })
 }

@@ -1,5 +1,4 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -17,12 +16,14 @@ pub struct BlockingConnection {
     connection: DedicatedConnection,
     commands: Commands,
     block: Duration,
-    client_id: Arc<AtomicI64>,
+    client_id: ClientId,
     outage: Outage,
 }
 
-/// No client of Redis has this id. A user who may not know it has no waker; its reads end by themselves.
-const NOT_CONNECTED: i64 = 0;
+/// What Redis calls the reader's connection, and the generation of connections in which it does: another
+/// server may know a stranger by that number. `None` without a connection, or if the user may not know; such
+/// a reader ends its reads by itself.
+type ClientId = Arc<Mutex<Option<(u64, i64)>>>;
 
 impl BlockingConnection {
     /// Not connected yet; `part` names this reader in logs.
@@ -31,7 +32,7 @@ impl BlockingConnection {
             connection: DedicatedConnection::blocking(redis, block),
             commands: Commands::default(),
             block,
-            client_id: Arc::new(AtomicI64::new(NOT_CONNECTED)),
+            client_id: ClientId::default(),
             outage: Outage::new(part),
         }
     }
@@ -76,13 +77,12 @@ impl BlockingConnection {
     }
 
     fn learn<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        match &result {
-            Ok(_) => self.outage.healed(),
+        if let Err(error) = &result {
+            self.connection.redis().heard(error);
             // The node or the socket may be to blame: find out with another one.
-            Err(error) if error.is_about_the_connection() || error.kind() == ErrorKind::Unblocked => {
+            if error.is_about_the_connection() || error.kind() == ErrorKind::Unblocked {
                 self.disconnect();
             }
-            Err(_) => {}
         }
         result
     }
@@ -92,15 +92,40 @@ impl BlockingConnection {
         self.outage.failed(error)
     }
 
+    /// What this connection is for has worked: that ends an outage. No single command does, because a user
+    /// may be allowed one and denied the next.
+    pub fn healed(&mut self) {
+        self.outage.healed();
+    }
+
+    /// How many times what it is for has failed since it last worked.
+    pub fn failures(&self) -> u32 {
+        self.outage.failures()
+    }
+
+    /// The server it is connected to, if that tells who it is.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.connection.server()
+    }
+
+    /// Says once that the user may not run a command, and what happens `instead`.
+    pub(crate) fn does_without(&self, name: &'static str, instead: &'static str) {
+        self.connection.redis().does_without(name, instead);
+    }
+
     /// Drops the socket.
     pub fn disconnect(&mut self) {
-        self.client_id.store(NOT_CONNECTED, Ordering::Release);
+        self.tell(None);
         self.connection.disconnect();
+    }
+
+    fn tell(&self, client_id: Option<(u64, i64)>) {
+        *self.client_id.lock().unwrap_or_else(PoisonError::into_inner) = client_id;
     }
 
     async fn exchange<D: Decode>(&mut self, cmds: &[Cmd], decoder: &mut D) -> Result<Vec<D::Answer>, Error> {
         self.connection.connect().await?;
-        self.client_id.store(self.connection.client_id().unwrap_or(NOT_CONNECTED), Ordering::Release);
+        self.tell(self.connection.client_id());
         self.commands.clear();
         cmds.iter().for_each(|cmd| self.commands.add(cmd));
         self.connection.exchange(&self.commands, decoder).await
@@ -113,19 +138,28 @@ impl BlockingConnection {
 #[derive(Clone)]
 pub struct Waker {
     redis: Redis,
-    client_id: Arc<AtomicI64>,
+    client_id: ClientId,
 }
 
 impl Waker {
-    /// Wakes the reader; a reader that is not blocked is left alone. Best effort: the reader's
-    /// own blocking time bounds the wait if this fails.
-    pub async fn wake(&self) {
-        let id = self.client_id.load(Ordering::Acquire);
-        if id == NOT_CONNECTED {
-            return;
-        }
-        if let Err(error) = self.redis.command(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await {
-            tracing::debug!(%error, "could not wake a blocked reader; it wakes by itself");
+    /// Wakes the reader; a reader that is not blocked is left alone, and so is everybody else: nothing is
+    /// sent to another server than the reader's. Best effort: the reader's own blocking time bounds the wait
+    /// if this fails. False if trying again is of no use, because the user may not wake anybody.
+    pub async fn wake(&self) -> bool {
+        let client_id = *self.client_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((generation, id)) = client_id else { return true };
+        let unblock = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).to_owned();
+        match self.redis.command_in(generation, &unblock).await {
+            Err(error) if error.kind() == ErrorKind::NotPermitted => {
+                self.redis
+                    .does_without("client|unblock", "a stopping process waits until its read ends by itself");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "could not wake a blocked reader; it wakes by itself");
+                true
+            }
+            Ok(_) => true,
         }
     }
 }

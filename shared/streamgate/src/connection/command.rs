@@ -1,13 +1,18 @@
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use deadpool_redis::{Hook, HookError};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
 use super::error::{Error, ErrorKind, checked};
+use super::peer::{Peer, introduction};
+use super::server::KnownServer;
 use super::{RedisUrl, socket};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
@@ -52,6 +57,14 @@ struct Shared {
     current: Mutex<Option<Current>>,
     /// Rises whenever a connection is given up.
     generation: AtomicU64,
+    /// The server that the process speaks to.
+    server: KnownServer,
+    /// Raised when a command is denied: what a process needs is looked through then.
+    denied: Notify,
+    /// Commands that the user may not run and that can be done without.
+    done_without: Mutex<HashSet<&'static str>>,
+    /// When the process last had to leave a server: older connections of the pool are not used again.
+    left: Arc<Mutex<Instant>>,
     connecting: tokio::sync::Mutex<Connecting>,
     _heartbeat: DropGuard,
 }
@@ -78,16 +91,21 @@ impl Redis {
         alive: DropGuard,
     ) -> Result<Self, Error> {
         let info = tuned(settings.url.info());
+        let left = Arc::new(Mutex::new(Instant::now()));
         let shared = Shared {
             client: Client::open(info.clone())?,
             circuit: CircuitBreaker::new(BreakerSettings::default()),
             clock: Arc::new(ServerClock::with_skew(settings.clock_skew_ms)),
-            pool: admin_pool(info, &settings)?,
+            pool: admin_pool(info, &settings, Arc::clone(&left))?,
             metrics,
             settings,
             round_trip: Mutex::new(None),
             current: Mutex::new(None),
             generation: AtomicU64::new(0),
+            server: KnownServer::default(),
+            denied: Notify::new(),
+            done_without: Mutex::default(),
+            left,
             connecting: tokio::sync::Mutex::new(Connecting {
                 next_number: 0,
                 backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
@@ -105,13 +123,18 @@ impl Redis {
     /// Nothing is known of any of the commands: no connection, or no response in time. The
     /// connection is replaced before the next call.
     pub async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
-        let mut current = self.connection().await?;
+        let current = self.connection().await?;
+        self.send(current, pipeline).await
+    }
+
+    async fn send(&self, mut current: Current, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
         let result = current.connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         match result {
             Ok(values) => {
-                match values.iter().find_map(about_the_node) {
-                    Some(_) => self.discard(current.number),
-                    None => self.0.circuit.succeeded(),
+                if self.blames_the_node(&values) {
+                    self.discard(current.number);
+                } else {
+                    self.0.circuit.succeeded();
                 }
                 Ok(values)
             }
@@ -208,8 +231,11 @@ impl Redis {
             return Err(error.clone());
         }
         let config = self.config(self.0.settings.response_timeout);
-        match self.0.client.get_multiplexed_async_connection_with_config(&config).await {
-            Ok(connection) => {
+        match self.connect(&config).await {
+            Ok((connection, peer)) => {
+                if self.0.server.meet(peer.server) {
+                    self.leave();
+                }
                 let number = connecting.next_number;
                 connecting.next_number += 1;
                 connecting.backoff.reset();
@@ -223,12 +249,109 @@ impl Redis {
             }
             Err(error) => {
                 self.0.circuit.failed();
-                let error = Error::from(error);
                 let until = Instant::now() + connecting.backoff.next_delay();
                 connecting.refused = Some((until, error.clone()));
                 Err(error)
             }
         }
+    }
+
+    /// Connects and asks the server who it is. A replica is of no use: it may be behind, and takes no writes.
+    async fn connect(&self, config: &AsyncConnectionConfig) -> Result<(MultiplexedConnection, Peer), Error> {
+        let mut connection = self.0.client.get_multiplexed_async_connection_with_config(config).await?;
+        let pipeline = introduction();
+        let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+        Ok((connection, Peer::read(answers)?))
+    }
+
+    /// Connections made before now are not to be used again.
+    fn leave(&self) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.pool.retain(|_, _| false);
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The server that the process speaks to, and the number of the shared connection to it.
+    ///
+    /// # Errors
+    /// There is no shared connection to be had.
+    pub(super) async fn server(&self) -> Result<(u64, &KnownServer), Error> {
+        Ok((self.connection().await?.number, &self.0.server))
+    }
+
+    /// Sends one command, unless a connection was given up since `generation`: it would reach another
+    /// server. False if it was not sent.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub(super) async fn command_in(&self, generation: u64, cmd: &Cmd) -> Result<bool, Error> {
+        let current = self.connection().await?;
+        if self.generation() != generation {
+            return Ok(false);
+        }
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd.clone());
+        let answers = self.send(current, &pipeline).await?;
+        answers.into_iter().try_for_each(|answer| checked(answer).map(drop))?;
+        Ok(true)
+    }
+
+    /// Sends a command that a process can do without, on a connection of the pool: `None` if the user may
+    /// not run it. `name` is the command's as an access control list has it; the log says once that it is
+    /// denied, and what happens `instead`.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn optional(
+        &self,
+        cmd: &Cmd,
+        name: &'static str,
+        instead: &'static str,
+    ) -> Result<Option<Value>, Error> {
+        match self.admin_command(cmd).await {
+            Err(error) if error.kind() == ErrorKind::NotPermitted => {
+                self.does_without(name, instead);
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Says once that the user may not run a command, and what happens `instead`.
+    pub(super) fn does_without(&self, name: &'static str, instead: &'static str) {
+        if self.0.done_without.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
+            tracing::warn!(
+                command = name,
+                instead,
+                "this Redis user may not run a command; the process does without it"
+            );
+        }
+    }
+
+    /// True if some answer means "another node, another time" rather than "this command". Denied commands
+    /// are passed on to whoever looks after permissions.
+    pub(super) fn blames_the_node(&self, values: &[Value]) -> bool {
+        let mut blamed = false;
+        for value in values {
+            if let Value::ServerError(error) = value {
+                let error = Error::from(error);
+                blamed |= error.is_about_the_connection();
+                self.heard(&error);
+            }
+        }
+        blamed
+    }
+
+    /// Passes an error on to whoever looks after permissions, if it is about them.
+    pub(super) fn heard(&self, error: &Error) {
+        if error.kind() == ErrorKind::NotPermitted {
+            self.0.denied.notify_waiters();
+        }
+    }
+
+    /// Returns when a command is denied.
+    pub(super) async fn denied(&self) {
+        self.0.denied.notified().await;
     }
 
     fn current(&self) -> Option<Current> {
@@ -237,12 +360,12 @@ impl Redis {
 
     /// Drops connection `number`, unless somebody has replaced it already: a half-open socket or
     /// a demoted primary would stay bad for ever.
-    fn discard(&self, number: u64) {
+    pub(super) fn discard(&self, number: u64) {
         self.0.circuit.failed();
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.number == number) {
             *current = None;
-            self.0.generation.fetch_add(1, Ordering::AcqRel);
+            self.leave();
         }
     }
 
@@ -258,14 +381,6 @@ impl Redis {
     }
 }
 
-/// An answer that means "another node, another time" rather than "this command".
-pub(super) fn about_the_node(value: &Value) -> Option<Error> {
-    match value {
-        Value::ServerError(error) => Some(Error::from(error)).filter(Error::is_about_the_connection),
-        _ => None,
-    }
-}
-
 /// As the sockets that this module opens itself.
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(socket::keepalive());
@@ -274,11 +389,19 @@ fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     info.set_tcp_settings(tcp)
 }
 
-fn admin_pool(info: ConnectionInfo, settings: &RedisSettings) -> Result<AdminPool, Error> {
+fn admin_pool(
+    info: ConnectionInfo,
+    settings: &RedisSettings,
+    left: Arc<Mutex<Instant>>,
+) -> Result<AdminPool, Error> {
     let manager = deadpool_redis::Manager::new(info)?;
     let patience = Some(settings.connect_timeout + settings.response_timeout);
     AdminPool::builder(manager)
         .max_size(4)
+        .pre_recycle(Hook::sync_fn(move |_, metrics| {
+            let left = left.lock().unwrap_or_else(PoisonError::into_inner).into_std();
+            if metrics.created < left { Err(HookError::message("the server changed")) } else { Ok(()) }
+        }))
         .runtime(deadpool_redis::Runtime::Tokio1)
         .timeouts(deadpool_redis::Timeouts { wait: patience, create: patience, recycle: patience })
         .build()

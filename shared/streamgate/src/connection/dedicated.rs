@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::command::about_the_node;
 use super::link::{Link, late};
 use super::resp::{Decode, Decoder};
-use super::{Commands, Error, Redis};
+use super::{Commands, Error, ErrorKind, Redis};
 
 /// A connection of one user who sends a pipeline, waits for its answers and then sends the next: the
 /// writers of requests and of replies, and every blocking reader. The traffic of all others goes
@@ -52,7 +51,7 @@ impl DedicatedConnection {
     pub async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
         let result = self.exchange(commands, &mut Decoder::default()).await;
         let failed = match &result {
-            Ok(values) => values.iter().any(|value| about_the_node(value).is_some()),
+            Ok(values) => self.redis.blames_the_node(values),
             Err(_) => true,
         };
         if failed {
@@ -88,18 +87,25 @@ impl DedicatedConnection {
     }
 
     /// Connects unless there is a good connection: one that Redis has not closed meanwhile, to a server
-    /// of which nobody in this process has learned since that it is gone.
+    /// of which nobody in this process has learned since that it is gone. A new one must lead to the server
+    /// that the whole process speaks to; if it leads elsewhere, the name of the server has moved, and the
+    /// process finds out which one is right by connecting anew.
     ///
     /// # Errors
     /// There is none to be had.
     pub(super) async fn connect(&mut self) -> Result<(), Error> {
-        let generation = self.redis.generation();
-        if generation != self.generation || self.link.as_mut().is_some_and(Link::is_stale) {
+        if self.redis.generation() != self.generation || self.link.as_mut().is_some_and(Link::is_stale) {
             self.link = None;
         }
         if self.link.is_none() {
-            self.link = Some(Link::connect(self.redis.info(), self.redis.settings().connect_timeout).await?);
-            self.generation = generation;
+            let (number, server) = self.redis.server().await?;
+            self.generation = self.redis.generation();
+            let link = Link::connect(self.redis.info(), self.redis.settings().connect_timeout).await?;
+            if server.differs_from(link.peer().server.as_deref()) {
+                self.redis.discard(number);
+                return Err(Error::new(ErrorKind::NotPrimary, "another server answers under this address"));
+            }
+            self.link = Some(link);
             if std::mem::replace(&mut self.has_connected, true) {
                 self.redis.metrics().reconnects.increment(1);
             }
@@ -107,9 +113,15 @@ impl DedicatedConnection {
         Ok(())
     }
 
-    /// What Redis calls the connection, if there is one and its user may know.
-    pub(super) fn client_id(&self) -> Option<i64> {
-        self.link.as_ref().and_then(Link::client_id)
+    /// What Redis calls the connection, if there is one and its user may know, and the generation of the
+    /// process's connections that it belongs to.
+    pub(super) fn client_id(&self) -> Option<(u64, i64)> {
+        Some((self.generation, self.link.as_ref()?.peer().client_id?))
+    }
+
+    /// The server it leads to, if that tells who it is.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.link.as_ref()?.peer().server.as_deref()
     }
 
     /// Drops the socket.

@@ -16,11 +16,14 @@ pub enum ErrorKind {
     /// No connection, a dropped one, or no response in time: connect anew and try again. The
     /// command may have been executed.
     Unreachable,
-    /// Wrong or missing credentials: try again slowly, say so loudly.
+    /// Wrong or missing credentials (NOAUTH, WRONGPASS): try again slowly, say so loudly.
     Denied,
-    /// A replica answered (READONLY, MASTERDOWN): connect anew, to find the primary.
+    /// The user may not run this command (NOPERM). The connection is good; trying again works once
+    /// somebody grants the permission.
+    NotPermitted,
+    /// Another node answered (READONLY, MASTERDOWN, MOVED): connect anew, to find the primary.
     NotPrimary,
-    /// The server is up but not serving yet (LOADING, BUSY, CLUSTERDOWN, TRYAGAIN): try again.
+    /// The server is up but does not serve this yet (LOADING, BUSY, CLUSTERDOWN, ASK): try again.
     NotServing,
     /// The server refuses writes for now (OOM, MISCONF, NOREPLICAS): nothing was stored.
     RefusesWrites,
@@ -46,6 +49,11 @@ impl Error {
         Self::new(ErrorKind::Refused, format!("unexpected answer to {command}: {shape}"))
     }
 
+    /// What the server or the system said.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -66,19 +74,59 @@ impl Error {
     }
 
     fn from_code(code: &str, message: String) -> Self {
-        let kind = match code {
-            "READONLY" | "MASTERDOWN" => ErrorKind::NotPrimary,
-            "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" => ErrorKind::NotServing,
-            "OOM" | "MISCONF" | "NOREPLICAS" => ErrorKind::RefusesWrites,
-            "NOGROUP" => ErrorKind::NoGroup,
-            "UNBLOCKED" => ErrorKind::Unblocked,
-            "NOSCRIPT" => ErrorKind::NoScript,
-            "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Denied,
-            _ => ErrorKind::Refused,
-        };
+        // A command that a script may not run is an error of the script: 7.0 and 7.2 have a text each.
+        let in_script = code == "ERR"
+            && (message.contains("ACL failure in script")
+                || message.contains("The user executing the script"));
+        let known = POLICIES.iter().find(|(codes, _)| codes.contains(&code)).map(|(_, kind)| *kind);
+        let kind = if in_script { ErrorKind::NotPermitted } else { known.unwrap_or(ErrorKind::Refused) };
         Self::new(kind, message)
     }
 }
+
+/// What each error code means. The codes are those of Redis 7.0 to 8.x and Valkey 9; a code that is not
+/// here is a refusal, because nothing is known of it.
+const POLICIES: &[(&[&str], ErrorKind)] = &[
+    (&["READONLY", "MASTERDOWN", "MOVED", "REDIRECT"], ErrorKind::NotPrimary),
+    (
+        &[
+            "LOADING",
+            "BUSY",
+            "CLUSTERDOWN",
+            "TRYAGAIN",
+            "ASK",
+            "INPROG",
+            "NOTREADY",
+            "IOERR",
+            "NOMASTERLINK",
+            "NOGOODSLAVE",
+            "NOGOODPRIMARY",
+            "NOQUORUM",
+        ],
+        ErrorKind::NotServing,
+    ),
+    (&["OOM", "MISCONF", "NOREPLICAS"], ErrorKind::RefusesWrites),
+    (&["NOGROUP"], ErrorKind::NoGroup),
+    (&["UNBLOCKED"], ErrorKind::Unblocked),
+    (&["NOSCRIPT"], ErrorKind::NoScript),
+    (&["NOAUTH", "WRONGPASS", "DENIED"], ErrorKind::Denied),
+    (&["NOPERM"], ErrorKind::NotPermitted),
+    (
+        &[
+            "ERR",
+            "WRONGTYPE",
+            "CROSSSLOT",
+            "BUSYGROUP",
+            "BUSYKEY",
+            "EXECABORT",
+            "INVALIDOBJ",
+            "NOPROTO",
+            "NOTBUSY",
+            "UNKILLABLE",
+        ],
+        ErrorKind::Refused,
+    ),
+];
 
 impl From<&ServerError> for Error {
     fn from(error: &ServerError) -> Self {
@@ -134,6 +182,7 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             Self::Unreachable => "Redis cannot be reached",
             Self::Denied => "Redis denies access",
+            Self::NotPermitted => "Redis permits this user too little",
             Self::NotPrimary => "this Redis is not the primary",
             Self::NotServing => "Redis is not serving yet",
             Self::RefusesWrites => "Redis refuses writes",
@@ -149,15 +198,80 @@ impl fmt::Display for ErrorKind {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_code_has_its_policy() {
-        let kind = |code| Error::from_code(code, String::new()).kind();
+    /// Every code that a server from Redis 7.0 to 8.x or Valkey 9 writes in front of an error, as their
+    /// sources have them, with the policy that is right.
+    const CODES: &[(&str, ErrorKind)] = &[
+        ("ASK", ErrorKind::NotServing),
+        ("BUSY", ErrorKind::NotServing),
+        ("BUSYGROUP", ErrorKind::Refused),
+        ("BUSYKEY", ErrorKind::Refused),
+        ("CLUSTERDOWN", ErrorKind::NotServing),
+        ("CROSSSLOT", ErrorKind::Refused),
+        ("DENIED", ErrorKind::Denied),
+        ("ERR", ErrorKind::Refused),
+        ("EXECABORT", ErrorKind::Refused),
+        ("INPROG", ErrorKind::NotServing),
+        ("INVALIDOBJ", ErrorKind::Refused),
+        ("IOERR", ErrorKind::NotServing),
+        ("LOADING", ErrorKind::NotServing),
+        ("MASTERDOWN", ErrorKind::NotPrimary),
+        ("MISCONF", ErrorKind::RefusesWrites),
+        ("MOVED", ErrorKind::NotPrimary),
+        ("NOAUTH", ErrorKind::Denied),
+        ("NOGOODPRIMARY", ErrorKind::NotServing),
+        ("NOGOODSLAVE", ErrorKind::NotServing),
+        ("NOGROUP", ErrorKind::NoGroup),
+        ("NOMASTERLINK", ErrorKind::NotServing),
+        ("NOPERM", ErrorKind::NotPermitted),
+        ("NOPROTO", ErrorKind::Refused),
+        ("NOQUORUM", ErrorKind::NotServing),
+        ("NOREPLICAS", ErrorKind::RefusesWrites),
+        ("NOSCRIPT", ErrorKind::NoScript),
+        ("NOTBUSY", ErrorKind::Refused),
+        ("NOTREADY", ErrorKind::NotServing),
+        ("OOM", ErrorKind::RefusesWrites),
+        ("READONLY", ErrorKind::NotPrimary),
+        ("REDIRECT", ErrorKind::NotPrimary),
+        ("TRYAGAIN", ErrorKind::NotServing),
+        ("UNBLOCKED", ErrorKind::Unblocked),
+        ("UNKILLABLE", ErrorKind::Refused),
+        ("WRONGPASS", ErrorKind::Denied),
+        ("WRONGTYPE", ErrorKind::Refused),
+    ];
 
-        assert_eq!(kind("READONLY"), ErrorKind::NotPrimary);
-        assert_eq!(kind("LOADING"), ErrorKind::NotServing);
-        assert_eq!(kind("OOM"), ErrorKind::RefusesWrites);
-        assert_eq!(kind("NOGROUP"), ErrorKind::NoGroup);
-        assert_eq!(kind("WRONGTYPE"), ErrorKind::Refused);
-        assert!(!Error::from_code("WRONGTYPE", String::new()).is_transient());
+    /// Through the client library, which has kinds of its own for some of them.
+    fn answered(text: &str) -> Error {
+        let value = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("RESP2");
+        checked(value).expect_err(text)
+    }
+
+    #[test]
+    fn every_code_of_a_server_has_its_policy() {
+        for (code, kind) in CODES {
+            assert_eq!(answered(&format!("{code} some text")).kind(), *kind, "{code}");
+            let listed = POLICIES.iter().any(|(codes, _)| codes.contains(code));
+            assert!(listed, "{code} has no policy of its own");
+        }
+        let policies = POLICIES.iter().map(|(codes, _)| codes.len()).sum::<usize>();
+        assert_eq!(policies, CODES.len(), "a code is listed that no server writes");
+    }
+
+    #[test]
+    fn only_what_is_refused_for_good_is_not_tried_again() {
+        for (code, kind) in CODES {
+            assert_eq!(answered(code).is_transient(), *kind != ErrorKind::Refused, "{code}");
+        }
+        assert!(!answered("A-CODE-OF-2030 text").is_transient());
+    }
+
+    #[test]
+    fn a_denied_command_in_a_script_is_a_denied_command() {
+        for text in [
+            "ERR The user executing the script can't run this command or subcommand script: 84ca, on @user_script:1.",
+            "ERR ACL failure in script: User u has no permissions to run the 'xclaim' command script: on 1.",
+        ] {
+            assert_eq!(answered(text).kind(), ErrorKind::NotPermitted, "{text}");
+        }
+        assert_eq!(answered("ERR unknown command 'X'").kind(), ErrorKind::Refused);
     }
 }

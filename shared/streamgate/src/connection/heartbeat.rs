@@ -7,6 +7,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Redis, RedisSettings};
+use super::link::Link;
+use super::memory::Eviction;
 use super::{Error, Outage};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Latch;
@@ -14,6 +16,9 @@ use crate::telemetry::metrics::ConnectionMetrics;
 
 /// How often the server is asked while it answers.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the address still leads to the same server: it costs a connection.
+const ADDRESS_PERIOD: Duration = Duration::from_secs(10);
 
 /// A sample of the clock is off by up to half its round trip, so one over an unusually slow round
 /// trip is left out, but not for longer than this: clocks drift and are set.
@@ -42,6 +47,7 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     tokio::spawn(async move {
         let mut outage = Outage::new("redis");
         let mut sample = None;
+        let (mut eviction, mut address) = (Eviction::default(), Address { looked_at: Instant::now() });
         loop {
             let Some(redis) = upgrade() else { return };
             let pause = match beat(&redis, &mut sample).await {
@@ -49,6 +55,8 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
                     outage.healed();
                     redis.set_round_trip(Some(round_trip));
                     redis.metrics().round_trip.set(round_trip.as_secs_f64());
+                    eviction.watch(&redis).await;
+                    address.watch(&redis).await;
                     PERIOD
                 }
                 Err(error) => {
@@ -67,8 +75,37 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     });
 }
 
-/// When the sample in force was taken, and the best round trip lately.
-type Sample = Option<(Instant, Duration)>;
+/// What the clock's offset rests on: a server has a clock of its own, so a sample of one says nothing of the
+/// next.
+struct Sample {
+    server: Option<String>,
+    taken: Instant,
+    /// The best round trip lately.
+    best: Duration,
+}
+
+/// Where the address of the server leads. It may come to lead to another one while the old one lives on and
+/// no connection to it is cut; other processes, started later or cut, are with the new one then.
+struct Address {
+    looked_at: Instant,
+}
+
+impl Address {
+    /// Connects once more, if that is due, and leaves the server if this leads elsewhere.
+    async fn watch(&mut self, redis: &Redis) {
+        if self.looked_at.elapsed() < ADDRESS_PERIOD {
+            return;
+        }
+        self.looked_at = Instant::now();
+        // An address that leads nowhere now says nothing of the connections that there are.
+        let Ok(link) = Link::connect(redis.info(), redis.settings().connect_timeout).await else { return };
+        if let Ok((number, server)) = redis.server().await
+            && server.differs_from(link.peer().server.as_deref())
+        {
+            redis.discard(number);
+        }
+    }
+}
 
 impl Redis {
     /// Asks the server for its time: Unix milliseconds.
@@ -81,14 +118,19 @@ impl Redis {
     }
 }
 
-async fn beat(redis: &Redis, sample: &mut Sample) -> Result<Duration, Error> {
+async fn beat(redis: &Redis, sample: &mut Option<Sample>) -> Result<Duration, Error> {
+    // Connects, so that the round trip is that of the command.
+    let server = redis.server().await?.1.identity();
+    if sample.as_ref().is_some_and(|sample| sample.server != server) {
+        *sample = None;
+    }
     let (sent, sent_ms) = (Instant::now(), SystemClock.now_ms());
     let server_ms = redis.server_time_ms().await?;
     let round_trip = sent.elapsed();
-    let usual = sample.is_some_and(|(_, best)| round_trip <= best * 2);
-    if usual || sample.is_none_or(|(at, _)| at.elapsed() > OLDEST_SAMPLE) {
-        let best = sample.filter(|_| usual).map_or(round_trip, |(_, best)| best.min(round_trip));
-        *sample = Some((sent, best));
+    let usual = sample.as_ref().is_some_and(|sample| round_trip <= sample.best * 2);
+    if usual || sample.as_ref().is_none_or(|sample| sample.taken.elapsed() > OLDEST_SAMPLE) {
+        let best = sample.take().filter(|_| usual).map_or(round_trip, |sample| sample.best.min(round_trip));
+        *sample = Some(Sample { server, taken: sent, best });
         redis.clock().record(server_ms, sent_ms + round_trip.as_millis() as u64 / 2);
     }
     Ok(round_trip)

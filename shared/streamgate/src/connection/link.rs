@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Commands;
 use super::error::{Error, ErrorKind, checked};
+use super::peer::{Peer, introduction};
 use super::resp::{Decode, Decoder};
 use super::socket::{Socket, connect};
 
@@ -16,7 +17,7 @@ use super::socket::{Socket, connect};
 pub(super) struct Link {
     socket: Box<dyn Socket>,
     input: BytesMut,
-    client_id: Option<i64>,
+    peer: Peer,
 }
 
 /// Room for one read: a burst of replies.
@@ -33,16 +34,16 @@ impl Link {
     pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect(info.addr()).await?;
-            let mut link = Self { socket, input: BytesMut::new(), client_id: None };
+            let mut link = Self { socket, input: BytesMut::new(), peer: Peer::default() };
             link.greet(info.redis_settings()).await?;
             Ok(link)
         };
         tokio::time::timeout(patience, connecting).await.map_err(|_| late("no connection"))?
     }
 
-    /// What Redis calls this connection, if its user may know.
-    pub(super) fn client_id(&self) -> Option<i64> {
-        self.client_id
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// True if Redis has closed it meanwhile, or said something nobody asked for.
@@ -51,8 +52,6 @@ impl Link {
         self.socket.read_buf(&mut self.input).now_or_never().is_some()
     }
 
-    /// At least one command has to be answered: a server that takes no more clients, or none from here,
-    /// says so as if it were an answer.
     async fn greet(&mut self, settings: &RedisConnectionInfo) -> Result<(), Error> {
         let mut commands = Commands::default();
         if let Some(password) = settings.password() {
@@ -71,19 +70,10 @@ impl Link {
         if settings.db() != 0 {
             commands.add(redis::cmd("SELECT").arg(settings.db()));
         }
-        commands.add(redis::cmd("CLIENT").arg("ID"));
+        let introduction = introduction();
+        introduction.cmd_iter().for_each(|cmd| commands.add(cmd));
         let mut answers = self.exchange(&commands, &mut Decoder::default()).await?;
-        self.client_id = match answers.pop() {
-            Some(Value::Int(id)) => Some(id),
-            Some(Value::ServerError(error)) if error.code() == "NOPERM" => None,
-            Some(Value::ServerError(error)) => {
-                return Err(match Error::from(&error) {
-                    known if known.kind() != ErrorKind::Refused => known,
-                    other => Error::new(ErrorKind::Unreachable, other.to_string()),
-                });
-            }
-            other => return Err(Error::unexpected("CLIENT ID", &other.unwrap_or(Value::Nil))),
-        };
+        self.peer = Peer::read(answers.split_off(answers.len() - introduction.len()))?;
         answers.into_iter().try_for_each(|answer| checked(answer).map(drop))
     }
 

@@ -1,31 +1,77 @@
+use std::time::Duration;
+
 use redis::Value;
+use tokio::time::Instant;
 
 use super::{Error, Redis};
 
 /// Memory of the server, by `INFO memory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerMemory {
     /// Bytes in use.
     pub used: u64,
     /// `maxmemory`, in bytes; 0: no limit.
     pub limit: u64,
+    /// `maxmemory-policy`.
+    pub policy: String,
 }
 
 impl ServerMemory {
-    /// Asks the server.
+    /// Asks the server; `None` if this user may not run INFO.
     ///
     /// # Errors
-    /// The connection's or the server's, which may deny INFO to this user.
-    pub async fn read(redis: &Redis) -> Result<Self, Error> {
-        // Not the command connection: a user who may not ask must not cost it.
-        let mut connection = redis.admin().get().await?;
-        let text: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
-        let bytes = |name: &str| -> Option<u64> {
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
-        };
+    /// The connection's or the server's.
+    pub async fn read(redis: &Redis) -> Result<Option<Self>, Error> {
+        let instead = "memory and eviction policy of the server are not known: its metrics stay 0";
+        let info = redis.optional(redis::cmd("INFO").arg("memory"), "info", instead).await?;
+        let Some(info) = info else { return Ok(None) };
+        let text: String =
+            redis::from_redis_value_ref(&info).map_err(|_| Error::unexpected("INFO memory", &info))?;
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let bytes = |name: &str| -> Option<u64> { line(name)?.trim().parse().ok() };
         match (bytes("used_memory"), bytes("maxmemory")) {
-            (Some(used), Some(limit)) => Ok(Self { used, limit }),
+            (Some(used), Some(limit)) => {
+                let policy = line("maxmemory_policy").unwrap_or_default().trim().to_owned();
+                Ok(Some(Self { used, limit, policy }))
+            }
             _ => Err(Error::unexpected("INFO memory", &Value::SimpleString(text))),
         }
+    }
+
+    /// True if the server deletes keys when memory is short: a stream is one key, so all of its requests at
+    /// once, without a word.
+    pub fn may_evict(&self) -> bool {
+        self.limit > 0 && !self.policy.is_empty() && self.policy != "noeviction"
+    }
+}
+
+/// Warns of a server that may delete streams.
+#[derive(Default)]
+pub(super) struct Eviction {
+    looked_at: Option<Instant>,
+    may_evict: bool,
+}
+
+/// How often the policy is looked at: people change it by hand.
+const PERIOD: Duration = Duration::from_secs(15);
+
+impl Eviction {
+    /// Looks, if that is due, sets the gauge and says once what it means.
+    pub(super) async fn watch(&mut self, redis: &Redis) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < PERIOD) {
+            return;
+        }
+        self.looked_at = Some(Instant::now());
+        // An error is the heartbeat's to report.
+        let Ok(Some(memory)) = ServerMemory::read(redis).await else { return };
+        let may_evict = memory.may_evict();
+        redis.metrics().may_evict.set(f64::from(u8::from(may_evict)));
+        if may_evict && !self.may_evict {
+            tracing::warn!(
+                policy = memory.policy,
+                "Redis deletes keys when its memory is full, and a stream is one key: requests can be lost. Set maxmemory-policy noeviction"
+            );
+        }
+        self.may_evict = may_evict;
     }
 }

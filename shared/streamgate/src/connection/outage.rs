@@ -35,7 +35,12 @@ impl Outage {
         self.backoff.next_delay()
     }
 
-    /// Something worked.
+    /// How many times it has failed since it last worked.
+    pub fn failures(&self) -> u32 {
+        self.backoff.attempts()
+    }
+
+    /// What failed has worked. Nothing else ends an outage: a success next to it says nothing of it.
     pub fn healed(&mut self) {
         if let Some(since) = self.since.take() {
             self.backoff.reset();

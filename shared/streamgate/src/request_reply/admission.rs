@@ -2,7 +2,6 @@
 //!
 //! Everything here is known already, so a refusal costs nothing: not a command, not a wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +11,7 @@ use super::pending::PendingReplies;
 use super::workers::Workers;
 use crate::connection::Redis;
 use crate::resilience::{BreakerState, WaitEstimate};
+use crate::telemetry::LatchView;
 use crate::telemetry::metrics::Refusals;
 
 /// What decides about a newcomer.
@@ -22,9 +22,10 @@ pub(super) struct Admission {
     /// `None`: nobody looks at the workers.
     pub(super) workers: Option<Workers>,
     pub(super) estimate: WaitEstimate,
-    /// Set once the reply listener knows where its lane ends and the server's time: what is sent before could be answered
-    /// behind its back.
-    pub(super) listens: AtomicBool,
+    /// Set while the reply listener hears its lane: what is sent meanwhile could be answered behind its back.
+    pub(super) listens: LatchView,
+    /// Set while Redis lets this process do what it is there for.
+    pub(super) permitted: LatchView,
     pub(super) refusals: Refusals,
 }
 
@@ -40,8 +41,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 impl Admission {
     /// Refuses what cannot succeed within `patience` from `now`.
     pub(super) fn check(&self, now: Instant, patience: Duration) -> Result<(), RequestError> {
-        let listens = self.listens.load(Ordering::Acquire);
-        if !listens || self.redis.circuit().state() != BreakerState::Closed {
+        let able = self.listens.is_set() && self.permitted.is_set();
+        if !able || self.redis.circuit().state() != BreakerState::Closed {
             return Err(self.refuse(RequestErrorKind::Unavailable, OUTAGE_RETRY_AFTER));
         }
         let waiting = self.pending.len();

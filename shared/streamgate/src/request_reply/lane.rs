@@ -110,16 +110,16 @@ pub(super) async fn keep(
     stop: CancellationToken,
 ) {
     let keeper = Keeper { redis, lane, longest_timeout };
-    let mut outage = Outage::new("reply lane");
+    let (mut keeping, mut cutting) = (Outage::new("reply lane"), Outage::new("cutting the reply lane"));
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let done = tokio::select! {
+        let (outage, done) = tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => keeper.tend().await,
+            _ = ticks.tick() => (&mut keeping, keeper.tend().await),
             Ok(()) = finished.changed() => {
                 let finished = *finished.borrow_and_update();
-                keeper.trim(finished).await
+                (&mut cutting, keeper.trim(finished).await)
             }
         };
         match done {

@@ -1,7 +1,6 @@
 //! The one reader of a reply lane: completes whoever waits.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +34,6 @@ impl ReplyListener {
             () = stop.cancelled() => return,
             () = self.clock.known() => {}
         }
-        self.admission.listens.store(true, Ordering::Release);
         self.listening.set(true);
         let start = if self.own_lane { EntryId::MIN } else { self.tail.position() };
         let mut progress = Progress::from(start, self.finished.clone());
@@ -53,8 +51,9 @@ impl ReplyListener {
                     }
                 }
                 Err(error) => {
-                    self.listening.set(false);
                     let pause = self.tail.failed(&error);
+                    // The first failure may be a connection that was lost, and the next read has a new one.
+                    self.listening.set(self.tail.failures() < 2);
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(pause) => {}

@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,12 +18,12 @@ use super::settings::WorkerGroup;
 use super::submission::Submission;
 use super::workers::Workers;
 use crate::clock::Clock;
-use crate::connection::{BatchWriter, Redis};
+use crate::connection::{BatchWriter, LAST_ID, Redis, Rehearsal};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
 use crate::resilience::WaitEstimate;
 use crate::stream::{InvalidStreamKey, StreamKey, TailReader};
 use crate::telemetry::metrics::RequesterMetrics;
-use crate::telemetry::{Latch, Span, SpanKind, Tracer};
+use crate::telemetry::{Readiness, Span, SpanKind, Tracer};
 
 /// One request to send.
 #[derive(Debug, Clone)]
@@ -115,7 +114,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Requester {
     /// Starts the writer, the reply listener, the lane's upkeep and the deadline sweeper; they end
-    /// when `stop` is cancelled. `listening` is set while the reply lane is being read.
+    /// when `stop` is cancelled. Its parts in `readiness` are `replies`, while the reply lane is being read,
+    /// and `permissions`, while Redis lets it do what it needs. While one of them is missing, callers are
+    /// refused.
     ///
     /// # Errors
     /// Reply stream and replica do not make a valid stream name.
@@ -123,9 +124,10 @@ impl Requester {
         redis: Redis,
         settings: RequesterSettings,
         metrics: RequesterMetrics,
-        listening: Latch,
+        readiness: &Readiness,
         stop: CancellationToken,
     ) -> Result<Self, InvalidStreamKey> {
+        let (listening, permitted) = (readiness.latch("replies"), readiness.latch("permissions"));
         let lane = match &settings.replica {
             Some(replica) => settings.reply_stream.lane(replica)?,
             None => settings.reply_stream.clone(),
@@ -138,7 +140,8 @@ impl Requester {
             max_in_flight: settings.max_in_flight,
             workers: settings.workers.clone().map(Workers::new),
             estimate: WaitEstimate::default(),
-            listens: AtomicBool::new(false),
+            listens: listening.view(),
+            permitted: permitted.view(),
             refusals: metrics.refusals.clone(),
         });
         let (finished, seen) = watch::channel(Finished::default());
@@ -153,6 +156,8 @@ impl Requester {
             admission: Arc::clone(&admission),
         };
         vital(&ended, listener.run(stop.clone()));
+        let rehearsal = rehearsal(&settings, &lane);
+        vital(&ended, rehearsal.keep(redis.clone(), permitted, stop.clone()));
         let keeping = lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, seen, stop.clone());
         vital(&ended, keeping);
         vital(&ended, sweep(Arc::clone(&admission), metrics.clone(), stop.clone()));
@@ -283,6 +288,24 @@ impl Requester {
             self.0.admission.estimate.learn(queue, work);
         }
         Timing { queue, work, reply }
+    }
+}
+
+/// What a requester does on its streams, without doing it.
+fn rehearsal(settings: &RequesterSettings, lane: &StreamKey) -> Rehearsal {
+    let (requests, lane) = (settings.request_stream.as_str(), lane.as_str());
+    let rehearsal = Rehearsal::default()
+        .step("xadd", &["XADD", requests, "0-0", "", ""])
+        .step("xlen", &["XLEN", requests])
+        .step("xread", &["XREAD", "COUNT", "1", "STREAMS", lane, LAST_ID])
+        .step("xinfo|stream", &["XINFO", "STREAM", lane])
+        .step("xlen", &["XLEN", lane])
+        .step("xtrim", &["XTRIM", lane, "MAXLEN", "-1"])
+        .step("expire", &["EXPIRE", lane, "1", "NX", "XX"])
+        .step("time", &["TIME"]);
+    match &settings.workers {
+        Some(group) => rehearsal.step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name]),
+        None => rehearsal,
     }
 }
 

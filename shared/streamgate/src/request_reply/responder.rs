@@ -11,11 +11,11 @@ use super::handler::Handler;
 use super::lane;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
-use crate::connection::{Error, Outage, Redis, Waker};
+use crate::connection::{Error, LAST_ID, Outage, Redis, Rehearsal, Waker};
 use crate::resilience::{ConcurrencyLimit, UsualTime};
-use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
-use crate::telemetry::Latch;
+use crate::stream::{Claimer, Consumer, ConsumerGroup, GroupSettings, Leases, PAST_THE_END};
 use crate::telemetry::metrics::ResponderMetrics;
+use crate::telemetry::{Latch, LatchView, Readiness};
 
 /// A worker: takes requests from the stream, runs a [`Handler`] for each, settles them.
 pub struct Responder<H> {
@@ -24,6 +24,8 @@ pub struct Responder<H> {
     settings: ResponderSettings,
     metrics: ResponderMetrics,
     handler: H,
+    reading: Latch,
+    permitted: Latch,
 }
 
 /// Entries in one read, however many slots are free.
@@ -33,14 +35,26 @@ const LARGEST_READ: usize = 256;
 /// while further ones wait.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a worker that may not work looks whether it may.
+const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
+
 /// A stopping worker is given this long to hand back what it could not finish.
 const HAND_BACK_TIME: Duration = Duration::from_secs(1);
 
 impl<H: Handler> Responder<H> {
-    /// A worker that has not started.
-    pub fn new(redis: Redis, settings: ResponderSettings, metrics: ResponderMetrics, handler: H) -> Self {
+    /// A worker that has not started. Its parts in `readiness` are `reader`, while the stream is being read,
+    /// and `permissions`, while Redis lets it do what it needs. While it may not, it takes nothing: it could
+    /// not end what it begins.
+    pub fn new(
+        redis: Redis,
+        settings: ResponderSettings,
+        metrics: ResponderMetrics,
+        readiness: &Readiness,
+        handler: H,
+    ) -> Self {
         let group = ConsumerGroup::new(redis.clone(), settings.group.clone(), metrics.clone());
-        Self { redis, group, settings, metrics, handler }
+        let (reading, permitted) = (readiness.latch("reader"), readiness.latch("permissions"));
+        Self { redis, group, settings, metrics, handler, reading, permitted }
     }
 
     /// The group it reads as a member of.
@@ -49,17 +63,14 @@ impl<H: Handler> Responder<H> {
     }
 
     /// Works until `stop`, then finishes what it holds within `grace` and hands back the rest.
-    /// `reading` is set while the stream is being read.
     ///
     /// # Errors
     /// A part of the worker ended although nobody asked it to: a defect. What it held is claimed by
     /// others.
-    pub async fn run(
-        self,
-        reading: Latch,
-        stop: CancellationToken,
-        grace: Duration,
-    ) -> Result<(), PartEnded> {
+    pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), PartEnded> {
+        let Self { reading, permitted, .. } = self;
+        let may_work = permitted.view();
+        let rehearsal = rehearsal(&self.settings);
         let leases = Leases::new(self.group.clone());
         let limit = ConcurrencyLimit::new(self.settings.concurrency);
         let (settled, queue) = mpsc::unbounded_channel();
@@ -88,10 +99,11 @@ impl<H: Handler> Responder<H> {
         let drained = CancellationToken::new();
         let _drained = drained.clone().drop_guard();
         let mut keeper = tokio::spawn(leases.clone().keep(drained.clone()));
-        tokio::spawn(gauge(limit, execution.metrics.clone(), drained));
+        tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
+        tokio::spawn(rehearsal.keep(self.redis.clone(), permitted, drained));
         let claimer = Claimer::new(self.group.clone(), leases);
         tokio::select! {
-            () = take(consumer, claimer, &execution, reading, &stop) => {}
+            () = take(consumer, claimer, &execution, reading, may_work, &stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
             _ = &mut keeper => return Err(PartEnded("keeper of leases")),
         }
@@ -102,6 +114,34 @@ impl<H: Handler> Responder<H> {
         }
         Ok(())
     }
+}
+
+/// What a worker does on its streams, without doing it.
+fn rehearsal(settings: &ResponderSettings) -> Rehearsal {
+    let GroupSettings { stream, group, consumer, .. } = &settings.group;
+    let (dead_letters, replies) = (stream.dead_letters(), settings.reply_stream.as_str());
+    let (stream, dead_letters) = (stream.as_str(), dead_letters.as_str());
+    let lane = format!("{replies}.rehearsal");
+    Rehearsal::default()
+        .step(
+            "xreadgroup",
+            &["XREADGROUP", "GROUP", group, consumer, "COUNT", "1", "STREAMS", stream, PAST_THE_END],
+        )
+        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, "3600000", LAST_ID, "COUNT", "1"])
+        .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "0-0", "JUSTID"])
+        .step("xpending", &["XPENDING", stream, group, LAST_ID, LAST_ID, "1"])
+        .step("xrange", &["XRANGE", stream, LAST_ID, LAST_ID])
+        .step("xack", &["XACK", stream, group, "0-0"])
+        .step("xadd", &["XADD", replies, "0-0", "", ""])
+        .step("xadd", &["XADD", &lane, "0-0", "", ""])
+        .step("expire", &["EXPIRE", &lane, "1", "NX", "XX"])
+        .step("xadd", &["XADD", dead_letters, "0-0", "", ""])
+        .step("xlen", &["XLEN", stream])
+        .step("xtrim", &["XTRIM", stream, "MAXLEN", "-1"])
+        .step("xgroup|create", &["XGROUP", "CREATE", stream, group, "no id"])
+        .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
+        .step("eval", &["EVAL", "return 1", "-1"])
+        .step("time", &["TIME"])
 }
 
 /// A part that must not end did.
@@ -116,11 +156,18 @@ async fn take<H: Handler>(
     mut claimer: Claimer,
     execution: &Arc<Execution<H>>,
     reading: Latch,
+    may_work: LatchView,
     stop: &CancellationToken,
 ) {
     let _awake = wake_on(stop, consumer.waker());
     let mut claims = Claims::new(execution.settings.group.claim_min_idle);
     while !stop.is_cancelled() {
+        if !may_work.is_set() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PERMISSION_PAUSE) => continue,
+            }
+        }
         if claimer.holds_suspect() {
             // It runs alone; what would be taken meanwhile would wait here instead of elsewhere.
             tokio::select! {
@@ -182,8 +229,7 @@ fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
             () = reader_gone.cancelled() => return,
             () = stop.cancelled() => {}
         }
-        while !reader_gone.is_cancelled() {
-            waker.wake().await;
+        while !reader_gone.is_cancelled() && waker.wake().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });

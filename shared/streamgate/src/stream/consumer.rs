@@ -118,6 +118,7 @@ impl Consumer {
             }
             false => self.connection.read(&[self.xreadgroup(most, Some(block_ms))], &mut decoder).await?,
         };
+        self.connection.healed();
         let entries: Vec<Entry> = answers.into_iter().flatten().collect();
         self.busy = entries.len() > 1;
         let mut deliveries = Vec::with_capacity(entries.len());

@@ -70,7 +70,7 @@ const MUCH: usize = 16 << 20;
 /// An own-PEL read past the last possible id: it makes the consumer known and refreshes its
 /// idle time without delivering anything. (A read from 0 would count a delivery of the oldest
 /// entry; `18446744073709551615-18446744073709551615` is how the server spells `>`.)
-const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
+pub(crate) const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 
 /// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
 pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;

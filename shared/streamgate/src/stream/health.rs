@@ -106,18 +106,9 @@ impl StreamHealth {
     /// # Errors
     /// The connection's or the server's.
     pub async fn read(redis: &Redis, key: &StreamKey) -> Result<Option<Self>, Error> {
+        let Some(info) = info_of(redis, key).await? else { return Ok(None) };
+        let bytes = bytes_of(redis, key, &info).await?;
         let mut connection = redis.admin().get().await?;
-        let info: Result<Value, _> =
-            redis::cmd("XINFO").arg("STREAM").arg(key.as_str()).query_async(&mut connection).await;
-        let info = match info {
-            Ok(info) => info,
-            Err(error) => {
-                let error = Error::from(error);
-                return if is_no_such_key(&error) { Ok(None) } else { Err(error) };
-            }
-        };
-        let bytes: Option<u64> =
-            redis::cmd("MEMORY").arg("USAGE").arg(key.as_str()).query_async(&mut connection).await?;
         let groups: Vec<Value> =
             redis::cmd("XINFO").arg("GROUPS").arg(key.as_str()).query_async(&mut connection).await?;
         let now_ms = redis.clock().now_ms();
@@ -129,9 +120,38 @@ impl StreamHealth {
             length: number(&info, "length"),
             first: summary(&info, "first-entry"),
             last: summary(&info, "last-entry"),
-            bytes: bytes.unwrap_or(0),
+            bytes,
             groups: read,
         }))
+    }
+}
+
+/// What XINFO says of a stream; `None` if there is none.
+pub(super) async fn info_of(redis: &Redis, key: &StreamKey) -> Result<Option<Value>, Error> {
+    match redis.admin_command(redis::cmd("XINFO").arg("STREAM").arg(key.as_str())).await {
+        Err(error) if is_no_such_key(&error) => Ok(None),
+        info => info.map(Some),
+    }
+}
+
+/// Bytes of a stream of which XINFO says `info`. A user who may not run MEMORY USAGE gets the bytes of its last
+/// entry, times their number.
+pub(super) async fn bytes_of(redis: &Redis, key: &StreamKey, info: &Value) -> Result<u64, Error> {
+    let mut cmd = redis::cmd("MEMORY");
+    cmd.arg("USAGE").arg(key.as_str());
+    let instead = "the size of a stream is taken to be that of its last entry times its length";
+    match redis.optional(&cmd, "memory|usage", instead).await? {
+        Some(bytes) => Ok(redis::from_redis_value::<Option<u64>>(bytes).ok().flatten().unwrap_or(0)),
+        None => Ok(number(info, "length") * field(info, "last-entry").map_or(0, bytes_in)),
+    }
+}
+
+/// Bytes of the strings in a value.
+fn bytes_in(value: &Value) -> u64 {
+    match value {
+        Value::BulkString(bytes) => bytes.len() as u64,
+        Value::Array(parts) => parts.iter().map(bytes_in).sum(),
+        _ => 0,
     }
 }
 

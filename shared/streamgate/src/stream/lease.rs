@@ -106,12 +106,12 @@ impl Leases {
 
     /// Renews every lease that has not been proven since half a renewal period ago. What Redis
     /// counts as another's is lost. What is pending with nobody, because the group was made anew, is
-    /// neither: the work goes on, its reply is wanted all the same.
+    /// neither: the work goes on, its reply is wanted all the same. Answers how many were due.
     ///
     /// # Errors
     /// The connection's or the server's; leases then stay as they are and lapse by themselves. A
     /// group that is gone is made anew.
-    pub async fn renew(&self) -> Result<(), Error> {
+    pub async fn renew(&self) -> Result<usize, Error> {
         let settings = self.0.group.settings();
         let due: Vec<(EntryId, Arc<State>)> = {
             let held = self.0.held();
@@ -122,7 +122,10 @@ impl Leases {
             let ids: Vec<EntryId> = chunk.iter().map(|(id, _)| *id).collect();
             let sent = Instant::now();
             let (owned, taken) = match self.0.group.on_ids(&self.0.renew, &[], &ids).await {
-                Err(error) if error.kind() == ErrorKind::NoGroup => return self.0.group.heal().await,
+                Err(error) if error.kind() == ErrorKind::NoGroup => {
+                    self.0.group.heal().await?;
+                    return Ok(due.len());
+                }
                 answer => owned_and_taken(answer?),
             };
             for (id, state) in chunk {
@@ -134,14 +137,14 @@ impl Leases {
                 }
             }
         }
-        Ok(())
+        Ok(due.len())
     }
 
     /// Keeps leases and membership alive until `stop`: renews every `lease_renewal`, gives a sign
     /// of life every third of the grace period.
     pub async fn keep(self, stop: CancellationToken) {
         let settings = self.0.group.settings().clone();
-        let mut outage = Outage::new("leases");
+        let (mut renewal, mut membership) = (Outage::new("lease renewal"), Outage::new("sign of life"));
         let mut heartbeat_due = Instant::now();
         let mut ticks = tokio::time::interval(settings.lease_renewal);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -150,18 +153,19 @@ impl Leases {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let renewed = self.renew().await;
-            let mut alive = Ok(());
-            if heartbeat_due <= Instant::now() {
-                alive = self.0.group.heartbeat().await;
-                if alive.is_ok() {
-                    heartbeat_due = Instant::now() + settings.grace / 3;
-                }
+            match self.renew().await {
+                // Nothing was asked, so nothing is known to work.
+                Ok(0) => {}
+                Ok(_) => renewal.healed(),
+                Err(error) => drop(renewal.failed(&error)),
             }
-            match renewed.and(alive) {
-                Ok(()) => outage.healed(),
-                Err(error) => {
-                    outage.failed(&error);
+            if heartbeat_due <= Instant::now() {
+                match self.0.group.heartbeat().await {
+                    Ok(()) => {
+                        membership.healed();
+                        heartbeat_due = Instant::now() + settings.grace / 3;
+                    }
+                    Err(error) => heartbeat_due = Instant::now() + membership.failed(&error),
                 }
             }
         }

@@ -28,6 +28,7 @@ pub use dead_letters::{
 };
 pub use delivery::{Delivery, Disposition};
 pub use entry::{Entry, EntryId};
+pub(crate) use group::PAST_THE_END;
 pub use group::{ConsumerGroup, GroupSettings, InvalidName};
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::field;
 use super::{Entry, EntryId, ReadAnswer, StreamKey};
-use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker};
+use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker, is_primary};
 
 /// Reads every entry of a stream from now on, for one reader, without a group.
 ///
@@ -22,7 +22,12 @@ pub struct TailReader {
     unsure: bool,
     /// The last read found more than one entry, and small ones.
     busy: bool,
+    /// The server that the cursor belongs to.
+    server: Option<String>,
 }
+
+/// Behind the last possible entry: reading there shows that reading works.
+const PAST_THE_END: EntryId = EntryId { ms: u64::MAX, seq: u64::MAX };
 
 /// The largest entry, in bytes, that is worth being sent twice: reading a whole pipeline at once costs its
 /// first entry once more.
@@ -35,7 +40,7 @@ impl TailReader {
     /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.
     pub fn new(redis: Redis, key: StreamKey, block: Duration, part: &'static str) -> Self {
         let connection = BlockingConnection::new(redis, block, part);
-        Self { key, connection, cursor: None, unsure: true, busy: false }
+        Self { key, connection, cursor: None, unsure: true, busy: false, server: None }
     }
 
     /// Ends a blocked [`TailReader::read`] from elsewhere.
@@ -93,6 +98,7 @@ impl TailReader {
             self.cursor = Some(last.id);
             self.unsure = false;
         }
+        self.connection.healed();
         Ok(entries)
     }
 
@@ -111,22 +117,39 @@ impl TailReader {
         self.connection.failed(error)
     }
 
-    /// Checks that this node is the primary and that the stream has not started over.
+    /// How many reads have failed since one worked.
+    pub fn failures(&self) -> u32 {
+        self.connection.failures()
+    }
+
+    /// Checks that this node is the primary, that the stream can be read and that it has not started over.
     async fn look(&mut self) -> Result<(), Error> {
-        let role = self.connection.run(&redis::cmd("ROLE")).await?;
-        if !is_primary(&role) {
-            self.connection.disconnect();
-            return Err(Error::new(ErrorKind::NotPrimary, "ROLE is not master"));
+        match self.connection.run(&redis::cmd("HELLO")).await {
+            Ok(hello) if is_primary(&hello) == Some(false) => {
+                self.connection.disconnect();
+                return Err(Error::new(ErrorKind::NotPrimary, "HELLO says that it is a replica"));
+            }
+            Err(error) if error.kind() == ErrorKind::NotPermitted => {
+                let instead = "a primary that was demoted is noticed by the next write";
+                self.connection.does_without("hello", instead);
+            }
+            answer => drop(answer?),
         }
         let end = self.last_id().await?;
+        self.connection.run(&self.xread(PAST_THE_END, 1, None)).await?;
+        let server = self.connection.server().map(str::to_owned);
+        let moved = matches!((&self.server, &server), (Some(before), Some(now)) if before != now);
         match self.cursor {
             None => self.cursor = Some(end),
-            Some(cursor) if end < cursor => {
-                tracing::warn!(stream = %self.key, %cursor, %end, "the stream started over; reading it from its beginning");
+            // Its clock may be behind, and it may have lost the last entries that were read on the other: what
+            // it has written since may lie before the cursor.
+            Some(cursor) if end < cursor || moved => {
+                tracing::warn!(stream = %self.key, %cursor, %end, moved, "the stream started over; reading it from its beginning");
                 self.cursor = Some(EntryId::MIN);
             }
             Some(_) => {}
         }
+        self.server = server.or(self.server.take());
         self.unsure = false;
         Ok(())
     }
@@ -143,9 +166,4 @@ impl TailReader {
             Err(error) => Err(error),
         }
     }
-}
-
-fn is_primary(role: &Value) -> bool {
-    let Value::Array(parts) = role else { return false };
-    matches!(parts.first(), Some(Value::BulkString(name)) if name == b"master")
 }

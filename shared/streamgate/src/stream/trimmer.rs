@@ -3,6 +3,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::entry::field;
+use super::health::{bytes_of, info_of};
 use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, Redis, Script};
@@ -73,19 +74,10 @@ impl Trimmer {
     }
 
     async fn shape(&self) -> Result<Option<Shape>, Error> {
-        let mut connection = self.redis.admin().get().await?;
-        let info: Result<Value, _> =
-            redis::cmd("XINFO").arg("STREAM").arg(self.key.as_str()).query_async(&mut connection).await;
-        let info = match info {
-            Ok(info) => info,
-            Err(error) if error.to_string().contains("no such key") => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(info) = info_of(&self.redis, &self.key).await? else { return Ok(None) };
         let number = |name| field(&info, name).and_then(|v| redis::from_redis_value_ref::<u64>(v).ok());
         let Some(length) = number("length") else { return Ok(None) };
-        let bytes: Option<u64> =
-            redis::cmd("MEMORY").arg("USAGE").arg(self.key.as_str()).query_async(&mut connection).await?;
-        Ok(Some(Shape { length, bytes: bytes.unwrap_or(0) }))
+        Ok(Some(Shape { length, bytes: bytes_of(&self.redis, &self.key, &info).await? }))
     }
 }
 

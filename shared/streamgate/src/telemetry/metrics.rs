@@ -38,6 +38,8 @@ pub struct ConnectionMetrics {
     pub retries: Counter,
     /// Round trip of the last heartbeat.
     pub round_trip: Gauge,
+    /// 1 while the server may delete streams when its memory is full.
+    pub may_evict: Gauge,
 }
 
 impl ConnectionMetrics {
@@ -59,6 +61,10 @@ impl ConnectionMetrics {
             round_trip: declare_gauge(
                 "streamgate_redis_round_trip_seconds",
                 "Round trip of the last heartbeat to Redis, in seconds",
+            ),
+            may_evict: declare_gauge(
+                "streamgate_redis_may_evict",
+                "1 if Redis deletes keys, and so streams, when its memory is full (maxmemory-policy)",
             ),
         }
     }

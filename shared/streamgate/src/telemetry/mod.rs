@@ -13,6 +13,6 @@ pub use logs::{LogFilter, LogFormat, init_logs};
 #[cfg(feature = "otlp")]
 pub use otlp::{OtlpSettings, Sampling, SpanExport};
 pub use process::ProcessMetrics;
-pub use readiness::{Latch, Readiness};
+pub use readiness::{Latch, LatchView, Readiness};
 pub use recorder::{MetricsRecorder, SECONDS_BUCKETS, Scrapes};
 pub use spans::{Span, SpanKind, Tracer};

@@ -36,6 +36,22 @@ impl Latch {
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
     }
+
+    /// Lets another part of the process go by what this part says.
+    pub fn view(&self) -> LatchView {
+        LatchView(Arc::clone(&self.0))
+    }
+}
+
+/// What a part says of itself, for parts that depend on it: readiness and they go by the same word.
+#[derive(Debug, Clone)]
+pub struct LatchView(Arc<AtomicBool>);
+
+impl LatchView {
+    /// True while that part is ready.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for Latch {

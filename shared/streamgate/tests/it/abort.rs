@@ -46,9 +46,14 @@ impl Target for At {
 async fn worker_process() {
     let (Ok(url), Ok(name)) = (std::env::var(URL), std::env::var(NAME)) else { return };
     let metrics = ResponderMetrics::declare();
-    let worker = Responder::new(redis(&At(url)), responder_settings(&name), metrics, AbortsOnPoison);
-    let reading = Readiness::default().latch("reader");
-    let _ = worker.run(reading, CancellationToken::new(), Duration::from_secs(10)).await;
+    let worker = Responder::new(
+        redis(&At(url)),
+        responder_settings(&name),
+        metrics,
+        &Readiness::default(),
+        AbortsOnPoison,
+    );
+    let _ = worker.run(CancellationToken::new(), Duration::from_secs(10)).await;
 }
 
 fn start_worker(url: &str, name: &str) -> Child {

@@ -119,8 +119,7 @@ impl Asker {
         let readiness = Readiness::default();
         let stop = CancellationToken::new();
         let requester =
-            Requester::start(redis.clone(), settings, metrics, readiness.latch("listener"), stop.clone())
-                .expect("valid lane");
+            Requester::start(redis.clone(), settings, metrics, &readiness, stop.clone()).expect("valid lane");
         Self { requester, redis, readiness, stop }
     }
 
@@ -208,10 +207,9 @@ impl Worker {
         metrics: ResponderMetrics,
     ) -> Self {
         let readiness = Readiness::default();
-        let reading = readiness.latch("reader");
         let stop = CancellationToken::new();
-        let responder = Responder::new(redis, settings, metrics, handler);
-        let running = tokio::spawn(responder.run(reading, stop.clone(), grace));
+        let responder = Responder::new(redis, settings, metrics, &readiness, handler);
+        let running = tokio::spawn(responder.run(stop.clone(), grace));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { stop, running }
     }
@@ -308,10 +306,9 @@ impl CrashingWorker {
             .build()
             .expect("a runtime");
         let _inside = runtime.enter();
-        let responder =
-            Responder::new(redis(server), responder_settings(name), ResponderMetrics::declare(), handler);
-        let reading = Readiness::default().latch("reader");
-        runtime.spawn(responder.run(reading, CancellationToken::new(), Duration::from_secs(10)));
+        let (settings, metrics) = (responder_settings(name), ResponderMetrics::declare());
+        let responder = Responder::new(redis(server), settings, metrics, &Readiness::default(), handler);
+        runtime.spawn(responder.run(CancellationToken::new(), Duration::from_secs(10)));
         drop(_inside);
         Self(runtime)
     }

@@ -1,0 +1,102 @@
+//! The one server that all connections of a process speak to.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Which server that is, as far as servers tell who they are (see [`Peer`](super::peer::Peer)).
+#[derive(Default)]
+pub(super) struct KnownServer(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    identity: Option<String>,
+    /// When the last moves were.
+    moves: Vec<Instant>,
+    /// Each connection leads to another server, as behind some proxies: there is nothing to compare.
+    ignored: bool,
+}
+
+/// So many moves within [`MOVING_TIME`] are no moves: every connection leads to a server of its own.
+const MOST_MOVES: usize = 5;
+
+/// See [`MOST_MOVES`].
+const MOVING_TIME: Duration = Duration::from_secs(60);
+
+impl KnownServer {
+    /// Takes note of the server that the shared connection leads to. True if it is another one than before.
+    pub(super) fn meet(&self, identity: Option<String>) -> bool {
+        let mut known = self.known();
+        let Some(identity) = identity.filter(|_| !known.ignored) else { return false };
+        let before = known.identity.replace(identity.clone());
+        let Some(before) = before.filter(|before| *before != identity) else { return false };
+        let now = Instant::now();
+        known.moves.retain(|at| now.duration_since(*at) < MOVING_TIME);
+        known.moves.push(now);
+        if known.moves.len() < MOST_MOVES {
+            tracing::warn!(
+                before,
+                now = identity,
+                "another Redis server answers under this address; all connections move to it"
+            );
+            return true;
+        }
+        tracing::error!(
+            "each connection to Redis leads to another server; if there is no proxy in between, the address must lead to one primary only"
+        );
+        *known = Known { ignored: true, ..Known::default() };
+        false
+    }
+
+    /// True if a connection that leads to `identity` leads to another server than the shared one.
+    pub(super) fn differs_from(&self, identity: Option<&str>) -> bool {
+        matches!((self.known().identity.as_deref(), identity), (Some(known), Some(found)) if known != found)
+    }
+
+    /// Its name for itself, if it has one.
+    pub(super) fn identity(&self) -> Option<String> {
+        self.known().identity.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(server: &KnownServer, identity: &str) -> bool {
+        server.meet(Some(identity.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn another_server_is_noticed_and_an_unknown_one_is_not() {
+        let server = KnownServer::default();
+
+        assert!(!met(&server, "a") && !met(&server, "a"));
+        assert!(!server.meet(None));
+        assert!(
+            server.differs_from(Some("b")) && !server.differs_from(Some("a")) && !server.differs_from(None)
+        );
+        assert!(met(&server, "b"));
+        assert_eq!(server.identity().as_deref(), Some("b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_behind_each_connection_is_a_proxy() {
+        let server = KnownServer::default();
+        let names = |n: usize| format!("server {n}");
+
+        assert_eq!((0..20).filter(|n| met(&server, &names(*n))).count(), MOST_MOVES - 1);
+        assert!(!server.differs_from(Some("any")));
+
+        let slow = KnownServer::default();
+        for n in 0..20 {
+            tokio::time::advance(MOVING_TIME / 2).await;
+            assert_eq!(met(&slow, &names(n)), n > 0, "failovers are moves");
+        }
+    }
+}

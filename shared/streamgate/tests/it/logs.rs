@@ -1,0 +1,62 @@
+//! What is logged on this test's thread.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// The log of a test whose runtime has one thread; capturing ends when it is dropped.
+pub(crate) struct Logs {
+    lines: Arc<Mutex<Vec<Line>>>,
+    _capturing: DefaultGuard,
+}
+
+/// One line: its level, and its fields as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) level: Level,
+    pub(crate) text: String,
+}
+
+impl Logs {
+    pub(crate) fn capture() -> Self {
+        let lines = Arc::<Mutex<Vec<Line>>>::default();
+        let subscriber = tracing_subscriber::registry().with(Capture(Arc::clone(&lines)));
+        Self { lines, _capturing: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// The lines so far that contain `text`.
+    pub(crate) fn with(&self, text: &str) -> Vec<Line> {
+        let lines = self.lines.lock().expect("no panic");
+        lines.iter().filter(|line| line.text.contains(text)).cloned().collect()
+    }
+
+    /// The lines so far that an operator reads by default.
+    pub(crate) fn told(&self) -> Vec<Line> {
+        self.with("").into_iter().filter(|line| line.level <= Level::INFO).collect()
+    }
+}
+
+struct Capture(Arc<Mutex<Vec<Line>>>);
+
+impl<S: Subscriber> Layer<S> for Capture {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if !event.metadata().target().starts_with("streamgate") {
+            return;
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().expect("no panic").push(Line { level: *event.metadata().level(), text: text.0 });
+    }
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, "{field}={value:?} ");
+    }
+}
