@@ -79,7 +79,11 @@ def welcome(stack: Stack) -> None:
     body = json.dumps(PLACE)
     has_keys = bool(stack.env.get("API_KEYS_FILE"))
     if has_keys:
-        status, answer = 200, f"Callers need a key of {stack.env['API_KEYS_FILE']}: put it in the place of KEY."
+        status = 200
+        answer = (
+            f"API keys are on ({stack.env['API_KEYS_FILE']}): put one in the place of KEY.\n"
+            f"This makes one, and the line for that file: {stack.binaries / 'ingress'} new-key NAME"
+        )
     else:
         say("sending a sample request")
         status, answer = _ask(stack, request, body)

@@ -197,7 +197,8 @@ class UpTest(unittest.TestCase):
 
         self.assertIn("Streamgate is up.", up.output)
         self.assertRegex(up.output, "curl -s .* -H 'authorization: Bearer KEY'")
-        self.assertIn("need a key of keys", up.output)
+        self.assertIn("API keys are on (keys)", up.output)
+        self.assertIn(f"{self.folder}/ingress new-key NAME", up.output)
 
     def test_logs_carry_the_name_of_their_process(self) -> None:
         up = self.up()
