@@ -29,10 +29,12 @@ test: ## Build and run all tests against a real Redis server
 	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python; \
 	$(PYTHON) scripts/dashboards_test.py --profile debug --skip-without-prometheus
 
-check: ## Formatting, lints and documentation, warnings being errors
+check: ## Formatting, lints, documentation, licences; warnings being errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace --all-features
+	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
+	else echo 'SKIPPED: licences and sources of crates (cargo install --locked cargo-deny)'; fi
 
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy

@@ -74,15 +74,19 @@ fi
 if [ -n "$api_keys" ] && [ ! -f k8s/components/api-keys/api-keys ]; then
   fail "k8s/components/api-keys/api-keys is missing: copy api-keys.example beside it and fill it in"
 fi
-command -v kubectl >/dev/null || fail "kubectl is not on PATH: https://kubernetes.io/docs/tasks/tools/"
+# A dry run prints the commands of programs that may be elsewhere.
+has() {
+  [ -n "$dry" ] || command -v "$1" >/dev/null
+}
+has kubectl || fail "kubectl is not on PATH: https://kubernetes.io/docs/tasks/tools/"
 engine=${CONTAINER_ENGINE:-}
 if [ -n "$build" ] && [ -z "$engine" ]; then
   engine=$(command -v docker >/dev/null && echo docker || echo podman)
 fi
 if [ -n "$build" ]; then
-  command -v "$engine" >/dev/null || fail "neither docker nor podman is on PATH: install one, or --no-build"
+  has "$engine" || fail "neither docker nor podman is on PATH: install one, or --no-build"
 fi
-[ -z "$load" ] || command -v "$load" >/dev/null || fail "$load is not on PATH"
+[ -z "$load" ] || has "$load" || fail "$load is not on PATH"
 if [ -z "$dry" ]; then
   [ -z "$build" ] || "$engine" info >/dev/null 2>&1 || fail "$engine does not answer: is its engine running?"
   ask version >/dev/null 2>&1 || fail "the cluster${context:+ $context} does not answer: kubectl cluster-info says more"

@@ -42,7 +42,7 @@ kube() {
   fi
 }
 
-command -v kubectl >/dev/null || fail "kubectl is not on PATH: https://kubernetes.io/docs/tasks/tools/"
+[ -n "$dry" ] || command -v kubectl >/dev/null || fail "kubectl is not on PATH: https://kubernetes.io/docs/tasks/tools/"
 command -v python3 >/dev/null || fail "python3 is not on PATH"
 
 # The workers' operations API tells of the streams, wherever Redis is; it is reached through a port that is
@@ -115,7 +115,9 @@ show() {
 }
 
 if [ -z "$dry" ]; then
-  kube get namespace "$namespace" >/dev/null || fail "the cluster does not answer, or has no namespace $namespace"
+  # kubectl tells each of its tries; the last line says why.
+  said=$(kube get namespace "$namespace" 2>&1) ||
+    fail "the cluster does not answer, or has no namespace $namespace: ${said##*$'\n'}"
 fi
 requests=$(setting REQUEST_STREAM weather-requests)
 case $requests in

@@ -107,11 +107,12 @@ class Child:
             pass  # Gone already; macOS answers EPERM for a group of zombies.
 
     def _read(self, on_exit: Callable[[], None] | None) -> None:
-        for line in self.process.stdout:  # type: ignore[union-attr]
-            line = line.rstrip("\n")
-            self.last_lines.append(line)
-            if self._on_line:
-                self._on_line(line)
+        with self.process.stdout as output:  # type: ignore[union-attr]
+            for line in output:
+                line = line.rstrip("\n")
+                self.last_lines.append(line)
+                if self._on_line:
+                    self._on_line(line)
         self.process.wait()
         if on_exit:
             on_exit()

@@ -19,11 +19,11 @@ from ports import Address, describe, free_port, owner, port_number
 from processes import Child, Interrupted, StartError, answers_ping, wait_until
 from runs import Earlier, Record
 
-# What the binaries and Redis listen on unless the environment says otherwise.
+# What the binaries and Redis listen on unless the environment says otherwise: closed to the network.
 DEFAULTS = {
-    "INGRESS_LISTEN": "0.0.0.0:5009",
-    "INGRESS_ADMIN_LISTEN": "0.0.0.0:9009",
-    "PROXY_LISTEN": "0.0.0.0:5010",
+    "INGRESS_LISTEN": "127.0.0.1:5009",
+    "INGRESS_ADMIN_LISTEN": "127.0.0.1:9009",
+    "PROXY_LISTEN": "127.0.0.1:5010",
     "REDIS_PORT": "6379",
 }
 
@@ -46,6 +46,8 @@ class Stack:
         show: Callable[[str, str], None] | None = None,
     ) -> None:
         self.env = dict(env)
+        for variable in DEFAULTS:
+            self.env[variable] = self._setting(variable)
         self._show = show
         self._record = Record(data)
         # False when REDIS_URL names a server that somebody else runs.
@@ -161,7 +163,7 @@ class Stack:
     def _start_binary(self, name: str, url: str) -> None:
         binary = self.binaries / name
         if not binary.exists():
-            raise StartError(f"{binary} does not exist; build it with: cargo build --release -p {name}")
+            raise StartError(f"{binary} does not exist; build it with: cargo build --profile up -p {name}")
         child = self._spawn(name, [binary], GRACE)
         self._wait(child, lambda: _is_ready(url), f"{name} at {url}/readyz", 30)
 

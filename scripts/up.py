@@ -4,6 +4,8 @@
     REDIS_URL=redis://host:6379 make up       use a running Redis, start none
     INGRESS_LISTEN=127.0.0.1:8080 make up     another port; also INGRESS_ADMIN_LISTEN,
                                               PROXY_LISTEN and REDIS_PORT
+    INGRESS_LISTEN=0.0.0.0:5009 make up       open to the network; otherwise it is not
+    ADMIN_TOKEN=... make up                   an admin token of yours; otherwise each run makes one
 
 Redis keeps its data in .data/redis, Valkey in .data/valkey. Standard library only, Python 3.9 or newer.
 """
@@ -14,6 +16,7 @@ import argparse
 import http.client
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -44,8 +47,10 @@ def main() -> int:
         stack.check_ports()
         stack.check_redis()
         if options.bin_dir is None:
-            say("building ingress and proxy")
-            stack.binaries = cargo.build(stack.stop_asked)
+            say("building ingress and proxy: minutes the first time, seconds later")
+            stack.binaries = cargo.build(stack.stop_asked, profile="up", say=say)
+        if not stack.env.get("ADMIN_TOKEN"):
+            stack.env["ADMIN_TOKEN"] = secrets.token_hex(16)
         stack.start(say)
         welcome(stack)
         stack.wake.wait()
@@ -53,7 +58,9 @@ def main() -> int:
         if ended is not None and not stack.stop_asked.is_set():
             raise StartError(ended.obituary())
         return 0
-    except Interrupted:
+    except Interrupted as reason:
+        if str(reason):
+            say(str(reason))
         return 0
     except StartError as problem:
         say(str(problem))
@@ -70,10 +77,19 @@ def welcome(stack: Stack) -> None:
     gateway = stack.url("INGRESS_LISTEN")
     request = f"{gateway}/WeatherForecast/city"
     body = json.dumps(PLACE)
-    say("sending a sample request")
-    status, answer = _ask(stack, request, body)
+    has_keys = bool(stack.env.get("API_KEYS_FILE"))
+    if has_keys:
+        status = 200
+        answer = (
+            f"API keys are on ({stack.env['API_KEYS_FILE']}): put one in the place of KEY.\n"
+            f"This makes one, and the line for that file: {stack.binaries / 'ingress'} new-key NAME"
+        )
+    else:
+        say("sending a sample request")
+        status, answer = _ask(stack, request, body)
     if stack.wake.is_set():
         return
+    key = " -H 'authorization: Bearer KEY'" if has_keys else ""
     say(
         f"""
 {"Streamgate is up." if status == 200 else "Streamgate is up, but the sample request failed."}
@@ -84,22 +100,24 @@ def welcome(stack: Stack) -> None:
   Proxy operations   {stack.url("PROXY_LISTEN")}/swagger
   Redis              {stack.redis_url}
 
-  curl -s {request} -H 'content-type: application/json' -d '{body}'
+  curl -s {request}{key} -H 'content-type: application/json' -d '{body}'
 """
     )
     say(_indent(answer))
-    say(f"\n  {_look(stack)}\n\nCtrl-C stops everything; a second one kills it.\n")
+    say(f"\n{_look(stack)}\n\nCtrl-C stops everything; a second one kills it.\n")
 
 
 def _look(stack: Stack) -> str:
-    """How to see the request on its stream."""
+    """How to see the request on its stream. Secrets of the environment stay out of the terminal's history."""
     stream = stack.env.get("REQUEST_STREAM") or "weather-requests"
+    token = '$ADMIN_TOKEN' if os.environ.get("ADMIN_TOKEN") else stack.env.get("ADMIN_TOKEN")
+    path = f"{stack.url('PROXY_LISTEN')}/streams/{urllib.parse.quote(stream, safe='')}"
+    lines = [f'  curl -s {path} -H "authorization: Bearer {token}"']
     cli = next(filter(shutil.which, ("redis-cli", "valkey-cli")), None)
-    if cli is None:
-        return f"curl -s {stack.url('PROXY_LISTEN')}/streams/{urllib.parse.quote(stream, safe='')}"
-    # The password is in the environment already, and stays out of the terminal's history.
-    url = stack.redis_url if stack.starts_redis else '"$REDIS_URL"'
-    return f"{cli} -u {url} XREVRANGE {stream} + - COUNT 1"
+    if cli is not None:
+        url = stack.redis_url if stack.starts_redis else '"$REDIS_URL"'
+        lines.append(f"  {cli} -u {url} XREVRANGE {stream} + - COUNT 1")
+    return "\n".join(lines)
 
 
 def _ask(stack: Stack, url: str, body: str) -> tuple[int, str]:

@@ -165,6 +165,14 @@ class DeployToKubernetes(ScriptTest):
         self.assertNotIn("push", done.stdout)
         self.assertNotIn("monitoring", done.stdout)
 
+    def test_a_dry_run_needs_none_of_the_programs(self) -> None:
+        done = self.call("deploy-to-k8s.sh", "--load", "kind", "--tag", "1", "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("kind load docker-image streamgate/proxy:1", self.commands(done))
+
+        done = self.call("monitor.sh", "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_a_rollout_that_fails_ends_it(self) -> None:
         self.stand_in("docker")
         self.stand_in("kubectl", on={"*'rollout status deployment/proxy-service'*": "exit 1"})
@@ -241,6 +249,16 @@ class Monitor(ScriptTest):
         self.assertIn("weather-requests: 7 entries, 1234 bytes\n", done.stdout)
         self.assertIn("  weather-workers: lag unknown, pending 3, oldest 1.2 s, 2 consumers\n    w1: 3 pending\n", done.stdout)
         self.assertIn("{weather-requests}:dlq: 7 entries", done.stdout)
+
+    def test_no_cluster_is_one_line(self) -> None:
+        tries = "; ".join(["echo memcache.go: connection refused >&2"] * 5)
+        self.stand_in("kubectl", on={"*'get namespace'*": f"{tries}; echo the server was refused >&2; exit 1"})
+
+        done = self.call("monitor.sh")
+
+        self.assertEqual(done.returncode, 1)
+        told = "monitor: the cluster does not answer, or has no namespace redis-stream-demo: the server was refused\n"
+        self.assertEqual(done.stderr, told)
 
     def test_a_cluster_without_a_worker_is_told(self) -> None:
         self.stand_in("kubectl", on={"*port-forward*": "echo error: no pod is running >&2; exit 1"})

@@ -14,13 +14,16 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(SCRIPTS))
 
 import redis_server  # noqa: E402
+import cargo  # noqa: E402
 from ports import free_port  # noqa: E402
-from processes import Child, answers_ping, wait_until  # noqa: E402
+from processes import Child, Interrupted, answers_ping, wait_until  # noqa: E402
+from stack import Stack  # noqa: E402
 
 # Ready at once; answers every POST with a forecast; says when it was told to stop.
 STAND_IN = """\
@@ -57,7 +60,7 @@ http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 class Up:
     """`up.py` in a group of its own, as a terminal starts it, with all ports its own."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, options: list[str | Path] | None = None, **env: str) -> None:
         self.redis_port = free_port()
         self.env = {
             **os.environ,
@@ -69,7 +72,8 @@ class Up:
         }
         if "REDIS_URL" not in env:
             self.env.pop("REDIS_URL", None)
-        command = [sys.executable, SCRIPTS / "up.py", "--bin-dir", folder, "--data-dir", folder / "redis"]
+        options = options or ["--bin-dir", folder, "--data-dir", folder / "redis"]
+        command = [sys.executable, SCRIPTS / "up.py", *options]
         self.process = subprocess.Popen(
             command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
@@ -130,8 +134,8 @@ class UpTest(unittest.TestCase):
         path.write_text(STAND_IN.format(status=status, **words))
         path.chmod(0o755)
 
-    def up(self, **env: str) -> Up:
-        up = Up(self.folder, **env)
+    def up(self, options: list[str | Path] | None = None, **env: str) -> Up:
+        up = Up(self.folder, options, **env)
         self.addCleanup(up.end)
         return up
 
@@ -162,6 +166,39 @@ class UpTest(unittest.TestCase):
         self.assertIn(f"http://localhost:{port}/swagger", up.output)
         self.assertIn('"city": "New York"', up.output)
         self.assertNotIn("0.0.0.0", up.output)
+
+    def test_it_listens_on_this_machine_alone_unless_told_otherwise(self) -> None:
+        ours = {"INGRESS_LISTEN": "", "INGRESS_ADMIN_LISTEN": "0.0.0.0:7009"}
+
+        stack = Stack(ours, self.folder, self.folder)
+
+        self.assertEqual(stack.env["INGRESS_LISTEN"], "127.0.0.1:5009")
+        self.assertEqual(stack.env["PROXY_LISTEN"], "127.0.0.1:5010")
+        self.assertEqual(stack.env["INGRESS_ADMIN_LISTEN"], "0.0.0.0:7009")
+
+    def test_each_run_makes_an_admin_token_and_shows_how_to_use_it(self) -> None:
+        self.stand_in("proxy", "PROXY_LISTEN", "print('token', os.environ['ADMIN_TOKEN'], flush=True)")
+        tokens = []
+        for given in ("", "", "a-token-of-my-own"):
+            up = self.up(ADMIN_TOKEN=given)
+            up.until("Ctrl-C stops everything")
+            tokens.append(re.search(r"token (\S+)", up.output)[1])
+            shown = "$ADMIN_TOKEN" if given else tokens[-1]
+            self.assertIn(f'/streams/weather-requests -H "authorization: Bearer {shown}"', up.output)
+            up.end()
+
+        self.assertEqual((len(set(tokens)), tokens[2]), (3, "a-token-of-my-own"))
+
+    def test_with_api_keys_it_says_how_to_call_with_one(self) -> None:
+        self.stand_in("ingress", "INGRESS_LISTEN", status=401)
+        up = self.up(API_KEYS_FILE="keys")
+
+        up.until("Ctrl-C stops everything")
+
+        self.assertIn("Streamgate is up.", up.output)
+        self.assertRegex(up.output, "curl -s .* -H 'authorization: Bearer KEY'")
+        self.assertIn("API keys are on (keys)", up.output)
+        self.assertIn(f"{self.folder}/ingress new-key NAME", up.output)
 
     def test_logs_carry_the_name_of_their_process(self) -> None:
         up = self.up()
@@ -308,7 +345,6 @@ class UpTest(unittest.TestCase):
         server = str(redis_server.find())
         without = self.up(PATH=str(programs), STREAMGATE_TEST_REDIS_SERVER=server)
         without.until("Ctrl-C stops everything")
-        self.assertIn("/streams/weather-requests", without.output)
         self.assertNotIn("-cli", without.output)
         without.end()
         (programs / "valkey-cli").symlink_to(sys.executable)
@@ -369,6 +405,41 @@ class UpTest(unittest.TestCase):
 
         self.assertEqual(second.exit_code(), 1)
         self.assertIn("another Redis server is using", second.output)
+
+    def cargo(self) -> Path:
+        """A folder for PATH: a cargo that says what it is to build, and builds until it is stopped."""
+        programs = self.folder / "programs"
+        programs.mkdir()
+        script = programs / "cargo"
+        script.write_text(
+            "#!/bin/sh\n"
+            """[ "$1" = metadata ] && exec echo '{"target_directory": "/t"}'\n"""
+            'echo "cargo $*"\nexec sleep 60\n'
+        )
+        script.chmod(0o755)
+        return programs
+
+    def test_a_build_that_is_stopped_says_what_to_do_next(self) -> None:
+        up = self.up(["--data-dir", self.folder], PATH=f"{self.cargo()}:{os.environ['PATH']}")
+        up.until("cargo build --locked --profile up -p ingress -p proxy\n")
+
+        up.process.send_signal(signal.SIGINT)
+
+        self.assertEqual(up.exit_code(), 0)
+        self.assertIn("the build was stopped; run it again: it goes on where it stopped\n", up.output)
+
+    def test_a_long_build_says_that_it_goes_on(self) -> None:
+        said, stop = [], threading.Event()
+
+        def say(line: str) -> None:
+            said.append(line)
+            stop.set()
+
+        with mock.patch.dict(os.environ, PATH=f"{self.cargo()}:{os.environ['PATH']}"):
+            with self.assertRaises(Interrupted):
+                cargo.build(stop, say=say, every=0.1)
+
+        self.assertEqual(said, ["still building, for 0 s now"])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ pub struct Settings {
     #[arg(long, env = "PROXY_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256u16))]
     pub proxy_threads: u16,
 
-    /// Secret of those who may look at dead letters, replay and discard them, 16 to 512 visible ASCII characters; without one nobody may [default: none]
+    /// Secret of those who may look at dead letters and values of entries, replay and discard, 16 to 512 visible ASCII characters; without one nobody may [default: none]
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_name = "SECRET")]
     pub admin_token: Option<AdminToken>,
 

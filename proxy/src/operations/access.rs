@@ -24,7 +24,7 @@ pub(super) async fn admin_only(
         }
         // RFC 6750, 3.1: no error code for who did not try.
         None => unauthorized("Bearer"),
-        Some(_) => unauthorized(r#"Bearer error="invalid_token""#),
+        Some(_) => unauthorized(WRONG),
     }
 }
 
@@ -35,12 +35,24 @@ pub(super) const OFF: &str =
 /// What to do about a 401.
 pub(super) const NO_TOKEN: &str = "send the admin token: `authorization: Bearer <ADMIN_TOKEN>`";
 
+/// The challenge to a token that is not the right one.
+const WRONG: &str = r#"Bearer error="invalid_token""#;
+
 /// The token of an `Authorization: Bearer …`, if there is exactly one such header.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
     let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
+}
+
+/// True if the caller sent the admin token, false without any. An error is the answer to a wrong one.
+pub(super) fn shows_values(token: Option<&AdminToken>, headers: &HeaderMap) -> Result<bool, Box<Response>> {
+    match (token, bearer(headers)) {
+        (Some(token), Some(candidate)) if token.is(candidate) => Ok(true),
+        (Some(_), Some(_)) => Err(Box::new(unauthorized(WRONG))),
+        (None, _) | (_, None) => Ok(false),
+    }
 }
 
 fn unauthorized(challenge: &'static str) -> Response {

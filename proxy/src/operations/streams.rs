@@ -4,6 +4,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, HeaderMap};
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use streamgate::envelope::Problem;
@@ -11,6 +13,7 @@ use streamgate::fields::Fields;
 use streamgate::stream::{ConsumerHealth, EntryId, EntrySummary, GroupHealth, StreamHealth, StreamKey};
 use utoipa::ToSchema;
 
+use super::access::{NO_TOKEN, shows_values};
 use super::description::ProblemSchema;
 use super::{Operations, unavailable};
 
@@ -33,10 +36,18 @@ pub(super) struct StreamReport {
     last: Option<EntryReport>,
     /// Its consumer groups.
     groups: Vec<GroupReport>,
+    /// How to see the values of fields. Absent where they are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    note: Option<&'static str>,
 }
+
+/// How to see the values of fields if the process has no admin token.
+const OFF: &str = "values of fields are shown with the admin token only: set ADMIN_TOKEN for this process";
 
 /// One entry.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct EntryReport {
     /// Its id.
     #[schema(example = "1763683200000-0")]
@@ -45,11 +56,14 @@ pub(super) struct EntryReport {
     #[schema(value_type = String, format = DateTime, example = "2025-11-21T00:00:00Z")]
     time: Option<Timestamp>,
     /// Its fields as text; bytes that are no UTF-8 are replaced, and of fields of one name the first
-    /// is shown (an entry may hold several replies). Absent for dead letters in an overview: they are
-    /// behind the admin token.
+    /// is shown (an entry may hold several replies). Absent without the admin token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fields: Option<BTreeMap<String, String>>,
+    /// Without the admin token: the size of each field's value, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field_sizes: Option<BTreeMap<String, usize>>,
 }
 
 /// One consumer group.
@@ -95,7 +109,8 @@ struct ConsumerReport {
 }
 
 /// Length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
-/// configured stream: the request stream, the reply stream and its lanes, the dead letters.
+/// configured stream: the request stream, the reply stream and its lanes, the dead letters. Values of
+/// fields are shown with the admin token only.
 #[utoipa::path(
     get,
     path = "/streams/{name}",
@@ -104,23 +119,32 @@ struct ConsumerReport {
     responses(
         (status = 200, description = "The stream; empty if nothing was ever added.", body = StreamReport),
         (status = 400, description = "The name is no text in UTF-8.", body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 401, description = "The admin token is wrong.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 404, description = "Not one of the configured streams.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Redis does not answer.", body = ProblemSchema, content_type = "application/problem+json"),
-    )
+    ),
+    security((), ("bearer" = []))
 )]
 pub(super) async fn stream(
     State(operations): State<Operations>,
+    headers: HeaderMap,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<StreamReport>, Problem> {
+) -> Result<Response, Problem> {
+    let token = operations.admin_token.as_ref();
+    let shows_values = match shows_values(token, &headers) {
+        Ok(shows_values) => shows_values,
+        Err(refusal) => return Ok(*refusal),
+    };
+    let note = (!shows_values).then_some(if token.is_some() { NO_TOKEN } else { OFF });
     let Path(name) = name.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
     let grace = operations.group.settings().grace;
-    let is_public = key != *operations.group.dead_letters().key();
-    Ok(Json(match health {
-        Some(health) => StreamReport::of(name, health, grace, is_public),
-        None => StreamReport { name, length: 0, bytes: 0, first: None, last: None, groups: Vec::new() },
-    }))
+    let report = match health {
+        Some(health) => StreamReport::of(name, health, grace, note),
+        None => StreamReport { name, length: 0, bytes: 0, first: None, last: None, groups: Vec::new(), note },
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(report)).into_response())
 }
 
 impl Operations {
@@ -146,10 +170,10 @@ impl Operations {
 }
 
 impl StreamReport {
-    fn of(name: String, health: StreamHealth, grace: Duration, is_public: bool) -> Self {
-        let entry = |entry: EntrySummary| match is_public {
-            true => EntryReport::of(entry.id, &entry.fields),
-            false => EntryReport::without_fields(entry.id),
+    fn of(name: String, health: StreamHealth, grace: Duration, note: Option<&'static str>) -> Self {
+        let entry = |entry: EntrySummary| match note {
+            None => EntryReport::of(entry.id, &entry.fields),
+            Some(_) => EntryReport::without_values(entry.id, &entry.fields),
         };
         Self {
             name,
@@ -158,28 +182,39 @@ impl StreamReport {
             first: health.first.map(entry),
             last: health.last.map(entry),
             groups: health.groups.into_iter().map(|group| GroupReport::of(group, grace)).collect(),
+            note,
         }
     }
 }
 
 impl EntryReport {
     pub(super) fn of(id: EntryId, fields: &Fields) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut shown = BTreeMap::new();
-        for (name, value) in fields.iter() {
-            shown.entry(text(name)).or_insert_with(|| text(value));
-        }
-        Self { fields: Some(shown), ..Self::without_fields(id) }
+        let shown = by_name(fields, |value| String::from_utf8_lossy(value).into_owned());
+        Self { fields: Some(shown), ..Self::bare(id) }
     }
 
-    /// What may be known of an entry that is not for everybody.
-    fn without_fields(id: EntryId) -> Self {
+    /// What may be known of an entry without the admin token.
+    fn without_values(id: EntryId, fields: &Fields) -> Self {
+        Self { field_sizes: Some(by_name(fields, <[u8]>::len)), ..Self::bare(id) }
+    }
+
+    fn bare(id: EntryId) -> Self {
         Self {
             id: id.to_string(),
             time: i64::try_from(id.ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             fields: None,
+            field_sizes: None,
         }
     }
+}
+
+/// Something of the first value of each name.
+fn by_name<T>(fields: &Fields, of: impl Fn(&[u8]) -> T) -> BTreeMap<String, T> {
+    let mut shown = BTreeMap::new();
+    for (name, value) in fields.iter() {
+        shown.entry(String::from_utf8_lossy(name).into_owned()).or_insert_with(|| of(value));
+    }
+    shown
 }
 
 impl GroupReport {

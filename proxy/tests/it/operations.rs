@@ -1,10 +1,11 @@
 //! The API on `:5010`, of a running worker on a real Redis.
 
 use reqwest::Method;
+use reqwest::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Proxy, REPLIES, REQUESTS, add, add_request, metric};
+use crate::harness::{Proxy, REPLIES, REQUESTS, TOKEN, add, add_request, metric};
 use crate::open_meteo::stub::{Answer, Stub, berlin};
 
 #[tokio::test]
@@ -98,14 +99,40 @@ async fn a_configured_stream_is_shown_with_its_groups() {
     let stream = proxy.get(&path).await.json();
     assert_eq!((&stream["name"], &stream["length"]), (&REQUESTS.into(), &1.into()), "{stream}");
     assert_eq!((&stream["first"], &stream["last"]["id"]), (&stream["last"], &id.as_str().into()), "{stream}");
-    assert_eq!(stream["last"]["fields"]["body"], r#"{"city":"Berlin"}"#, "{stream}");
+    assert_eq!(stream["last"]["fieldSizes"]["body"], r#"{"city":"Berlin"}"#.len(), "{stream}");
     let group = &stream["groups"][0];
     assert_eq!((&group["name"], &group["abandoned"]), (&"weather-workers".into(), &false.into()), "{group}");
     assert_eq!((&group["lastDeliveredId"], &group["oldestAgeSeconds"]), (&id.into(), &0.0.into()), "{group}");
     let consumer = &group["consumers"][0];
     assert_eq!((&consumer["name"], &consumer["alive"]), (&"w1".into(), &true.into()), "{consumer}");
     let replies = proxy.get(&format!("/streams/{REPLIES}")).await.json();
-    assert_eq!((&replies["length"], &replies["last"]["fields"]["status"]), (&1.into(), &"200".into()));
+    assert_eq!((&replies["length"], &replies["last"]["fieldSizes"]["status"]), (&1.into(), &3.into()));
+}
+
+#[tokio::test]
+async fn values_of_entries_are_shown_with_the_token_only() {
+    let server = RedisServer::start();
+    let guarded = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
+    let off = Proxy::ready(&server, &["--worker-name", "w2"]).await;
+    add_request(&server);
+    let path = format!("/streams/{REQUESTS}");
+
+    let with_token = guarded.send(guarded.request(Method::GET, &path).bearer_auth(TOKEN)).await;
+    let wrong = guarded.send(guarded.request(Method::GET, &path).bearer_auth("wrong")).await;
+    let without =
+        [(guarded.get(&path).await, "Bearer <ADMIN_TOKEN>"), (off.get(&path).await, "set ADMIN_TOKEN")];
+
+    assert_eq!(with_token.headers[CACHE_CONTROL], "no-store");
+    let shown = with_token.json();
+    assert_eq!(shown["last"]["fields"]["body"], r#"{"city":"Berlin"}"#, "{shown}");
+    assert!(shown.get("note").is_none() && shown["last"].get("fieldSizes").is_none(), "{shown}");
+    wrong.assert_problem(401);
+    for (heard, advice) in without {
+        assert!(heard.status == 200 && !heard.text.contains("Berlin"), "{heard:?}");
+        let shown = heard.json();
+        assert_eq!(shown["first"]["fieldSizes"]["body"], 17, "{shown}");
+        assert!(shown["note"].as_str().is_some_and(|note| note.contains(advice)), "{shown}");
+    }
 }
 
 #[tokio::test]
@@ -232,8 +259,12 @@ async fn every_described_route_is_there_and_the_page_that_describes_them() {
             assert!(heard.status != 405, "{method} {path}: {heard:?}");
             let status = heard.status.to_string();
             assert!(operation["responses"][status].is_object(), "{method} {path}: {heard:?}");
-            let is_guarded = operation["security"] == json!([{"bearer": []}]);
-            assert_eq!(is_guarded, path.starts_with("/dead-letters"), "{method} {path}");
+            let security = match path.split('/').nth(1) {
+                Some("dead-letters") => json!([{"bearer": []}]),
+                Some("streams") => json!([{}, {"bearer": []}]),
+                _ => Value::Null,
+            };
+            assert_eq!(operation["security"], security, "{method} {path}");
             described.push(format!("{method} {path}"));
         }
     }

@@ -86,7 +86,7 @@ async fn the_token_opens_and_what_it_shows_is_not_to_be_stored() {
 #[tokio::test]
 async fn no_other_operation_shows_what_is_in_a_dead_letter() {
     let server = RedisServer::start();
-    let proxy = Proxy::with_admin(&server, &[]).await;
+    let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
     let id = bury(&server, "because", "w2");
 
     let stream = proxy.get("/streams/%7Bweather-requests%7D:dlq").await;

@@ -14,6 +14,7 @@ use super::settlement::{
 };
 use crate::clock::Clock;
 use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
+use crate::envelope::CorrelationId;
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
 /// The writer of one worker: it puts finished replies into one pipeline and acknowledges the
@@ -278,7 +279,10 @@ impl Settler {
                 Ok(Some(dead_letter)) => {
                     self.burial.healed();
                     self.group.metrics().dead_letters.increment(1);
-                    tracing::warn!(entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
+                    let request =
+                        settlement.delivery.entry.fields.get("id").and_then(CorrelationId::from_bytes);
+                    let request = request.map(tracing::field::display);
+                    tracing::warn!(id = request, entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
                 }
                 Ok(None) => tracing::info!(entry = %id, "entry is another consumer's now; left to it"),
                 Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,

@@ -1,6 +1,8 @@
 //! Entries that are too much: very large ones, and dead letters that cannot be kept.
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamgate::request_reply::{Handler, Response, Work};
@@ -18,6 +20,40 @@ const MEGABYTE: usize = 1 << 20;
 
 fn dead_letters(server: &RedisServer) -> u64 {
     server.command(&["XLEN", "{requests}:dlq"])
+}
+
+/// What a test logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no writer panics").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_warning_of_a_dead_letter_has_the_id_of_its_request() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = RedisServer::start();
+    let _: String = server.command(&["XADD", REQUESTS, "*", "id", ID]);
+    let _: String = server.command(&["XADD", REQUESTS, "*", "id", "7"]);
+
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    settled(&server).await;
+
+    let log = String::from_utf8(log.0.lock().expect("no writer panics").clone()).expect("text");
+    let warnings = log.lines().filter(|line| line.contains("moved to the dead letters"));
+    let (readable, unreadable): (Vec<_>, Vec<_>) = warnings.partition(|line| line.contains(" id="));
+    assert_eq!((readable.len(), unreadable.len()), (1, 1), "{log}");
+    assert!(readable[0].contains(&format!(" id={ID} ")), "{log}");
 }
 
 async fn answers_others(asker: &Asker) {

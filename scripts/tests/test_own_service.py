@@ -1,0 +1,69 @@
+"""Every block of docs/YOUR_OWN_SERVICE.md: the crate is written down elsewhere, built and run on a real Redis server.
+
+The build takes the versions of the workspace's Cargo.lock and, where they fit, what the workspace has built already.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import tools
+
+import cargo
+import redis_server
+from ports import free_port
+from processes import Child, answers_ping, wait_until
+
+PAGE = (tools.ROOT / "docs" / "YOUR_OWN_SERVICE.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+class OwnService(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name).resolve()
+        port = free_port()
+        self.start("redis", [redis_server.find(), "--port", str(port), "--save", "", "--dir", self.folder])
+        wait_until(lambda: answers_ping(port), "Redis")
+        # The workspace's own settings of the build: with others everything would be built again.
+        self.env = {
+            **os.environ,
+            "CARGO_TARGET_DIR": str(cargo.binaries("debug").parent),
+            "CARGO_NET_OFFLINE": "true",
+            "CARGO_PROFILE_DEV_DEBUG": "line-tables-only",
+            "REDIS_URL": f"redis://127.0.0.1:{port}",
+        }
+
+    def start(self, name: str, command: list[str | Path]) -> Child:
+        child = Child(name, command, getattr(self, "env", None))
+        self.addCleanup(child.process.stdout.close)
+        self.addCleanup(child.stop)
+        return child
+
+    def test_every_block_compiles_and_runs(self) -> None:
+        for language, text in BLOCKS:
+            if language in ("toml", "rust"):
+                path = self.folder / re.match(r"(?:#|//) (hello/\S+)\n", text)[1]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # With its own name for the clone cargo knows the library that it has built.
+                path.write_text(text.replace('"../streamgate/', f'"{tools.ROOT}/'))
+        shutil.copy(tools.ROOT / "Cargo.lock", self.folder / "hello")
+        (worker, requester), (expected,) = ([t for name, t in BLOCKS if name == wanted] for wanted in ("sh", "json"))
+        within = {"cwd": self.folder / "hello", "env": self.env}
+        self.addCleanup(tools.run, "cargo", "clean", "-p", "hello", **within)
+        tools.run("cargo", "build", "--bins", **within)
+
+        self.start("worker", ["sh", "-c", f"cd '{self.folder}/hello' && exec {worker}"])
+        answer = tools.run("sh", "-c", f"{requester.strip()} 2>errors", timeout=60, **within)
+
+        self.assertEqual(answer, expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
