@@ -1,6 +1,7 @@
 //! The benchmarks: measures what it is asked to, writes what it has seen.
 
 use std::process::ExitCode;
+use std::time::Duration;
 use std::time::Instant;
 
 use bench::experiments::Name;
@@ -9,6 +10,9 @@ use bench::report;
 use clap::{Parser, ValueEnum};
 use streamgate::process;
 use streamgate::shutdown;
+
+/// Longest time from a signal to the end.
+const GRACE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
 
 /// Until done, or told to stop: then everything that was started ends with it.
 async fn run(options: &RunOptions) -> anyhow::Result<()> {
-    let stop = shutdown::on_signal()?;
+    let stop = shutdown::on_signal(GRACE)?;
     tokio::select! {
         ended = measure(options) => ended,
         () = stop.cancelled() => anyhow::bail!("stopped; results of finished experiments are kept"),

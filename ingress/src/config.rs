@@ -118,7 +118,7 @@ impl streamgate::config::Settings for Settings {
                 "must be at most 10ms",
             ));
         }
-        if self.ingress_listen.port() != 0 && self.ingress_listen == self.ingress_admin_listen {
+        if share_a_port(self.ingress_listen, self.ingress_admin_listen) {
             let rule = format!("must differ from INGRESS_LISTEN={}", self.ingress_listen);
             return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
         }
@@ -213,6 +213,12 @@ impl Settings {
     }
 }
 
+/// Whether only one of the two can be bound: 0.0.0.0 and [::] are every address of their kind.
+fn share_a_port(a: SocketAddr, b: SocketAddr) -> bool {
+    let every = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || every && a.is_ipv4() == b.is_ipv4())
+}
+
 fn replica(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
@@ -269,6 +275,28 @@ mod tests {
             (
                 &["--ingress-admin-listen", "0.0.0.0:5009"],
                 "INGRESS_ADMIN_LISTEN=0.0.0.0:5009 must differ from INGRESS_LISTEN=0.0.0.0:5009",
+            ),
+            (
+                &["--ingress-admin-listen", "127.0.0.1:5009"],
+                "INGRESS_ADMIN_LISTEN=127.0.0.1:5009 must differ from INGRESS_LISTEN=0.0.0.0:5009",
+            ),
+            (
+                &["--ingress-listen", "[::]:7000", "--ingress-admin-listen", "[::1]:7000"],
+                "INGRESS_ADMIN_LISTEN=[::1]:7000 must differ from INGRESS_LISTEN=[::]:7000",
+            ),
+            (
+                &["--api-keys-file", "/nowhere/keys"],
+                "API_KEYS_FILE=/nowhere/keys must be a file that can be read: No such file or directory (os error 2)",
+            ),
+            (&["--api-keys-file", "/"], "API_KEYS_FILE=/ must be a regular file"),
+            (
+                &["--redis-url", "rediss://:hunter2@h:6380/#insecure"],
+                "REDIS_URL=*** must not end with #insecure: a server whose certificate is not verified may be anybody",
+            ),
+            (&["--redis-url", "redis://:hunter2@h:0"], "REDIS_URL=*** must have a port from 1 to 65535"),
+            (
+                &["--otel-exporter-otlp-endpoint", "http://alice:hunter2@collector:0"],
+                "OTEL_EXPORTER_OTLP_ENDPOINT=*** must be an http:// or https:// URL such as http://collector:4318, without /v1/traces",
             ),
             (
                 &["--ingress-replica", "a b"],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamgate::connection::Redis;
 use streamgate::request_reply::Requester;
-use streamgate::telemetry::Readiness;
+use streamgate::telemetry::{Liveness, Readiness};
 
 use crate::body::BodyLimits;
 
@@ -14,6 +14,8 @@ pub struct Gateway {
     pub requester: Requester,
     /// What it sends them through.
     pub redis: Redis,
+    /// Whether the runtime still runs its tasks.
+    pub liveness: Liveness,
     /// The parts that must work before traffic should come.
     pub readiness: Readiness,
     /// What the body of a request may cost.

@@ -43,7 +43,7 @@ use streamgate::http::{self, ServerMetrics};
 use streamgate::request_reply::Requester;
 use streamgate::stream::InvalidStreamKey;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
-use streamgate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,8 @@ pub async fn run(
     let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
         (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
     });
-    let readiness = Readiness::default();
+    let (liveness, readiness) = (Liveness::default(), Readiness::default());
+    let _ticking = liveness.tick();
     let (accepting, reachable) = (readiness.latch("listener"), readiness.latch("redis"));
 
     let api_keys = api_keys(settings.api_keys_file.as_deref(), Arc::clone(&recorder) as _)?;
@@ -92,11 +93,18 @@ pub async fn run(
     )
     .map_err(RunError::ReplyLane)?;
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
-    let probes = admin::routes(scrapes, readiness.clone());
-    let admin = AdminThread::start(listeners.admin, probes, process).map_err(RunError::Admin)?;
+    let probes = admin::routes(scrapes, liveness.clone(), readiness.clone());
+    let admin =
+        AdminThread::start(listeners.admin, probes, process, liveness.clone()).map_err(RunError::Admin)?;
 
-    let timeout = settings.streams.request_timeout.0;
-    let gateway = Gateway { requester: requester.clone(), redis, readiness, body: settings.body(), timeout };
+    let gateway = Gateway {
+        requester: requester.clone(),
+        redis,
+        liveness,
+        readiness,
+        body: settings.body(),
+        timeout: settings.streams.request_timeout.0,
+    };
     let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
     let router = router::router(Arc::new(gateway), http_metrics, tracer, api_keys.clone());
     let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));

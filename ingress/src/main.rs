@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { command, settings } = config::read();
-    telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
     process::exit_code(match command {
         None => serve(settings),
@@ -40,7 +40,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let spans = SpanExport::start(settings.tracing.settings("ingress")).context("spans cannot be sent")?;
     let runtime = process::runtime(settings.ingress_threads).context("the runtime cannot start")?;
     runtime.block_on(async {
-        let stop = shutdown::on_signal().context("signals cannot be handled")?;
+        let stop =
+            shutdown::on_signal(settings.process.shutdown_grace.0).context("signals cannot be handled")?;
         Ok(ingress::run(settings, listeners, spans.tracer(), stop).await?)
     })
 }

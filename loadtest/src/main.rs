@@ -1,5 +1,6 @@
 //! `loadtest --url http://127.0.0.1:5009 --mode rate --rate 500 --duration 30s --deadline 2s`
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -17,14 +18,14 @@ async fn main() -> anyhow::Result<ExitCode> {
             return Ok(EXIT_OK.into());
         }
         Err(Refusal::Invalid(message)) => {
-            eprintln!("{message}");
+            say(message);
             return Ok(EXIT_INVALID.into());
         }
     };
     let report = match loadtest::run(&options).await {
         Ok(report) => report,
         Err(error) if error.is::<health::Unavailable>() => {
-            eprintln!("{error}");
+            say(error);
             return Ok(EXIT_UNAVAILABLE.into());
         }
         Err(error) => return Err(error),
@@ -40,6 +41,11 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
         Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?,
     }
     stdout.flush()
+}
+
+/// To standard error; if nobody reads it, the exit code still says what became of the load.
+fn say(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// A reader that has seen enough, as in `loadtest | head -1`, is no failure of the load.

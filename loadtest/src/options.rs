@@ -158,7 +158,7 @@ fn base_url(text: &str) -> Result<Url, String> {
     let rule = || "must be an address such as http://127.0.0.1:5009".to_owned();
     let url: Url = text.parse().map_err(|_| rule())?;
     let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
-    if plain { Ok(url) } else { Err(rule()) }
+    if plain && url.port() != Some(0) { Ok(url) } else { Err(rule()) }
 }
 
 fn explain(error: &clap::Error) -> String {
@@ -211,6 +211,10 @@ mod tests {
             (
                 ["--url", "localhost"],
                 "--url=localhost must be an address such as http://127.0.0.1:5009".into(),
+            ),
+            (
+                ["--url", "http://127.0.0.1:0"],
+                "--url=http://127.0.0.1:0 must be an address such as http://127.0.0.1:5009".into(),
             ),
             (["--rate", "0"], "--rate=0 must be requests per second, a number above zero such as 500".into()),
             (["--rate", "5"], "--rate=5 needs --mode rate".into()),

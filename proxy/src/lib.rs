@@ -28,7 +28,7 @@ use streamgate::http::admin::AdminThread;
 use streamgate::request_reply::{Handler, PartEnded, Responder};
 use streamgate::stream::Trimmer;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
-use streamgate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -97,7 +97,8 @@ pub async fn run_with<H: Handler>(
                 operations,
             )
         });
-    let readiness = Readiness::default();
+    let (liveness, readiness) = (Liveness::default(), Readiness::default());
+    let _ticking = liveness.tick();
     let (working, reachable) = (readiness.latch("worker"), readiness.latch("redis"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
@@ -121,8 +122,8 @@ pub async fn run_with<H: Handler>(
     let operations =
         Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "proxy", env!("CARGO_PKG_VERSION"));
-    let admin =
-        AdminThread::start(listener, operations.router(scrapes), process).map_err(RunError::Operations)?;
+    let router = operations.router(scrapes, liveness.clone());
+    let admin = AdminThread::start(listener, router, process, liveness).map_err(RunError::Operations)?;
 
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();

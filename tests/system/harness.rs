@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,8 +20,19 @@ pub(crate) const EVERYSEC: [&str; 6] = ["--save", "", "--appendonly", "yes", "--
 pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    log_reader: Arc<Mutex<LogReader>>,
     /// Where it answers HTTP, in the order it named them.
     addresses: Vec<String>,
+}
+
+/// What becomes of a process's log, from the next line on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogReader {
+    Reads,
+    /// Nobody reads the pipe, so that it fills.
+    Sleeps,
+    /// The pipe is closed.
+    Leaves,
 }
 
 impl Process {
@@ -44,13 +55,22 @@ impl Process {
                 panic!("{name} does not start ({error}): run `cargo build --workspace` first")
             });
         let log = Arc::new(Mutex::new(Vec::new()));
+        let log_reader = Arc::new(Mutex::new(LogReader::Reads));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().expect("piped"));
+        let reader = Arc::clone(&log_reader);
+        let is = move |state| *reader.lock().expect("not poisoned") == state;
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().expect("not poisoned").push(line);
+                while is(LogReader::Sleeps) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                if is(LogReader::Leaves) {
+                    return;
+                }
             }
         });
-        let mut process = Self { child, log, addresses: Vec::new() };
+        let mut process = Self { child, log, log_reader, addresses: Vec::new() };
         eventually("the process names its addresses", || {
             process.addresses = addresses.iter().filter_map(|field| process.logged(field)).collect();
             process.addresses.len() == addresses.len()
@@ -69,6 +89,10 @@ impl Process {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("not poisoned").join("\n")
+    }
+
+    pub(crate) fn log_reader(&self, reader: LogReader) {
+        *self.log_reader.lock().expect("not poisoned") = reader;
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -1,6 +1,7 @@
 //! All peers in one program: `bench-peer direct --listen 127.0.0.1:8080`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use bench::peer::{direct, echo_gateway, echo_worker, nats_gateway, nats_worker, raw_cycle};
@@ -27,6 +28,9 @@ enum Peer {
     Cycle(raw_cycle::Options),
 }
 
+/// Longest time from a signal to the end.
+const GRACE: Duration = Duration::from_secs(30);
+
 fn main() -> ExitCode {
     match run(Peer::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
 /// On a runtime such as the product's processes have by default: one thread.
 fn run(peer: Peer) -> anyhow::Result<()> {
     process::runtime(1).context("the runtime cannot start")?.block_on(async {
-        let stop = shutdown::on_signal().context("signals cannot be handled")?;
+        let stop = shutdown::on_signal(GRACE).context("signals cannot be handled")?;
         match peer {
             Peer::Direct(options) => direct::run(options, stop).await,
             Peer::NatsGateway(options) => nats_gateway::run(options, stop).await,

@@ -28,7 +28,7 @@ pub async fn run(stop: CancellationToken) -> anyhow::Result<()> {
         Refusal::Invalid(error) => error.into(),
         Refusal::Help(text) => anyhow!("{text}"),
     })?;
-    telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     let listener = http::listen(settings.proxy_listen, "PROXY_LISTEN")?;
     Ok(proxy::run_with(settings, listener, Tracer::default(), stop, |_| Echo).await?)
 }

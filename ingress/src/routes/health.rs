@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use streamgate::http::admin;
 use utoipa::ToSchema;
 
 use crate::gateway::Gateway;
@@ -27,9 +28,9 @@ pub async fn report(State(gateway): State<Arc<Gateway>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, Json(report)).into_response()
 }
 
-/// 200 as long as the process answers, whatever its dependencies do.
-pub async fn live() -> &'static str {
-    "ok\n"
+/// 200 as long as the runtime runs its tasks, whatever its dependencies do.
+pub async fn live(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    admin::live(State(gateway.liveness.clone())).await
 }
 
 /// 200, or why the process should not get traffic now.

@@ -20,6 +20,8 @@ fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
         ("INGRESS_ADMIN_LISTEN", "nowhere", "INGRESS_ADMIN_LISTEN=nowhere must be an address with a port"),
         ("REPLY_STREAM", "weather-requests", "must be neither REPLY_STREAM=weather-requests nor"),
         ("REDIS_URL", "redis:/alice:hunter2@x", "REDIS_URL=*** must be a URL such as"),
+        ("REDIS_URL", "rediss://:hunter2@localhost/#insecure", "REDIS_URL=*** must not end with #insecure"),
+        ("API_KEYS_FILE", "/nowhere", "API_KEYS_FILE=/nowhere must be a file that can be read"),
     ] {
         // Binding this port would exit 1.
         let output = ingress(&[("INGRESS_LISTEN", &address), (variable, value)]).output().expect("runs");
@@ -47,6 +49,28 @@ fn a_secret_in_the_wrong_place_or_writing_is_not_repeated() {
         let said = said(&output);
         assert_eq!(output.status.code(), Some(64), "{said}");
         assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
+fn tls_without_a_certificate_to_trust_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("no-certificate.pem");
+    std::fs::write(&file, "not a certificate").expect("written");
+    let rule = "must lead to certificates to trust, because REDIS_URL asks for TLS: ";
+
+    for (variable, value) in [
+        ("SSL_CERT_FILE", "/nowhere.pem"),
+        ("SSL_CERT_FILE", file.to_str().expect("text")),
+        ("SSL_CERT_DIR", folder.path().to_str().expect("text")),
+    ] {
+        let tls = ("REDIS_URL", "rediss://:hunter2@localhost:6380");
+        let output = ingress(&[tls, (variable, value)]).output().expect("runs");
+
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{variable}={value}: {said}");
+        assert!(said.contains(&format!("{variable}={value} {rule}")), "{said}");
         assert!(!said.contains(SECRET), "{said}");
     }
 }

@@ -227,6 +227,14 @@ mod tests {
                 "OPEN_METEO_FORECAST_URL=*** must be an http or https URL",
             ),
             (
+                &["--open-meteo-forecast-url", "http://127.0.0.1:0/?apikey=hunter2"],
+                "OPEN_METEO_FORECAST_URL=*** must be an http or https URL",
+            ),
+            (
+                &["--redis-url", "redis://:hunter2@h?protocol=resp3"],
+                "REDIS_URL=*** must have no part behind a ?; in a password, write %3F",
+            ),
+            (
                 &["--open-meteo-geocoding-url", "apikey=hunter2"],
                 "OPEN_METEO_GEOCODING_URL=*** must be an http or https URL",
             ),
@@ -299,7 +307,13 @@ mod tests {
 
         assert_eq!(
             hidden,
-            ["ADMIN_TOKEN", "OPEN_METEO_FORECAST_URL", "OPEN_METEO_GEOCODING_URL", "REDIS_URL"]
+            [
+                "ADMIN_TOKEN",
+                "OPEN_METEO_FORECAST_URL",
+                "OPEN_METEO_GEOCODING_URL",
+                "REDIS_URL",
+                "OTEL_EXPORTER_OTLP_ENDPOINT"
+            ]
         );
     }
 

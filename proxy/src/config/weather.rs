@@ -71,7 +71,8 @@ impl WeatherArgs {
             ("OPEN_METEO_GEOCODING_URL", &self.open_meteo_geocoding_url),
         ] {
             let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
-            if !reqwest::Url::parse(text).is_ok_and(|url| is_http(&url)) {
+            let has_port = |url: &reqwest::Url| url.port() != Some(0);
+            if !reqwest::Url::parse(text).is_ok_and(|url| is_http(&url) && has_port(&url)) {
                 // It may hold an API key.
                 return Err(ConfigError::rule(variable, "***", "must be an http or https URL"));
             }

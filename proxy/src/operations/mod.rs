@@ -17,7 +17,7 @@ use streamgate::connection::{Error, Redis};
 use streamgate::envelope::Problem;
 use streamgate::http::admin;
 use streamgate::stream::{ConsumerGroup, StreamKey};
-use streamgate::telemetry::{Readiness, Scrapes};
+use streamgate::telemetry::{Liveness, Readiness, Scrapes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -83,7 +83,7 @@ impl Operations {
     }
 
     /// The route table.
-    pub fn router(self, metrics: Scrapes) -> Router {
+    pub fn router(self, metrics: Scrapes, liveness: Liveness) -> Router {
         // A circuit changes with time alone, so its gauge is right only if it is set when it is read.
         let upstream = self.upstream.clone();
         let refresh = move |request: Request| {
@@ -92,7 +92,7 @@ impl Operations {
             }
             std::future::ready(request)
         };
-        let probes = admin::routes(metrics, self.readiness.clone()).layer(map_request(refresh));
+        let probes = admin::routes(metrics, liveness, self.readiness.clone()).layer(map_request(refresh));
         let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))

@@ -11,6 +11,9 @@ use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
 use streamgate::telemetry::{LogFormat, Readiness, init_logs};
 use streamgate::{process, shutdown};
 
+/// Longest time from the signal to the end.
+const GRACE: Duration = Duration::from_secs(30);
+
 struct Greeter;
 
 impl Handler for Greeter {
@@ -21,9 +24,9 @@ impl Handler for Greeter {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    init_logs(LogFormat::Pretty, &"info".parse()?);
+    let _last_lines = init_logs(LogFormat::Pretty, &"info".parse()?);
     process::runtime(1)?.block_on(async {
-        let stop = shutdown::on_signal()?;
+        let stop = shutdown::on_signal(GRACE)?;
         let readiness = Readiness::default();
         let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
         let name = std::env::var("WORKER_NAME").unwrap_or_else(|_| format!("greeter-{}", std::process::id()));
@@ -40,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &name,
         );
         let worker = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, Greeter);
-        worker.run(stop, Duration::from_secs(30)).await?;
+        worker.run(stop, GRACE).await?;
         Ok(())
     })
 }

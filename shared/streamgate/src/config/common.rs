@@ -57,10 +57,21 @@ impl RedisArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// A time limit is zero.
+    /// A time limit is zero, or TLS has nothing to trust.
     pub fn validate(&self) -> Result<(), ConfigError> {
         longer_than_zero("REDIS_RESPONSE_TIMEOUT", self.redis_response_timeout)?;
-        longer_than_zero("REDIS_CONNECT_TIMEOUT", self.redis_connect_timeout)
+        longer_than_zero("REDIS_CONNECT_TIMEOUT", self.redis_connect_timeout)?;
+        self.validate_trust()
+    }
+
+    fn validate_trust(&self) -> Result<(), ConfigError> {
+        let Err(reason) = self.redis_url.check_trust() else { return Ok(()) };
+        let set = |name| std::env::var(name).ok().map(|value: String| (name, value));
+        let (variable, value) = set("SSL_CERT_FILE")
+            .or_else(|| set("SSL_CERT_DIR"))
+            .unwrap_or_else(|| ("REDIS_URL", self.redis_url.to_string()));
+        let rule = format!("must lead to certificates to trust, because REDIS_URL asks for TLS: {reason}");
+        Err(ConfigError::rule(variable, value, rule))
     }
 }
 

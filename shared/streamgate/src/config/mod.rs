@@ -56,7 +56,7 @@ pub fn read<S: Settings>() -> S {
             std::process::exit(0);
         }
         Err(Refusal::Invalid(error)) => {
-            eprintln!("{error}");
+            crate::telemetry::print_error(error);
             std::process::exit(EXIT_INVALID);
         }
     }

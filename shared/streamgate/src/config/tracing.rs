@@ -12,7 +12,7 @@ use crate::telemetry::{OtlpSettings, Sampling};
 pub struct TracingArgs {
     /// Collector that spans of requests are sent to, OTLP over HTTP, such as http://collector:4318
     /// [default: none, no spans]
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL", value_parser = endpoint)]
     pub otel_exporter_otlp_endpoint: Option<Url>,
 
     /// Name of this service in traces [default: the program's name]
@@ -84,6 +84,7 @@ impl TracingArgs {
 
 fn endpoint(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.filter(|url| url.port() != Some(0) && url.fragment().is_none());
     url.ok_or("must be an http:// or https:// URL such as http://collector:4318, without /v1/traces")
 }
 

@@ -71,9 +71,21 @@ async fn one(address: SocketAddr, tls: Tls) -> io::Result<Box<dyn Socket>> {
     }
 }
 
+/// Fails if no certificate can be trusted, so that no server will ever do.
+pub(super) fn check_trust() -> io::Result<()> {
+    match tls_roots()?.is_empty() {
+        true => Err(io::Error::other("no certificate was found")),
+        false => Ok(()),
+    }
+}
+
+fn tls() -> io::Result<ClientConfig> {
+    Ok(ClientConfig::builder().with_root_certificates(tls_roots()?).with_no_client_auth())
+}
+
 /// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), as they are now:
 /// they are renewed while the process runs.
-fn tls() -> io::Result<ClientConfig> {
+fn tls_roots() -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.into_iter().next() {
         return Err(io::Error::other(error));
@@ -82,5 +94,5 @@ fn tls() -> io::Result<ClientConfig> {
     for certificate in found.certs {
         roots.add(certificate).map_err(io::Error::other)?;
     }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }

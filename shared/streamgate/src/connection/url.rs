@@ -1,7 +1,11 @@
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, parse_redis_url};
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::socket;
 
 /// A Redis URL whose password is never printed.
 ///
@@ -11,6 +15,14 @@ use redis::{ConnectionInfo, IntoConnectionInfo};
 pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
+    /// Fails if the URL asks for TLS and there is no certificate to trust.
+    pub(crate) fn check_trust(&self) -> io::Result<()> {
+        match self.0.addr() {
+            ConnectionAddr::TcpTls { .. } => socket::check_trust(),
+            _ => Ok(()),
+        }
+    }
+
     /// What the client library connects to.
     pub(super) fn info(&self) -> ConnectionInfo {
         self.0.clone()
@@ -20,10 +32,69 @@ impl RedisUrl {
 impl FromStr for RedisUrl {
     type Err = &'static str;
 
+    /// The client library takes URLs that this gateway can never connect with, and passes over parts
+    /// that it does not know. Both are refused here, by a rule that repeats nothing of the URL.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.into_connection_info()
-            .map(Self)
-            .map_err(|_| "must be a URL such as redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock")
+        let url = parse_redis_url(text).ok_or(FORM)?;
+        let info = url.clone().into_connection_info().map_err(|_| FORM)?;
+        if url.fragment() == Some("insecure") {
+            return Err(
+                "must not end with #insecure: a server whose certificate is not verified may be anybody",
+            );
+        }
+        if url.fragment().is_some() {
+            return Err("must have no part behind a #; in a password, write %23");
+        }
+        let is_socket = matches!(info.addr(), ConnectionAddr::Unix(_));
+        if url.query_pairs().any(|(name, value)| !is_understood(&name, &value, is_socket)) {
+            return Err(if is_socket {
+                SOCKET_QUERY
+            } else {
+                "must have no part behind a ?; in a password, write %3F"
+            });
+        }
+        if info.redis_settings().username().is_some() && info.redis_settings().password().is_none() {
+            return Err("must have a password if it has a user, as in redis://user:password@host");
+        }
+        if info.redis_settings().db() < 0 {
+            return Err("must have a database number of at least 0");
+        }
+        check_address(info.addr())?;
+        Ok(Self(info))
+    }
+}
+
+const FORM: &str = "must be a URL such as redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock";
+const SOCKET_QUERY: &str =
+    "must have no part behind a ? but db, user and pass, as in unix:///path?db=1&user=name&pass=secret";
+
+/// The longest path of a socket: 108 bytes with the zero at its end (unix(7)).
+const LONGEST_PATH: usize = 107;
+
+/// Connections speak RESP2.
+fn is_understood(name: &str, value: &str, is_socket: bool) -> bool {
+    match name {
+        "protocol" => matches!(value, "2" | "resp2"),
+        "db" | "user" | "pass" => is_socket,
+        _ => false,
+    }
+}
+
+fn check_address(addr: &ConnectionAddr) -> Result<(), &'static str> {
+    match addr {
+        ConnectionAddr::Tcp(_, 0) | ConnectionAddr::TcpTls { port: 0, .. } => {
+            Err("must have a port from 1 to 65535")
+        }
+        ConnectionAddr::TcpTls { host, .. } if ServerName::try_from(host.as_str()).is_err() => {
+            Err("must have a host that a certificate can name: a DNS name or an IP address")
+        }
+        ConnectionAddr::Unix(path) if path.as_os_str().len() > LONGEST_PATH => {
+            Err("must have a path of at most 107 bytes: the system takes no longer one for a socket")
+        }
+        ConnectionAddr::Unix(path) if path.file_name().is_none() => {
+            Err("must have the path of a socket, as in unix:///path/to/redis.sock")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -58,10 +129,81 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_redis_url_is_refused_without_repeating_it() {
-        for text in ["", "http://x", "redis//x", "hunter2"] {
-            let rule = text.parse::<RedisUrl>().expect_err(text);
-            assert!(!rule.contains("hunter2"));
+    fn a_url_that_no_server_can_answer_is_refused_with_the_rule() {
+        let long_path = format!("unix:///{}", "x".repeat(107));
+        for (text, rule) in [
+            ("", "must be a URL such as"),
+            ("hunter2", "must be a URL such as"),
+            ("http://x", "must be a URL such as"),
+            ("redis//x", "must be a URL such as"),
+            ("redis://", "must be a URL such as"),
+            ("redis://:6379", "must be a URL such as"),
+            ("redis://:hunter2@", "must be a URL such as"),
+            ("redis://0.0.0.0:6379", "must be a URL such as"),
+            ("redis://h:70000", "must be a URL such as"),
+            ("redis://h:port", "must be a URL such as"),
+            ("redis://h/first", "must be a URL such as"),
+            ("redis://h/0/1", "must be a URL such as"),
+            ("redis://h/99999999999999999999", "must be a URL such as"),
+            ("redis+sentinel://h:26379/primary", "must be a URL such as"),
+            ("redis-cluster://h:6379", "must be a URL such as"),
+            ("redis://:hunter2@h?protocol=4", "must be a URL such as"),
+            ("unix:///tmp/s?db=first", "must be a URL such as"),
+            ("redis://h:0", "must have a port from 1 to 65535"),
+            ("rediss://h:0", "must have a port from 1 to 65535"),
+            ("redis://h/-1", "must have a database number of at least 0"),
+            ("unix:///tmp/s?db=-1", "must have a database number of at least 0"),
+            ("rediss://:hunter2@h:6380/#insecure", "must not end with #insecure"),
+            ("rediss://h:6380#insecure", "must not end with #insecure"),
+            ("redis://h#insecure", "must not end with #insecure"),
+            ("redis://h#part", "must have no part behind a #"),
+            ("redis://h#", "must have no part behind a #"),
+            ("unix:///tmp/s#part", "must have no part behind a #"),
+            ("redis://:hunter2@h?protocol=resp3", "must have no part behind a ?"),
+            ("redis://h?protocol=3", "must have no part behind a ?"),
+            ("redis://h?db=1", "must have no part behind a ?"),
+            ("redis://h?timeout=1s", "must have no part behind a ?"),
+            (
+                "unix:///tmp/s?pass=hunter2&protocol=resp3",
+                "must have no part behind a ? but db, user and pass",
+            ),
+            ("unix:///tmp/s?password=hunter2", "must have no part behind a ? but db, user and pass"),
+            ("redis://alice@h", "must have a password if it has a user"),
+            ("redis://alice:@h", "must have a password if it has a user"),
+            ("unix:///tmp/s?user=alice", "must have a password if it has a user"),
+            ("rediss://-h-:6380", "must have a host that a certificate can name"),
+            ("rediss://a..b:6380", "must have a host that a certificate can name"),
+            ("unix://", "must be a URL such as"),
+            ("unix:///", "must have the path of a socket"),
+            ("unix:///..", "must have the path of a socket"),
+            (&long_path, "must have a path of at most 107 bytes"),
+        ] {
+            let refusal = text.parse::<RedisUrl>().expect_err(text);
+            assert!(refusal.starts_with(rule), "{text}: {refusal}");
+            assert!(!refusal.contains("hunter2"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_a_server_can_answer_is_taken() {
+        let longest_path = format!("unix:///{}", "x".repeat(106));
+        for text in [
+            "redis://h",
+            "redis://h:6379/",
+            "redis://:hunter2@h:6379/15",
+            "redis://alice:a%23b%3Fc@[::1]:6379/1",
+            "redis://redis_1:6379?protocol=resp2",
+            "valkey://h",
+            "valkeys://h:6380",
+            "rediss://10.0.0.1:6380",
+            "rediss://[::1]:6380",
+            "rediss://redis_1.example.org",
+            "unix:///tmp/s",
+            "redis+unix:///tmp/s?db=1&user=alice&pass=hunter2",
+            "valkey+unix:///tmp/s?protocol=2",
+            &longest_path,
+        ] {
+            assert!(text.parse::<RedisUrl>().is_ok(), "{text}");
         }
     }
 }

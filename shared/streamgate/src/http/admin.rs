@@ -14,7 +14,7 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerLimits, ServerMetrics, open_files, serve};
-use crate::telemetry::{ProcessMetrics, Readiness, Scrapes};
+use crate::telemetry::{Liveness, ProcessMetrics, Readiness, Scrapes};
 
 /// Probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
@@ -27,18 +27,27 @@ const LIMITS: ServerLimits = ServerLimits {
 /// How often what the process costs is read anew.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the process answers, whatever
-/// its dependencies do; `/readyz`: 200, or 503 with the parts that are missing.
-pub fn routes(metrics: Scrapes, readiness: Readiness) -> Router {
+/// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the main runtime runs its tasks,
+/// whatever its dependencies do, else 503; `/readyz`: 200, or 503 with the parts that are missing.
+pub fn routes(metrics: Scrapes, liveness: Liveness, readiness: Readiness) -> Router {
     let scrape = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
-    Router::new().route("/metrics", get(scrape)).merge(health(readiness))
+    Router::new().route("/metrics", get(scrape)).merge(health(liveness, readiness))
 }
 
 /// `/livez` and `/readyz` alone.
-pub fn health(readiness: Readiness) -> Router {
-    Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(readiness)
+pub fn health(liveness: Liveness, readiness: Readiness) -> Router {
+    let live = Router::new().route("/livez", get(live)).with_state(liveness);
+    live.merge(Router::new().route("/readyz", get(ready)).with_state(readiness))
+}
+
+/// What `/livez` answers.
+pub async fn live(State(liveness): State<Liveness>) -> (StatusCode, &'static str) {
+    match liveness.is_alive() {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not alive: the main runtime runs no tasks\n"),
+    }
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -57,11 +66,17 @@ pub struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `router` on `listener` from a new thread and keeps the metrics of the `process` fresh.
+    /// Serves `router` on `listener` from a new thread, keeps the metrics of the `process` fresh and looks
+    /// whether the main runtime ticks.
     ///
     /// # Errors
     /// The runtime, the listener or the thread could not be made.
-    pub fn start(listener: TcpListener, router: Router, process: ProcessMetrics) -> io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        process: ProcessMetrics,
+        liveness: Liveness,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _in_runtime = runtime.enter();
@@ -76,6 +91,7 @@ impl AdminThread {
                 tokio::select! {
                     _ = serve(listener, router, limits, ServerMetrics::noop(), stopped) => {}
                     () = keep_fresh(process) => {}
+                    () = liveness.watch() => {}
                 }
             });
         })?;
@@ -128,8 +144,9 @@ mod tests {
         let recorder = MetricsRecorder::default();
         let metrics = recorder.handle();
         let process = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
-        let routes = routes(metrics.clone(), Readiness::default());
-        let admin = AdminThread::start(listener, routes, process).expect("starts");
+        let liveness = Liveness::default();
+        let routes = routes(metrics.clone(), liveness.clone(), Readiness::default());
+        let admin = AdminThread::start(listener, routes, process, liveness).expect("starts");
 
         // Blocks the only thread of this runtime, as a hot path would.
         let heard = ask(address);

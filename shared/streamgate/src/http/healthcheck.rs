@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::http::admin::{AdminThread, routes};
     use crate::http::listen;
-    use crate::telemetry::{MetricsRecorder, ProcessMetrics, Readiness};
+    use crate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness};
 
     fn asking(ready: bool) -> HealthcheckArgs {
         HealthcheckArgs { ready, timeout: Span(Duration::from_secs(10)) }
@@ -113,9 +113,10 @@ mod tests {
         let listener = listen(([0, 0, 0, 0], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let recorder = MetricsRecorder::default();
-        let routes = routes(recorder.handle(), readiness.clone());
+        let liveness = Liveness::default();
+        let routes = routes(recorder.handle(), liveness.clone(), readiness.clone());
         let process = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
-        (AdminThread::start(listener, routes, process).expect("starts"), address)
+        (AdminThread::start(listener, routes, process, liveness).expect("starts"), address)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a process says about itself: logs, metrics, spans and readiness.
 
+mod liveness;
+mod log_queue;
 mod logs;
 pub mod metrics;
 #[cfg(feature = "otlp")]
@@ -9,7 +11,9 @@ mod readiness;
 mod recorder;
 mod spans;
 
-pub use logs::{LogFilter, LogFormat, init_logs};
+pub use liveness::Liveness;
+pub(crate) use logs::flush_logs;
+pub use logs::{LastLines, LogFilter, LogFormat, init_logs, print_error};
 #[cfg(feature = "otlp")]
 pub use otlp::{OtlpSettings, Sampling, SpanExport};
 pub use process::ProcessMetrics;

@@ -1,9 +1,12 @@
-//! What a process costs: CPU time, memory, file descriptors, threads; and which build it is.
+//! What a process costs: CPU time, memory, file descriptors, threads; which build it is; and how many
+//! log lines it lost.
 
 use std::sync::Arc;
 
-use metrics::{Recorder, describe_gauge, gauge, with_local_recorder};
+use metrics::{Recorder, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_process::Collector;
+
+use super::logs;
 
 /// The usual `process_` metrics of Prometheus, read from the system when [`refresh`] is called.
 ///
@@ -14,6 +17,7 @@ pub struct ProcessMetrics {
 }
 
 const BUILD: &str = "streamgate_build_info";
+const DROPPED_LINES: &str = "streamgate_log_lines_dropped_total";
 
 impl ProcessMetrics {
     /// Declares them on `recorder`, with the name and the version of the program.
@@ -27,13 +31,21 @@ impl ProcessMetrics {
             collector.describe();
             describe_gauge!(BUILD, "1, by program and version");
             gauge!(BUILD, "program" => program, "version" => version).set(1.0);
+            describe_counter!(
+                DROPPED_LINES,
+                "Log lines lost because nobody read the log, or not fast enough"
+            );
+            counter!(DROPPED_LINES).absolute(logs::dropped_lines());
         });
         Self { collector, recorder }
     }
 
     /// Reads them anew. It costs a few reads of `/proc`, and one for each open file descriptor.
     pub fn refresh(&self) {
-        with_local_recorder(&self.recorder, || self.collector.collect());
+        with_local_recorder(&self.recorder, || {
+            self.collector.collect();
+            counter!(DROPPED_LINES).absolute(logs::dropped_lines());
+        });
     }
 }
 

@@ -8,6 +8,8 @@ mod counts;
 mod dead_letters;
 mod failover;
 mod harness;
+#[cfg(feature = "http")]
+mod hung;
 mod leases;
 mod links;
 mod load;

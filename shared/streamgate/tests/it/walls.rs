@@ -9,7 +9,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("fields", &[]),
     ("codec", &[]),
     ("resilience", &[]),
-    ("shutdown", &[]),
+    ("shutdown", &["telemetry"]),
     ("process", &[]),
     ("telemetry", &["envelope"]),
     ("envelope", &["clock", "fields"]),

@@ -26,7 +26,7 @@ impl<H: Handler> Handler for Poisoned<H> {
 
 fn main() -> ExitCode {
     let settings: Settings = config::read();
-    telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
     process::exit_code(serve(settings))
 }
@@ -35,7 +35,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener = http::listen(settings.proxy_listen, "PROXY_LISTEN")?;
     let runtime = process::runtime(settings.proxy_threads.into()).context("the runtime cannot start")?;
     runtime.block_on(async {
-        let stop = shutdown::on_signal().context("signals cannot be handled")?;
+        let stop =
+            shutdown::on_signal(settings.process.shutdown_grace.0).context("signals cannot be handled")?;
         Ok(proxy::run_with(settings, listener, Tracer::default(), stop, Poisoned).await?)
     })
 }

@@ -1,0 +1,154 @@
+//! A process whose main runtime is blocked: the probe says so, and a signal still ends it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use streamgate::http::admin::{AdminThread, routes};
+use streamgate::http::listen;
+use streamgate::shutdown::{self, IMPATIENT_EXIT, OVERDUE_EXIT};
+use streamgate::telemetry::{
+    Liveness, LogFormat, MetricsRecorder, ProcessMetrics, Readiness, init_logs, print_error,
+};
+use streamgate::testing::eventually;
+
+/// Set for the process of [`hung_process`]: the grace of its end in seconds.
+const GRACE: &str = "STREAMGATE_TEST_HUNG_PROCESS_GRACE";
+
+/// Not a test: a process with an admin thread, its runtime blocked, when this binary is started so.
+#[test]
+#[ignore = "the process of the other tests here"]
+fn hung_process() {
+    let Ok(grace) = std::env::var(GRACE) else { return };
+    let grace = Duration::from_secs(grace.parse().expect("seconds"));
+    let _last_lines = init_logs(LogFormat::Json, &"info".parse().expect("a filter"));
+    let runtime = streamgate::process::runtime(1).expect("a runtime");
+    runtime.block_on(async {
+        let _stop = shutdown::on_signal(grace).expect("signals");
+        let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let recorder = MetricsRecorder::default();
+        let liveness = Liveness::default();
+        let _ticking = liveness.tick();
+        let routes = routes(recorder.handle(), liveness.clone(), Readiness::default());
+        let metrics = ProcessMetrics::declare(Arc::new(recorder), "test", "0");
+        let _admin = AdminThread::start(listener, routes, metrics, liveness).expect("starts");
+        print_error(format!("address {address}"));
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+struct Hung {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    address: String,
+}
+
+impl Hung {
+    fn start(grace: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("a path"))
+            .args(["hung::hung_process", "--exact", "--ignored", "--nocapture"])
+            .env(GRACE, grace)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the process starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("text");
+        let address = line.trim().strip_prefix("address ").expect("an address").to_owned();
+        Self { child, stderr, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("sent");
+    }
+
+    /// The first line of the answer.
+    fn livez(&self) -> String {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(&self.address).expect("accepted");
+        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").expect("written");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    fn exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().expect("its state is known");
+            status.is_some()
+        });
+        status.expect("it ended")
+    }
+
+    /// Reads until a line contains `text`.
+    fn says(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.stderr.read_line(&mut line).expect("text"), 0, "it never said {text}");
+        }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_blocked_runtime_is_not_alive_though_the_admin_thread_is() {
+    let process = Hung::start("30");
+    let began = Instant::now();
+    let first = process.livez();
+
+    eventually("the probe fails", || process.livez().ends_with("503 Service Unavailable"));
+
+    assert!(first.ends_with("200 OK"), "{first}");
+    assert!(began.elapsed() > Duration::from_secs(3), "too early: a busy process is no hung one");
+}
+
+#[test]
+fn a_pause_of_the_process_does_not_make_it_hung() {
+    let process = Hung::start("30");
+    process.signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    eventually("the pause is over", || stopped.elapsed() > Duration::from_secs(6));
+
+    process.signal(Signal::SIGCONT);
+
+    assert!(process.livez().ends_with("200 OK"), "it had no time to tick");
+}
+
+#[test]
+fn a_second_signal_ends_a_blocked_process_at_once() {
+    let mut process = Hung::start("600");
+
+    process.signal(Signal::SIGTERM);
+    process.says("shutting down");
+    process.signal(Signal::SIGTERM);
+
+    assert_eq!(process.exit().code(), Some(IMPATIENT_EXIT));
+    process.says("second signal");
+}
+
+#[test]
+fn a_blocked_process_ends_soon_after_its_grace() {
+    let mut process = Hung::start("1");
+    let signalled = Instant::now();
+
+    process.signal(Signal::SIGINT);
+
+    assert_eq!(process.exit().code(), Some(OVERDUE_EXIT));
+    assert!(signalled.elapsed() > Duration::from_secs(1), "it has its grace");
+    process.says("did not end within SHUTDOWN_GRACE");
+}
