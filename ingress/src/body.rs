@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -37,7 +37,8 @@ pub enum BodyError {
     Broken,
 }
 
-/// Reads the whole of `body`, unless it is or becomes too large. Its rest is seen to by
+/// Reads the whole of `body`, unless it is or becomes too large. A body that announces too many
+/// bytes is not read at all, so its sender gets no `100 Continue`. Its rest is seen to by
 /// [`crate::leftover`].
 ///
 /// # Errors
@@ -46,6 +47,9 @@ pub async fn read<B>(body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
 {
+    if body.size_hint().lower() > limits.size as u64 {
+        return Err(BodyError::TooLarge { limit: limits.size });
+    }
     let whole = tokio::time::timeout(limits.time, Limited::new(body, limits.size).collect()).await;
     match whole {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
@@ -53,6 +57,11 @@ where
         Ok(Err(_)) => Err(BodyError::Broken),
         Err(_) => Err(BodyError::TimedOut { within: limits.time }),
     }
+}
+
+/// True if the headers name a content coding other than `identity`. The gateway decodes none.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON

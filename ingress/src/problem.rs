@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
 use streamgate::request_reply::{RequestError, RequestErrorKind};
@@ -27,8 +27,8 @@ pub struct Failure {
     errors: Vec<FieldError>,
     /// Kept for 503 and 429.
     retry_after: Duration,
-    /// The media type (415) that would have been accepted.
-    accepted: Option<&'static str>,
+    /// The header of a 415 that says what would have been accepted, and its value.
+    accepted: Option<(HeaderName, &'static str)>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -58,7 +58,14 @@ impl Failure {
     /// The body is not in a format this route reads.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail = format!("send the body as {accepted} (in UTF-8) and say so in content-type");
-        Self { accepted: Some(accepted), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+        Self { accepted: Some((ACCEPT, accepted)), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+    }
+
+    /// The body has a content coding, and the gateway decodes none.
+    pub fn unsupported_encoding() -> Self {
+        let detail = "send the body without a content-encoding";
+        let accepted = Some((ACCEPT_ENCODING, "identity"));
+        Self { accepted, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
     /// There is no API key, or no valid one. Whoever says so adds `WWW-Authenticate`.
@@ -102,9 +109,9 @@ impl Failure {
         if wants_retry_after(self.status) {
             headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
-        if let Some(accepted) = self.accepted {
-            // RFC 9110, 12.5.1: a 415 may say what it takes.
-            headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+        if let Some((name, accepted)) = self.accepted {
+            // RFC 9110, 12.5.1 and 15.5.16: a 415 says what it takes.
+            headers.insert(name, HeaderValue::from_static(accepted));
         }
         response
     }

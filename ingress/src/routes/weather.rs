@@ -36,6 +36,9 @@ pub async fn forecast(
     if !body::is_json(&head.headers) {
         return Err(Failure::unsupported_media_type(JSON));
     }
+    if body::is_encoded(&head.headers) {
+        return Err(Failure::unsupported_encoding());
+    }
     let trace = head.extensions.get().copied();
     // Header map and path are not held while the work is done elsewhere.
     drop(head);

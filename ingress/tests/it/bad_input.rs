@@ -1,4 +1,4 @@
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Body, Method};
 use streamgate::testing::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,6 +107,46 @@ async fn a_caller_that_writes_all_of_a_huge_body_before_it_reads_hears_why_it_is
     stream.read_to_string(&mut heard).await.expect("answered and closed");
 
     assert!(heard.starts_with("HTTP/1.1 413"), "{heard}");
+}
+
+#[tokio::test]
+async fn an_announced_size_over_the_limit_is_refused_at_once() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    for (size, expect) in [
+        ("1000000000", ""),
+        ("1000000000", "expect: 100-continue\r\n"),
+        ("40000000", "expect: 100-continue\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
+        let head = format!(
+            "POST {FORECAST} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\n{expect}content-length: {size}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("written");
+        let mut heard = [0; 12];
+        stream.read_exact(&mut heard).await.expect("answered");
+
+        assert_eq!(String::from_utf8_lossy(&heard), "HTTP/1.1 413", "{size} {expect}");
+    }
+    assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn a_body_with_a_content_coding_is_refused() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    for coding in ["gzip", "GZIP", "br", "identity, gzip", "nonsense"] {
+        let request = ingress.request(Method::POST, FORECAST).body(BERLIN);
+        let request = request.header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, coding);
+
+        let heard = hear(request).await;
+
+        heard.assert_problem(415);
+        assert_eq!(heard.header("accept-encoding"), Some("identity"), "{coding}");
+    }
+    assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
