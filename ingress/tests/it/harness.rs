@@ -254,6 +254,7 @@ fn responder_settings() -> ResponderSettings {
         handler_timeout: Duration::from_secs(30),
         max_deliveries: 5,
         request_timeout: Duration::from_secs(30),
+        housekeeping: None,
         tracer: Tracer::default(),
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::execution::Execution;
 use super::handler::Handler;
+use super::housekeeping::{Housekeeping, HousekeepingSettings};
 use super::lane;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
@@ -48,7 +49,8 @@ impl<H: Handler> Responder<H> {
         &self.group
     }
 
-    /// Works until `stop`, then finishes what it holds within `grace` and hands back the rest.
+    /// Works until `stop`, then finishes what it holds within `grace`, hands back the rest and leaves the
+    /// group. If a worker of its name is alive, it works under a name of its own.
     /// `reading` is set while the stream is being read.
     ///
     /// # Errors
@@ -61,12 +63,19 @@ impl<H: Handler> Responder<H> {
         grace: Duration,
     ) -> Result<(), PartEnded> {
         let leases = Leases::new(self.group.clone());
-        let limit = ConcurrencyLimit::new(self.settings.concurrency);
+        let mut consumer = Consumer::new(self.group.clone(), leases.clone());
+        consumer.join(&stop).await;
+        let mut settings = self.settings;
+        if self.group.consumer() != settings.group.consumer {
+            settings.worker = self.group.consumer().into();
+        }
+        let limit = ConcurrencyLimit::new(settings.concurrency);
         let (settled, queue) = mpsc::unbounded_channel();
-        let lane_ttl = lane::ttl(self.settings.request_timeout);
+        let lane_ttl = lane::ttl(settings.request_timeout);
+        let housekeeping = settings.housekeeping;
         let execution = Arc::new(Execution {
             handler: self.handler,
-            settings: self.settings,
+            settings,
             metrics: self.metrics,
             clock: Arc::clone(self.redis.clock()),
             limit: limit.clone(),
@@ -76,8 +85,6 @@ impl<H: Handler> Responder<H> {
             usual_work: UsualTime::default(),
             one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
         });
-        let mut consumer = Consumer::new(self.group.clone(), leases.clone());
-        consumer.join(&stop).await;
         tokio::select! {
             () = stop.cancelled() => {}
             () = execution.clock.known() => {}
@@ -87,17 +94,27 @@ impl<H: Handler> Responder<H> {
         let mut settler = tokio::spawn(settler.run());
         let drained = CancellationToken::new();
         let _drained = drained.clone().drop_guard();
+        let keeping_house = housekeep(self.redis, self.group.clone(), housekeeping, drained.clone());
+        let mut keeping_house = tokio::spawn(keeping_house);
         let mut keeper = tokio::spawn(leases.clone().keep(drained.clone()));
-        tokio::spawn(gauge(limit, execution.metrics.clone(), drained));
+        tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
         let claimer = Claimer::new(self.group.clone(), leases);
         tokio::select! {
             () = take(consumer, claimer, &execution, reading, &stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
             _ = &mut keeper => return Err(PartEnded("keeper of leases")),
+            _ = &mut keeping_house => return Err(PartEnded("housekeeping")),
         }
         drain(&execution, grace).await;
         drop(execution);
-        if tokio::time::timeout(HAND_BACK_TIME, settler).await.is_err() {
+        let ending = async {
+            let _ = settler.await;
+            drained.cancel();
+            // A sign of life after the end would bring the consumer back.
+            let _ = keeper.await;
+            leave(&self.group).await;
+        };
+        if tokio::time::timeout(HAND_BACK_TIME, ending).await.is_err() {
             tracing::warn!("Redis did not confirm everything in time; what is left is claimed by others");
         }
         Ok(())
@@ -108,6 +125,28 @@ impl<H: Handler> Responder<H> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} ended by itself")]
 pub struct PartEnded(pub(super) &'static str);
+
+/// Keeps the stream short until `stop`, if that is wanted.
+async fn housekeep(
+    redis: Redis,
+    group: ConsumerGroup,
+    settings: Option<HousekeepingSettings>,
+    stop: CancellationToken,
+) {
+    match settings {
+        Some(settings) => Housekeeping::new(redis, group, settings).run(stop).await,
+        None => stop.cancelled().await,
+    }
+}
+
+/// Leaves the group, so that nobody counts on this worker.
+async fn leave(group: &ConsumerGroup) {
+    match group.leave().await {
+        Ok(true) => tracing::debug!(worker = group.consumer(), "left the group"),
+        Ok(false) => tracing::info!(worker = group.consumer(), "what it handed back is claimed by others"),
+        Err(error) => tracing::warn!(%error, "the group was not left; it is until the grace period is over"),
+    }
+}
 
 /// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
 /// idle, else what is new. One loop does both, so that they never fill the same slot.

@@ -5,7 +5,8 @@
 //! Writing: [`Producer`]. Reading as one of a group: [`ConsumerGroup`] makes [`Consumer`]s, which
 //! hand out [`Delivery`]s, each under a [`Lease`]; [`Claimer`] takes over what others let idle;
 //! [`Disposition`] says what became of a delivery. Reading everything from now on:
-//! [`TailReader`]. Keeping house: [`DeadLetterQueue`], [`Trimmer`], [`StreamHealth`].
+//! [`TailReader`]. Keeping house: [`DeadLetterQueue`], [`Trimmer`],
+//! [`StreamHealth`], [`Undelivered`].
 
 mod claimer;
 mod consumer;
@@ -20,6 +21,7 @@ mod producer;
 mod read_answer;
 mod tail;
 mod trimmer;
+mod undelivered;
 
 pub use claimer::Claimer;
 pub use consumer::Consumer;
@@ -36,3 +38,4 @@ pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};
+pub use undelivered::Undelivered;

@@ -1,6 +1,7 @@
 //! The engine against real Redis servers.
 
 mod abort;
+mod absence;
 mod ambiguous;
 mod clock_skew;
 mod connections;
@@ -8,9 +9,11 @@ mod counts;
 mod dead_letters;
 mod failover;
 mod harness;
+mod housekeeping;
 mod leases;
 mod links;
 mod load;
+mod names;
 mod outages;
 mod poison;
 mod refusals;
