@@ -9,6 +9,7 @@ mod forecast;
 mod harness;
 mod healthcheck;
 mod kills;
+mod names;
 mod outages;
 mod shutdown;
 mod tls;

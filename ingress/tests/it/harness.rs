@@ -259,6 +259,11 @@ fn responder_settings() -> ResponderSettings {
     }
 }
 
+/// Makes the group as workers leave it that come back: a gateway does not refuse at once.
+pub(crate) fn workers_were_here(server: &RedisServer) {
+    let () = server.command(&["XGROUP", "CREATE", REQUESTS, "weather-workers", "1-1", "MKSTREAM"]);
+}
+
 /// How many requests were ever stored.
 pub(crate) fn stored(server: &RedisServer) -> u64 {
     server.command(&["XLEN", REQUESTS])

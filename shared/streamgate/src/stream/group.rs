@@ -26,7 +26,8 @@ pub struct GroupSettings {
     pub claim_min_idle: Duration,
     /// How often leases are renewed; at most a third of `claim_min_idle`.
     pub lease_renewal: Duration,
-    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this.
+    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this, or
+    /// twice per lease if that is more often.
     pub grace: Duration,
     /// How many dead letters are kept.
     pub dead_letters_kept: usize,

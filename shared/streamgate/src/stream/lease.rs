@@ -142,6 +142,9 @@ impl Leases {
     pub async fn keep(self, stop: CancellationToken) {
         let settings = self.0.group.settings().clone();
         let mut outage = Outage::new("leases");
+        // Within a lease as well, so that nobody takes the name of a live consumer. A blocked read and a
+        // claim without entries are no sign of life on Redis 7.0.
+        let heartbeat_period = (settings.grace / 3).min(settings.claim_min_idle / 2);
         let mut heartbeat_due = Instant::now();
         let mut ticks = tokio::time::interval(settings.lease_renewal);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -155,7 +158,7 @@ impl Leases {
             if heartbeat_due <= Instant::now() {
                 alive = self.0.group.heartbeat().await;
                 if alive.is_ok() {
-                    heartbeat_due = Instant::now() + settings.grace / 3;
+                    heartbeat_due = Instant::now() + heartbeat_period;
                 }
             }
             match renewed.and(alive) {

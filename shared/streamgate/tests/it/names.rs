@@ -1,12 +1,14 @@
 //! Workers that are given one name.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use redis::Value;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, pending, settled};
+use crate::harness::{
+    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, pending, responder_settings, settled,
+};
 
 /// Names and idle times of the group's consumers.
 fn consumers(server: &RedisServer) -> Vec<(String, Duration)> {
@@ -88,6 +90,26 @@ async fn two_workers_that_start_at_once_take_two_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_work_keeps_its_name_alive() {
+    let server = RedisServer::start();
+    let lease = Duration::from_secs(2);
+    let mut settings = responder_settings("w");
+    (settings.group.claim_min_idle, settings.group.grace) = (lease, Duration::from_secs(60));
+    let worker = Worker::start_with(&server, settings, Echo).await;
+    let started = Instant::now();
+
+    let mut longest = Duration::ZERO;
+    eventually_async("two leases have passed", async || {
+        longest = longest.max(consumers(&server)[0].1);
+        started.elapsed() > lease * 2
+    })
+    .await;
+
+    assert!(longest < lease, "{longest:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_restarts_cleanly_keeps_its_name() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("a")).await;
@@ -149,7 +171,7 @@ async fn a_worker_that_holds_entries_does_not_leave() {
     let asker = Asker::start(&server, Some("a")).await;
     let gate = Gate::default();
     let grace = Duration::from_millis(100);
-    let settings = crate::harness::responder_settings("w");
+    let settings = responder_settings("w");
     let worker = Worker::start_draining_within(&server, settings, gate.clone(), grace).await;
 
     let (answer, other) = join(asker.ask("x"), async {
