@@ -1,12 +1,13 @@
-//! The tick: trim what is finished, remove consumers that are long dead, refresh the gauges.
+//! The tick: refresh the gauges of streams and groups. Trimming, and the removal of consumers that are
+//! long dead, is every worker's and so the library's.
 //!
-//! Everything here is idempotent, so every proxy does it, at a jittered pace, and none leads.
+//! Every proxy does it, at a jittered pace, and none leads.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use streamgate::connection::{Error, Outage, Redis, ServerMemory};
-use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey, Trimmer};
+use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,6 @@ pub struct Housekeeping {
     pub redis: Redis,
     /// The group this worker belongs to.
     pub group: ConsumerGroup,
-    /// Cuts the request stream.
-    pub trimmer: Trimmer,
     /// The plain reply stream; its requesters trim it themselves.
     pub reply_stream: StreamKey,
     /// How long callers wait.
@@ -38,16 +37,13 @@ impl Housekeeping {
         let mut abandoned = HashSet::new();
         let mut next_tick = Instant::now();
         loop {
-            let done = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(next_tick) => {
-                    // Jittered, so that workers do not all tick at once.
-                    next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
-                    self.tick(&mut abandoned).await
-                }
-                () = self.group.much_is_finished() => self.trim().await,
-            };
-            match done {
+                () = tokio::time::sleep_until(next_tick) => {}
+            }
+            // Jittered, so that workers do not all tick at once.
+            next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
+            match self.tick(&mut abandoned).await {
                 Ok(()) => outage.healed(),
                 Err(error) => {
                     outage.failed(&error);
@@ -56,15 +52,8 @@ impl Housekeeping {
         }
     }
 
-    async fn trim(&self) -> Result<(), Error> {
-        let trimmed = self.trimmer.trim().await?;
-        self.metrics.trimmed.increment(trimmed.removed);
-        Ok(())
-    }
-
     async fn tick(&mut self, abandoned: &mut HashSet<String>) -> Result<(), Error> {
         let grace = self.group.settings().grace;
-        self.trim().await?;
         let requests = &self.group.settings().stream;
         let health = StreamHealth::read(&self.redis, requests).await?;
         match &health {
@@ -73,9 +62,6 @@ impl Housekeeping {
         }
         if let Some(health) = health {
             self.report_abandoned(&health, abandoned);
-            for consumer in self.group.reap().await? {
-                tracing::info!(consumer, "removed a consumer that has long been silent and holds nothing");
-            }
         }
         for stream in [&self.reply_stream, self.group.dead_letters().key()] {
             match StreamHealth::read(&self.redis, stream).await? {

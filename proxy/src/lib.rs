@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`config`] | every setting, checked before a port is bound |
 //! | [`weather`] | the work: from a request to a forecast |
-//! | [`housekeeping`] | the tick: trim, reap, refresh gauges |
+//! | [`housekeeping`] | the tick: refresh the gauges of streams |
 //! | [`operations`] | the API on `:5010`: health, metrics, streams, dead letters |
 //!
 //! [`run`] puts them together and takes them apart again; [`run_with`] lets a test put something
@@ -26,7 +26,6 @@ use std::sync::Arc;
 use streamgate::connection::Redis;
 use streamgate::http::admin::AdminThread;
 use streamgate::request_reply::{Handler, PartEnded, Responder};
-use streamgate::stream::Trimmer;
 use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
 use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::task::JoinError;
@@ -128,7 +127,6 @@ pub async fn run_with<H: Handler>(
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let housekeeping = Housekeeping {
-        trimmer: Trimmer::new(redis.clone(), settings.streams.request_stream.clone(), settings.retention()),
         reply_stream: settings.streams.reply_stream.clone(),
         request_timeout: settings.streams.request_timeout.0,
         period: settings.retention.housekeeping_period.0,

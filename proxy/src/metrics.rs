@@ -45,8 +45,6 @@ impl OperationMetrics {
 
 /// Streams and their groups, refreshed on a tick.
 pub struct StreamMetrics {
-    /// Entries cut off the old end.
-    pub trimmed: Counter,
     memory: Gauge,
     memory_limit: Gauge,
     /// Groups seen, by stream: a gauge cannot be taken back, so that of a group that is gone must
@@ -69,20 +67,16 @@ const ABANDONED: &str = "streamgate_group_abandoned";
 impl StreamMetrics {
     /// Declares them on `recorder`.
     pub fn declare(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
-        let (trimmed, memory, memory_limit) = metrics::with_local_recorder(&recorder, || {
+        let (memory, memory_limit) = metrics::with_local_recorder(&recorder, || {
             describe();
-            let trimmed = declare_counter(
-                "streamgate_trimmed_entries_total",
-                "Finished entries cut off the request stream by this process",
-            );
             let memory = declare_gauge("streamgate_redis_memory_bytes", "Memory that Redis uses, in bytes");
             let limit = declare_gauge(
                 "streamgate_redis_memory_limit_bytes",
                 "Memory that Redis may use (maxmemory), in bytes; 0 without a limit",
             );
-            (trimmed, memory, limit)
+            (memory, limit)
         });
-        Self { trimmed, memory, memory_limit, groups: HashMap::new(), recorder }
+        Self { memory, memory_limit, groups: HashMap::new(), recorder }
     }
 
     /// Records how `stream` is.

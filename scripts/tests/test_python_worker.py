@@ -97,6 +97,15 @@ class PythonWorkerTest(unittest.TestCase):
             return False
         return group["pending"] == 0 and group["last-delivered-id"] == last
 
+    def test_it_leaves_the_group_when_it_stops(self) -> None:
+        worker = self.worker()
+        wait_until(lambda: self.redis.exists(STREAM) and self.redis.xinfo_groups(STREAM), "the group")
+        wait_until(lambda: self.redis.xinfo_consumers(STREAM, GROUP), "the consumer")
+
+        worker.stop()
+
+        self.assertEqual(self.redis.xinfo_consumers(STREAM, GROUP), [])
+
     def test_a_request_is_answered_and_then_acknowledged(self) -> None:
         request_id = self.request()
 

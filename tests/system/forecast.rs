@@ -78,5 +78,5 @@ async fn bad_input_reaches_no_stream() {
     let (status, problem) = ask(&client(), &ingress, "  ").await;
 
     assert_eq!((status, problem["errors"][0]["field"].as_str()), (422, Some("city")), "{problem}");
-    assert_eq!(server.command::<u64>(&["EXISTS", "weather-requests"]), 0);
+    assert_eq!(server.command::<u64>(&["XLEN", "weather-requests"]), 0);
 }

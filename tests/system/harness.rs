@@ -166,6 +166,11 @@ pub(crate) async fn ingress_with_files(
 }
 
 async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
+    // A gateway refuses at once while its group never had a worker. As far as it can tell, this one had.
+    let group = ["weather-requests", "weather-workers", "1-1", "MKSTREAM"];
+    if !environment.iter().any(|(name, _)| *name == "REDIS_URL") {
+        let _: Result<(), _> = server.try_run(redis::cmd("XGROUP").arg("CREATE").arg(&group));
+    }
     let process = unready(command, server, environment);
     ready(&process, &process.url(1, "/readyz")).await;
     process

@@ -10,6 +10,7 @@ mod harness;
 mod healthcheck;
 mod kills;
 mod log_pipe;
+mod names;
 mod outages;
 mod shutdown;
 mod tls;

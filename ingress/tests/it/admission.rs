@@ -45,15 +45,51 @@ async fn a_worker_that_comes_opens_the_gate_again() {
 }
 
 #[tokio::test]
-async fn callers_wait_for_a_worker_that_may_just_be_starting() {
+async fn callers_wait_for_a_worker_that_may_just_be_restarting() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
+    a_worker_was_here(&server, &ingress).await;
 
     let early = ingress.spawn_forecast();
     eventually_async("it waits", || async { ingress.pending().await == 1 }).await;
     let _worker = Worker::start(&server).await;
 
     assert_eq!(early.await.expect("joins").status, 200);
+}
+
+#[tokio::test]
+async fn callers_are_refused_at_once_if_there_was_never_a_worker() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+    nobody_works(&ingress).await;
+
+    let refused = ingress.forecast(BERLIN).await;
+
+    refused.assert_unavailable();
+    assert!(refused.text.contains("nothing was done"), "{refused:?}");
+    assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn a_caller_is_told_when_the_grace_period_is_over() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &["--consumer-grace", "2s"]).await;
+    a_worker_was_here(&server, &ingress).await;
+
+    let told = ingress.forecast(BERLIN).await;
+
+    told.assert_unavailable();
+    assert!(told.text.contains("nothing was done"), "{told:?}");
+    assert_eq!(told.header("retry-after"), Some("5"));
+}
+
+/// Waits until a worker came, answered and left.
+async fn a_worker_was_here(server: &RedisServer, ingress: &Ingress) {
+    let worker = Worker::start(server).await;
+    eventually_async("callers are answered", || async { ingress.forecast(BERLIN).await.status == 200 }).await;
+    drop(worker);
+    let gone = || async { ingress.get("/healthz").await.json()["workersAlive"] == 0 };
+    eventually_async("the worker left", gone).await;
 }
 
 /// Ten calls every 20 ms for `rounds`, whether or not the earlier ones are answered.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use streamgate::testing::RedisServer;
 use tempfile::TempDir;
 
-use crate::harness::{BERLIN, FORECAST, Heard, Ingress, Worker, hear, stored};
+use crate::harness::{BERLIN, FORECAST, Heard, Ingress, Worker, hear, stored, workers_were_here};
 
 /// A file of keys, gone when dropped.
 struct Keys {
@@ -144,6 +144,7 @@ async fn whoever_has_no_valid_key_gets_401_and_reaches_nothing() {
 #[tokio::test]
 async fn a_key_is_asked_for_before_the_body_and_only_for_work() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}"));
+    workers_were_here(&server);
     let ingress = keys.ingress(&server).await;
 
     let malformed = hear(ingress.request(Method::POST, FORECAST).body("nonsense")).await;

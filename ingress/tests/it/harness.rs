@@ -254,8 +254,14 @@ fn responder_settings() -> ResponderSettings {
         handler_timeout: Duration::from_secs(30),
         max_deliveries: 5,
         request_timeout: Duration::from_secs(30),
+        housekeeping: None,
         tracer: Tracer::default(),
     }
+}
+
+/// Makes the group as workers leave it that come back: a gateway does not refuse at once.
+pub(crate) fn workers_were_here(server: &RedisServer) {
+    let () = server.command(&["XGROUP", "CREATE", REQUESTS, "weather-workers", "1-1", "MKSTREAM"]);
 }
 
 /// How many requests were ever stored.

@@ -3,11 +3,12 @@ use std::collections::HashSet;
 use reqwest::Method;
 use streamgate::testing::RedisServer;
 
-use crate::harness::{Ingress, hear};
+use crate::harness::{Ingress, hear, workers_were_here};
 
 #[tokio::test]
 async fn a_healthy_gateway_says_so_everywhere() {
     let server = RedisServer::start();
+    workers_were_here(&server);
     let ingress = Ingress::ready(&server, &[]).await;
 
     let health = ingress.get("/healthz").await;
@@ -26,6 +27,7 @@ async fn a_healthy_gateway_says_so_everywhere() {
 #[tokio::test]
 async fn every_answer_carries_an_id_of_its_own() {
     let server = RedisServer::start();
+    workers_were_here(&server);
     let ingress = Ingress::ready(&server, &[]).await;
     let mut seen = HashSet::new();
 

@@ -4,7 +4,7 @@ use reqwest::Method;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::net::TcpStream;
 
-use crate::harness::{BERLIN, FORECAST, Ingress, Worker};
+use crate::harness::{BERLIN, FORECAST, Ingress, Worker, workers_were_here};
 
 #[tokio::test]
 async fn a_request_under_way_is_finished_before_it_ends() {
@@ -44,6 +44,7 @@ async fn during_the_shutdown_delay_it_is_not_ready_and_serves_on() {
 #[tokio::test]
 async fn what_does_not_finish_within_the_grace_is_cut_off() {
     let server = RedisServer::start();
+    workers_were_here(&server);
     let mut ingress = Ingress::ready(&server, &["--shutdown-grace", "200ms"]).await;
     // Nobody works, so this would wait for 30 s.
     let caller = tokio::spawn(

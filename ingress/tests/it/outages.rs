@@ -29,8 +29,8 @@ async fn without_redis_it_starts_says_so_and_heals_when_redis_comes() {
 #[tokio::test]
 async fn when_redis_dies_callers_get_a_fast_503_and_it_heals() {
     let mut server = RedisServer::start();
-    let ingress = Ingress::ready(&server, &[]).await;
     let _worker = Worker::start(&server).await;
+    let ingress = Ingress::ready(&server, &[]).await;
     assert_eq!(ingress.forecast(BERLIN).await.status, 200);
 
     server.kill();

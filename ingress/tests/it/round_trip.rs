@@ -3,7 +3,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{BERLIN, FORECAST, Ingress, REQUESTS, Worker, hear, stored};
+use crate::harness::{BERLIN, FORECAST, Ingress, REQUESTS, Worker, hear, stored, workers_were_here};
 
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
@@ -51,6 +51,7 @@ async fn the_callers_trace_is_continued_on_the_stream_and_its_choice_of_an_id_is
 #[tokio::test]
 async fn without_a_worker_the_deadline_ends_the_waiting() {
     let server = RedisServer::start();
+    workers_were_here(&server);
     let ingress = Ingress::ready(&server, &["--request-timeout", "100ms"]).await;
 
     let heard = ingress.forecast(BERLIN).await;

@@ -12,7 +12,7 @@ use clap::{Args, Parser};
 use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
 use streamgate::http::HealthcheckArgs;
-use streamgate::request_reply::ResponderSettings;
+use streamgate::request_reply::{HousekeepingSettings, ResponderSettings};
 use streamgate::stream::{GroupSettings, Retention};
 use streamgate::telemetry::Tracer;
 
@@ -163,6 +163,10 @@ impl Settings {
             reply_stream: self.streams.reply_stream.clone(),
             concurrency: self.worker.worker_concurrency as usize,
             handler_timeout: self.worker.handler_timeout.0,
+            housekeeping: Some(HousekeepingSettings {
+                retention: self.retention(),
+                period: self.retention.housekeeping_period.0,
+            }),
             tracer,
             max_deliveries: self.worker.max_deliveries,
             request_timeout: self.streams.request_timeout.0,

@@ -84,7 +84,7 @@ pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode,
         status: if ok { "ok" } else { "degraded" },
         service: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        worker: operations.group.settings().consumer.clone(),
+        worker: operations.group.consumer().to_owned(),
         provider: match operations.provider {
             ProviderName::Simulated => "simulated",
             ProviderName::OpenMeteo => "open-meteo",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use streamgate::testing::{RedisServer, eventually, eventually_async};
 
 use super::Keys;
-use crate::harness::{BERLIN, FORECAST};
+use crate::harness::{BERLIN, FORECAST, workers_were_here};
 
 /// One that is valid and one that is not.
 const SECRETS: [&str; 2] = ["sgk_hunter2", "sgk_tangerine"];
@@ -16,6 +16,7 @@ const SECRETS: [&str; 2] = ["sgk_hunter2", "sgk_tangerine"];
 #[tokio::test]
 async fn no_key_is_ever_logged_or_counted_valid_or_not_over_http_1_or_2() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{sgk_hunter2}:1/h"));
+    workers_were_here(&server);
     let path = keys.folder.path().join("log");
     let log = || std::fs::read_to_string(&path).expect("a log");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingress"));

@@ -35,6 +35,9 @@ const OUTAGE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// When to try again while no worker is there: somebody has to start one.
 const ABSENCE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// When to try again after a failure that is over soon, or never.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// No answer sends anybody away for longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -71,5 +74,14 @@ impl Admission {
             RequestErrorKind::Unconfirmed | RequestErrorKind::DeadlinePassed => {}
         }
         RequestError { kind, retry_after: Some(retry_after.min(LONGEST_RETRY_AFTER)) }
+    }
+}
+
+/// When a caller that was admitted and waited in vain may try again.
+pub(super) fn retry_after(kind: RequestErrorKind) -> Option<Duration> {
+    match kind {
+        RequestErrorKind::DeadlinePassed => None,
+        RequestErrorKind::NoWorker => Some(ABSENCE_RETRY_AFTER),
+        _ => Some(RETRY_AFTER),
     }
 }

@@ -19,7 +19,8 @@ pub enum RequestErrorKind {
     /// The work would start too late; nothing was sent.
     #[error("the queue is too long for an answer in time")]
     QueueTooLong,
-    /// No worker has given a sign of life for too long; nothing was sent.
+    /// No worker has given a sign of life for too long; nothing was sent, or what was sent was taken back
+    /// before a worker had it.
     #[error("no worker is there to do the work")]
     NoWorker,
     /// Redis cannot be reached or refuses to store the request; nothing was stored.

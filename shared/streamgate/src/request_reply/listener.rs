@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::lane::{Finished, Progress};
 use super::pending::{Completion, PendingReplies, Received};
+use super::strangers::Strangers;
 use crate::clock::ServerClock;
 use crate::envelope::Reply;
 use crate::stream::{Entry, EntryId, TailReader};
@@ -25,6 +27,7 @@ pub(super) struct ReplyListener {
     pub(super) finished: watch::Sender<Finished>,
     pub(super) listening: Latch,
     pub(super) admission: Arc<Admission>,
+    pub(super) strangers: Strangers,
 }
 
 impl ReplyListener {
@@ -64,7 +67,7 @@ impl ReplyListener {
     }
 
     /// Completes whoever waits for what is in an entry; true if all of it was for callers of this process.
-    fn complete(&self, entry: &Entry) -> bool {
+    fn complete(&mut self, entry: &Entry) -> bool {
         let (mut ours, mut unreadable) = (true, None);
         for reply in Reply::decode_all(&entry.fields) {
             match reply {
@@ -81,7 +84,7 @@ impl ReplyListener {
         ours && unreadable.is_none()
     }
 
-    fn complete_one(&self, reply: Reply, entry: EntryId) -> Completion {
+    fn complete_one(&mut self, reply: Reply, entry: EntryId) -> Completion {
         let (id, worked) = (reply.id, !reply.work.is_zero());
         let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.ms }));
         // Work that was done is capacity, whether or not its caller was still there.
@@ -89,9 +92,20 @@ impl ReplyListener {
             self.admission.estimate.answered();
         }
         match completion {
-            Completion::Delivered => {}
+            Completion::Delivered => self.strangers.known(),
             Completion::Unknown if !self.own_lane => self.metrics.foreign.increment(1),
-            Completion::Late | Completion::Unknown => self.metrics.late.increment(1),
+            Completion::Unknown => {
+                self.metrics.late.increment(1);
+                if self.strangers.unknown(Instant::now()) {
+                    tracing::warn!(
+                        "many replies arrive on this lane that nobody here asked for: does another gateway run with the same INGRESS_REPLICA? Give each its own"
+                    );
+                }
+            }
+            Completion::Late => {
+                self.strangers.known();
+                self.metrics.late.increment(1);
+            }
         }
         completion
     }

@@ -45,7 +45,9 @@ struct Inner {
     /// How many: every request asks, and the map would lock each of its shards to tell.
     count: AtomicUsize,
     deadlines: Mutex<BTreeMap<u64, Vec<CorrelationId>>>,
-    abandoned: Mutex<Abandoned>,
+    abandoned: Mutex<LastIds>,
+    /// Their requests may be stored twice.
+    doubted: Mutex<LastIds>,
     started: Instant,
 }
 
@@ -63,6 +65,7 @@ impl Default for PendingReplies {
             count: AtomicUsize::new(0),
             deadlines: Mutex::default(),
             abandoned: Mutex::default(),
+            doubted: Mutex::default(),
             started: Instant::now(),
         }))
     }
@@ -105,6 +108,16 @@ impl PendingReplies {
             None => false,
         })
         .count()
+    }
+
+    /// The request of `id` may be stored twice: it was sent again because the first try got no answer.
+    pub(super) fn doubt(&self, id: CorrelationId) {
+        lock(&self.0.doubted).insert(id);
+    }
+
+    /// True if somebody waits for `id` and its request is on the stream once at most.
+    pub(super) fn was_stored_once(&self, id: CorrelationId) -> bool {
+        self.0.waiting.contains_key(&id) && !lock(&self.0.doubted).contains(id)
     }
 
     /// How many callers wait.
@@ -157,14 +170,15 @@ impl Drop for PendingGuard {
     }
 }
 
-/// The last ids whose callers went without their reply: they tell a late reply from a foreign one.
+/// The last ids of a kind. Those whose callers went without their reply tell a late reply from a foreign
+/// one.
 #[derive(Default)]
-struct Abandoned {
+struct LastIds {
     order: VecDeque<CorrelationId>,
     ids: HashSet<CorrelationId, foldhash::fast::RandomState>,
 }
 
-impl Abandoned {
+impl LastIds {
     /// Enough for the callers that one outage takes with it.
     const MOST: usize = 8_192;
 
@@ -247,11 +261,11 @@ mod tests {
         let first = CorrelationId::mint();
         drop(pending.register(first, deadline));
 
-        for _ in 0..Abandoned::MOST {
+        for _ in 0..LastIds::MOST {
             drop(pending.register(CorrelationId::mint(), deadline));
         }
 
         assert_eq!(pending.complete(first, received(first)), Completion::Unknown);
-        assert_eq!(lock(&pending.0.abandoned).ids.len(), Abandoned::MOST);
+        assert_eq!(lock(&pending.0.abandoned).ids.len(), LastIds::MOST);
     }
 }

@@ -8,14 +8,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
+use super::admission::{Admission, RETRY_AFTER, retry_after};
 use super::busy_poll::BusyPoll;
 use super::error::{RequestError, RequestErrorKind};
 use super::lane::{self, Finished};
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
 use super::settings::WorkerGroup;
+use super::strangers::Strangers;
 use super::submission::Submission;
+use super::untrimmed;
 use super::workers::Workers;
 use crate::clock::Clock;
 use crate::connection::{BatchWriter, LAST_ID, Redis, Rehearsal};
@@ -109,9 +111,6 @@ const LISTENER_BLOCK: Duration = Duration::from_secs(2);
 /// breaker usually opens first.
 const SUBMISSION_PATIENCE: Duration = Duration::from_secs(2);
 
-/// When to try again after a failure that is over soon, or never.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 impl Requester {
     /// Starts the writer, the reply listener, the lane's upkeep and the deadline sweeper; they end
     /// when `stop` is cancelled. Its parts in `readiness` are `replies`, while the reply lane is being read,
@@ -154,6 +153,7 @@ impl Requester {
             finished,
             listening,
             admission: Arc::clone(&admission),
+            strangers: Strangers::new(settings.longest_timeout),
         };
         vital(&ended, listener.run(stop.clone()));
         let rehearsal = rehearsal(&settings, &lane);
@@ -168,6 +168,10 @@ impl Requester {
             stop.clone(),
         );
         vital(&ended, watching);
+        if settings.workers.is_some() {
+            let (requests, gauge) = (settings.request_stream.clone(), metrics.untrimmed.clone());
+            vital(&ended, until(stop.clone(), untrimmed::watch(redis.clone(), requests, gauge)));
+        }
         let busy_poll = BusyPoll::new(settings.busy_poll);
         vital(&ended, until(stop.clone(), busy_poll.clone().run()));
         let callers = pending.clone();
@@ -218,8 +222,7 @@ impl Requester {
             }
             Err(kind) => {
                 inner.busy_poll.failed();
-                let later = (kind != RequestErrorKind::DeadlinePassed).then_some(RETRY_AFTER);
-                Err(RequestError { kind, retry_after: later })
+                Err(RequestError { kind, retry_after: retry_after(kind) })
             }
         }
     }
@@ -240,8 +243,8 @@ impl Requester {
         self.0.admission.workers.as_ref().and_then(Workers::alive)
     }
 
-    /// True if no worker has given a sign of life for longer than the grace period: requests are
-    /// refused.
+    /// True if no worker has given a sign of life for longer than the grace period, or none ever: requests
+    /// are refused.
     pub fn workers_are_absent(&self) -> bool {
         self.0.admission.workers.as_ref().is_some_and(|workers| workers.are_absent(Instant::now()))
     }
@@ -334,7 +337,7 @@ async fn watch_workers(
     stop: CancellationToken,
 ) {
     match &admission.workers {
-        Some(workers) => workers.watch(&admission.redis, &requests, &metrics, &stop).await,
+        Some(workers) => until(stop, workers.watch(&admission, &requests, &metrics)).await,
         None => stop.cancelled().await,
     }
 }

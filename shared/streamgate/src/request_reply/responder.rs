@@ -8,12 +8,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::execution::Execution;
 use super::handler::Handler;
+use super::housekeeping::{Housekeeping, HousekeepingSettings};
 use super::lane;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
 use crate::connection::{Error, LAST_ID, Outage, Redis, Rehearsal, Waker};
 use crate::resilience::{ConcurrencyLimit, UsualTime};
-use crate::stream::{Claimer, Consumer, ConsumerGroup, GroupSettings, Leases, PAST_THE_END};
+use crate::stream::{Claimer, Consumer, ConsumerGroup, GroupSettings, Leases};
 use crate::telemetry::metrics::ResponderMetrics;
 use crate::telemetry::{Latch, LatchView, Readiness};
 
@@ -62,7 +63,8 @@ impl<H: Handler> Responder<H> {
         &self.group
     }
 
-    /// Works until `stop`, then finishes what it holds within `grace` and hands back the rest.
+    /// Works until `stop`, then finishes what it holds within `grace`, hands back the rest and leaves the
+    /// group. If a worker of its name is alive, it works under a name of its own.
     ///
     /// # Errors
     /// A part of the worker ended although nobody asked it to: a defect. What it held is claimed by
@@ -70,14 +72,23 @@ impl<H: Handler> Responder<H> {
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), PartEnded> {
         let Self { reading, permitted, .. } = self;
         let may_work = permitted.view();
-        let rehearsal = rehearsal(&self.settings);
+        let drained = CancellationToken::new();
+        let _drained = drained.clone().drop_guard();
+        tokio::spawn(rehearsal(&self.settings).keep(self.redis.clone(), permitted, drained.clone()));
         let leases = Leases::new(self.group.clone());
-        let limit = ConcurrencyLimit::new(self.settings.concurrency);
+        let mut consumer = Consumer::new(self.group.clone(), leases.clone());
+        consumer.join(&stop).await;
+        let mut settings = self.settings;
+        if self.group.consumer() != settings.group.consumer {
+            settings.worker = self.group.consumer().into();
+        }
+        let limit = ConcurrencyLimit::new(settings.concurrency);
         let (settled, queue) = mpsc::unbounded_channel();
-        let lane_ttl = lane::ttl(self.settings.request_timeout);
+        let lane_ttl = lane::ttl(settings.request_timeout);
+        let housekeeping = settings.housekeeping;
         let execution = Arc::new(Execution {
             handler: self.handler,
-            settings: self.settings,
+            settings,
             metrics: self.metrics,
             clock: Arc::clone(self.redis.clock()),
             limit: limit.clone(),
@@ -87,8 +98,6 @@ impl<H: Handler> Responder<H> {
             usual_work: UsualTime::default(),
             one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
         });
-        let mut consumer = Consumer::new(self.group.clone(), leases.clone());
-        consumer.join(&stop).await;
         tokio::select! {
             () = stop.cancelled() => {}
             () = execution.clock.known() => {}
@@ -96,20 +105,27 @@ impl<H: Handler> Responder<H> {
 
         let settler = Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue);
         let mut settler = tokio::spawn(settler.run());
-        let drained = CancellationToken::new();
-        let _drained = drained.clone().drop_guard();
+        let keeping_house = housekeep(self.redis, self.group.clone(), housekeeping, drained.clone());
+        let mut keeping_house = tokio::spawn(keeping_house);
         let mut keeper = tokio::spawn(leases.clone().keep(drained.clone()));
         tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
-        tokio::spawn(rehearsal.keep(self.redis.clone(), permitted, drained));
         let claimer = Claimer::new(self.group.clone(), leases);
         tokio::select! {
             () = take(consumer, claimer, &execution, reading, may_work, &stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
             _ = &mut keeper => return Err(PartEnded("keeper of leases")),
+            _ = &mut keeping_house => return Err(PartEnded("housekeeping")),
         }
         drain(&execution, grace).await;
         drop(execution);
-        if tokio::time::timeout(HAND_BACK_TIME, settler).await.is_err() {
+        let ending = async {
+            let _ = settler.await;
+            drained.cancel();
+            // A sign of life after the end would bring the consumer back.
+            let _ = keeper.await;
+            leave(&self.group).await;
+        };
+        if tokio::time::timeout(HAND_BACK_TIME, ending).await.is_err() {
             tracing::warn!("Redis did not confirm everything in time; what is left is claimed by others");
         }
         Ok(())
@@ -123,12 +139,9 @@ fn rehearsal(settings: &ResponderSettings) -> Rehearsal {
     let (stream, dead_letters) = (stream.as_str(), dead_letters.as_str());
     let lane = format!("{replies}.rehearsal");
     Rehearsal::default()
-        .step(
-            "xreadgroup",
-            &["XREADGROUP", "GROUP", group, consumer, "COUNT", "1", "STREAMS", stream, PAST_THE_END],
-        )
-        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, "3600000", LAST_ID, "COUNT", "1"])
-        .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "0-0", "JUSTID"])
+        .step("xreadgroup", &["XREADGROUP", "GROUP", group, consumer, "STREAMS", stream, "no id"])
+        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, "3600000", "no id"])
+        .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "no id"])
         .step("xpending", &["XPENDING", stream, group, LAST_ID, LAST_ID, "1"])
         .step("xrange", &["XRANGE", stream, LAST_ID, LAST_ID])
         .step("xack", &["XACK", stream, group, "0-0"])
@@ -148,6 +161,28 @@ fn rehearsal(settings: &ResponderSettings) -> Rehearsal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} ended by itself")]
 pub struct PartEnded(pub(super) &'static str);
+
+/// Keeps the stream short until `stop`, if that is wanted.
+async fn housekeep(
+    redis: Redis,
+    group: ConsumerGroup,
+    settings: Option<HousekeepingSettings>,
+    stop: CancellationToken,
+) {
+    match settings {
+        Some(settings) => Housekeeping::new(redis, group, settings).run(stop).await,
+        None => stop.cancelled().await,
+    }
+}
+
+/// Leaves the group, so that nobody counts on this worker.
+async fn leave(group: &ConsumerGroup) {
+    match group.leave().await {
+        Ok(true) => tracing::debug!(worker = group.consumer(), "left the group"),
+        Ok(false) => tracing::info!(worker = group.consumer(), "what it handed back is claimed by others"),
+        Err(error) => tracing::warn!(%error, "the group was not left; it is until the grace period is over"),
+    }
+}
 
 /// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
 /// idle, else what is new. One loop does both, so that they never fill the same slot.

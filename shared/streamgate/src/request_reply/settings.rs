@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::housekeeping::HousekeepingSettings;
 use crate::stream::{GroupSettings, StreamKey};
 use crate::telemetry::Tracer;
 
@@ -18,7 +19,7 @@ pub struct WorkerGroup {
 pub struct ResponderSettings {
     /// Which stream, as whom.
     pub group: GroupSettings,
-    /// The worker's name, as replies carry it.
+    /// The worker's name, as replies carry it; the consumer's if that had to be another one than wanted.
     pub worker: Arc<str>,
     /// Replies go to this stream or one of its lanes; anything else is refused.
     pub reply_stream: StreamKey,
@@ -30,6 +31,8 @@ pub struct ResponderSettings {
     pub max_deliveries: u32,
     /// The deadline of a request that names none, counted from its entry.
     pub request_timeout: Duration,
+    /// How the worker keeps the stream short. `None`: it does not, and somebody else must.
+    pub housekeeping: Option<HousekeepingSettings>,
     /// Where spans of the work go.
     pub tracer: Tracer,
 }
@@ -45,6 +48,7 @@ impl ResponderSettings {
             handler_timeout: Duration::from_secs(10),
             max_deliveries: 5,
             request_timeout: Duration::from_secs(30),
+            housekeeping: Some(HousekeepingSettings::default()),
             tracer: Tracer::default(),
         }
     }

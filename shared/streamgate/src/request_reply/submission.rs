@@ -35,6 +35,7 @@ impl Outbound for Submission {
 
     fn became_uncertain(&mut self) {
         self.uncertain = true;
+        self.pending.doubt(self.request.id);
     }
 
     fn settle(mut self, result: Result<Value, Error>) {

@@ -4,14 +4,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::settings::WorkerGroup;
-use crate::connection::{Outage, Redis};
-use crate::stream::{ConsumerHealth, StreamKey};
+use super::take_back::TakeBack;
+use crate::connection::{Error, Outage};
+use crate::stream::{ConsumerHealth, GroupHealth, StreamKey};
 use crate::telemetry::metrics::RequesterMetrics;
 
-/// The workers of one group, looked at once a second.
+/// The workers of one group, looked at once a second, and more often while there is none.
 pub(super) struct Workers {
     group: WorkerGroup,
     view: Mutex<View>,
@@ -24,10 +25,17 @@ struct View {
     /// The last moment at which somebody is known to have been alive; at first, when this process
     /// started to look.
     last_alive: Instant,
+    /// There has been a consumer, alive or not.
+    seen: bool,
+    /// There has never been one, as far as the server and this process know.
+    untouched: bool,
 }
 
 /// How often the group is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often while nobody is alive: callers are refused for so long after a worker has come.
+const ABSENCE_PERIOD: Duration = Duration::from_millis(100);
 
 /// A view older than this says nothing.
 const FRESH: Duration = Duration::from_secs(5);
@@ -35,14 +43,17 @@ const FRESH: Duration = Duration::from_secs(5);
 impl Workers {
     /// Nothing is known yet.
     pub(super) fn new(group: WorkerGroup) -> Self {
-        Self { group, view: Mutex::new(View { looked_at: None, alive: 0, last_alive: Instant::now() }) }
+        let view =
+            View { looked_at: None, alive: 0, last_alive: Instant::now(), seen: false, untouched: false };
+        Self { group, view: Mutex::new(view) }
     }
 
-    /// True if no worker has given a sign of life for longer than the grace period. Without a fresh
-    /// view this is never true: who cannot look must not refuse.
+    /// True if no worker has given a sign of life for longer than the grace period, or none ever. Without
+    /// a fresh view this is never true: who cannot look must not refuse.
     pub(super) fn are_absent(&self, now: Instant) -> bool {
         let view = self.view();
-        view.is_fresh(now) && now.saturating_duration_since(view.last_alive) > self.group.grace
+        let silence = now.saturating_duration_since(view.last_alive);
+        view.is_fresh(now) && (view.untouched || silence > self.group.grace)
     }
 
     /// How many are alive; `None` without a fresh view.
@@ -51,37 +62,60 @@ impl Workers {
         view.is_fresh(Instant::now()).then_some(view.alive)
     }
 
-    /// Looks at the group until `stop`.
+    /// Looks at the group for ever. When the workers have been absent for too long, those who still wait
+    /// are told so and their requests are taken back.
     pub(super) async fn watch(
         &self,
-        redis: &Redis,
-        stream: &StreamKey,
+        admission: &Admission,
+        requests: &StreamKey,
         metrics: &RequesterMetrics,
-        stop: &CancellationToken,
     ) {
+        let Admission { redis, pending, .. } = admission;
+        let begin =
+            || TakeBack::new(redis.clone(), requests.clone(), pending.clone(), metrics.taken_back.clone());
         let mut outage = Outage::new("view of the workers");
+        let mut absence = None;
         loop {
-            match ConsumerHealth::of_group(redis, stream, &self.group.name).await {
-                Ok(consumers) => {
-                    outage.healed();
-                    metrics.workers_alive.set(self.saw(&consumers) as f64);
+            let done = self.look(admission, requests, metrics).await;
+            let done = match self.are_absent(Instant::now()) {
+                true if !pending.is_empty() => done.and(absence.get_or_insert_with(&begin).run().await),
+                true => done,
+                false => {
+                    absence = None;
+                    done
                 }
+            };
+            match done {
+                Ok(()) => outage.healed(),
                 Err(error) => {
                     outage.failed(&error);
                 }
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PERIOD) => {}
-            }
+            let somebody = self.view().alive > 0;
+            tokio::time::sleep(if somebody { PERIOD } else { ABSENCE_PERIOD }).await;
         }
     }
 
+    async fn look(
+        &self,
+        admission: &Admission,
+        requests: &StreamKey,
+        metrics: &RequesterMetrics,
+    ) -> Result<(), Error> {
+        let (redis, name) = (&admission.redis, &self.group.name);
+        let consumers = ConsumerHealth::of_group(redis, requests, name).await?;
+        let untouched = consumers.is_empty() && GroupHealth::is_untouched(redis, requests, name).await?;
+        metrics.workers_alive.set(self.saw(&consumers, untouched) as f64);
+        Ok(())
+    }
+
     /// Takes in a fresh view; answers how many are alive.
-    fn saw(&self, consumers: &[ConsumerHealth]) -> usize {
+    fn saw(&self, consumers: &[ConsumerHealth], untouched: bool) -> usize {
         let now = Instant::now();
         let mut view = self.view();
         view.looked_at = Some(now);
+        view.seen |= !consumers.is_empty();
+        view.untouched = untouched && !view.seen;
         view.alive = consumers.iter().filter(|consumer| consumer.idle < self.group.grace).count();
         if let Some(silence) = consumers.iter().map(|consumer| consumer.idle).min()
             && let Some(last_sign) = now.checked_sub(silence)
@@ -120,10 +154,10 @@ mod tests {
     async fn a_group_without_workers_is_absent_once_the_grace_period_is_over() {
         let workers = workers();
 
-        workers.saw(&[]);
+        workers.saw(&[], false);
         assert!(!workers.are_absent(Instant::now()), "they may just be starting");
         tokio::time::advance(GRACE + PERIOD).await;
-        workers.saw(&[]);
+        workers.saw(&[], false);
 
         assert!(workers.are_absent(Instant::now()));
         assert_eq!(workers.alive(), Some(0));
@@ -134,19 +168,31 @@ mod tests {
         let workers = workers();
         tokio::time::advance(GRACE * 2).await;
 
-        workers.saw(&[silent_for(600), silent_for(3)]);
+        workers.saw(&[silent_for(600), silent_for(3)], false);
         assert_eq!((workers.are_absent(Instant::now()), workers.alive()), (false, Some(1)));
 
         tokio::time::advance(GRACE).await;
-        workers.saw(&[silent_for(615), silent_for(18)]);
+        workers.saw(&[silent_for(615), silent_for(18)], false);
         assert!(workers.are_absent(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_never_had_a_worker_is_absent_at_once() {
+        let workers = workers();
+
+        workers.saw(&[], true);
+        assert!(workers.are_absent(Instant::now()));
+
+        workers.saw(&[silent_for(0)], false);
+        workers.saw(&[], true);
+        assert!(!workers.are_absent(Instant::now()), "the worker may just be restarting");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_look_does_not_refuse() {
         let workers = workers();
         tokio::time::advance(GRACE * 2).await;
-        workers.saw(&[]);
+        workers.saw(&[], false);
         assert!(workers.are_absent(Instant::now()));
 
         tokio::time::advance(FRESH + PERIOD).await;

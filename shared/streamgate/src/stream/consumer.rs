@@ -24,7 +24,8 @@ pub struct Consumer {
     busy: bool,
 }
 
-/// At the start of the process the entries count as delivered again: it may have died of one.
+/// At the start of the process the entries count as delivered again: it may have died of one. Entries
+/// that were delivered within the last lease are left alone: another process may have them in hand.
 const REDELIVER: &str = "redeliver";
 
 /// Where the reading of the own pending entries stands.
@@ -92,10 +93,10 @@ impl Consumer {
         self.connection.failed(error)
     }
 
-    /// Makes the group before the first read, trying until it is there or `stop`.
+    /// Joins the group before the first read, trying until that works or `stop`.
     pub async fn join(&mut self, stop: &CancellationToken) {
         loop {
-            let Err(error) = self.group.ensure().await else { return };
+            let Err(error) = self.group.join().await else { return };
             let pause = self.failed(&error);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -147,6 +148,7 @@ impl Consumer {
         let Some(Recovery { from, mode }) = &self.recovery else { return Ok(Vec::new()) };
         let (from, count) = (from.to_string(), most.to_string());
         let (suspects_from, given_back) = (SUSPECT_FROM.to_string(), CLAIMABLE_AT_ONCE_MS.to_string());
+        let lease = self.group.settings().claim_min_idle.as_millis().to_string();
         let args = [
             self.group.name().as_bytes(),
             self.group.consumer().as_bytes(),
@@ -155,6 +157,7 @@ impl Consumer {
             mode.as_bytes(),
             suspects_from.as_bytes(),
             given_back.as_bytes(),
+            lease.as_bytes(),
         ];
         let sent = Instant::now();
         let value = self.read_own.run(self.group.redis(), &[self.group.stream()], &args).await?;

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::Value;
@@ -16,7 +16,8 @@ pub struct GroupSettings {
     pub stream: StreamKey,
     /// The group's name.
     pub group: String,
-    /// This consumer's name, unique among all processes of the group.
+    /// This consumer's name, unique among all processes of the group. [`ConsumerGroup::join`] takes
+    /// another one if a consumer lives under it.
     pub consumer: String,
     /// How long a reader blocks before it looks around.
     pub block: Duration,
@@ -25,7 +26,8 @@ pub struct GroupSettings {
     pub claim_min_idle: Duration,
     /// How often leases are renewed; at most a third of `claim_min_idle`.
     pub lease_renewal: Duration,
-    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this.
+    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this, or
+    /// twice per lease if that is more often.
     pub grace: Duration,
     /// How many dead letters are kept.
     pub dead_letters_kept: usize,
@@ -58,6 +60,10 @@ struct Inner {
     dead_letters: DeadLetterQueue,
     hand_back: Script,
     reap: Script,
+    join: Script,
+    leave: Script,
+    /// The name that [`ConsumerGroup::join`] took.
+    joined_as: OnceLock<String>,
     /// Bytes of entries acknowledged since [`ConsumerGroup::much_is_finished`] last returned.
     finished: AtomicUsize,
     much_is_finished: Notify,
@@ -70,7 +76,7 @@ const MUCH: usize = 16 << 20;
 /// An own-PEL read past the last possible id: it makes the consumer known and refreshes its
 /// idle time without delivering anything. (A read from 0 would count a delivery of the oldest
 /// entry; `18446744073709551615-18446744073709551615` is how the server spells `>`.)
-pub(crate) const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
+const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 
 /// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
 pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
@@ -92,6 +98,9 @@ impl ConsumerGroup {
             dead_letters,
             hand_back: Script::new(include_str!("scripts/hand_back.lua")),
             reap: Script::new(include_str!("scripts/reap.lua")),
+            join: Script::new(include_str!("scripts/join.lua")),
+            leave: Script::new(include_str!("scripts/leave.lua")),
+            joined_as: OnceLock::new(),
             finished: AtomicUsize::new(0),
             much_is_finished: Notify::new(),
         }))
@@ -118,6 +127,57 @@ impl ConsumerGroup {
             Err(error) if error.to_string().contains("BUSYGROUP") => Ok(()),
             result => result.map(drop),
         }
+    }
+
+    /// Makes this process a member: makes stream and group if they are not there, and takes the name of
+    /// the settings. If a consumer of this name gave a sign of life within a lease, this process takes
+    /// a name of its own instead, and says so: under one name, both would work on the same entries.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn join(&self) -> Result<(), Error> {
+        if self.0.joined_as.get().is_some() {
+            return Ok(());
+        }
+        self.ensure().await?;
+        let wanted = &self.settings().consumer;
+        let (spare, lease) = (spare_name(wanted), self.settings().claim_min_idle.as_millis().to_string());
+        let args = [
+            self.name().as_bytes(),
+            wanted.as_bytes(),
+            spare.as_bytes(),
+            lease.as_bytes(),
+            PAST_THE_END.as_bytes(),
+        ];
+        let value = self.0.join.run(self.redis(), &[self.stream()], &args).await?;
+        let taken: String = redis::from_redis_value(value)
+            .map_err(|error| Error::new(ErrorKind::Refused, format!("the join script: {error}")))?;
+        if taken != *wanted {
+            tracing::warn!(
+                stream = self.stream(),
+                group = self.name(),
+                wanted,
+                taken,
+                "a worker of this name is alive, or was a moment ago; this one takes a name of its own: give each worker its own WORKER_NAME"
+            );
+        }
+        // Whoever was first has decided.
+        let _ = self.0.joined_as.set(taken);
+        Ok(())
+    }
+
+    /// Ends the membership: the group forgets this consumer at once, unless it still holds an entry,
+    /// which others may then claim. False if it stays.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn leave(&self) -> Result<bool, Error> {
+        if self.0.joined_as.get().is_none() {
+            return Ok(false);
+        }
+        let args = [self.name().as_bytes(), self.consumer().as_bytes()];
+        let value = self.0.leave.run(self.redis(), &[self.stream()], &args).await?;
+        Ok(value == Value::Int(1))
     }
 
     /// Makes the group anew after it vanished under its readers (FLUSHALL, DEL, XGROUP DESTROY or
@@ -232,8 +292,9 @@ impl ConsumerGroup {
         &self.0.settings.group
     }
 
-    pub(crate) fn consumer(&self) -> &str {
-        &self.0.settings.consumer
+    /// This consumer's name: the one it joined under, before that the one of the settings.
+    pub fn consumer(&self) -> &str {
+        self.0.joined_as.get().unwrap_or(&self.0.settings.consumer)
     }
 
     /// Runs a script whose arguments are group, consumer, `extra` and ids.
@@ -249,6 +310,12 @@ impl ConsumerGroup {
         args.extend(ids.iter().map(String::as_bytes));
         script.run(self.redis(), &[self.stream()], &args).await
     }
+}
+
+/// A name like `wanted` that nobody else has, no longer than a name may be.
+fn spare_name(wanted: &str) -> String {
+    let short: String = wanted.chars().take(121).collect();
+    format!("{short}-{:06x}", rand::random_range(0..0x100_0000))
 }
 
 /// Reads a list of ids; what is no id is left out.

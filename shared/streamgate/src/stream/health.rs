@@ -14,6 +14,8 @@ pub struct StreamHealth {
     pub length: u64,
     /// The oldest entry, if any.
     pub first: Option<EntrySummary>,
+    /// True if every group has acknowledged the oldest entry: it stays only because nobody trimmed it.
+    pub first_is_finished: bool,
     /// The newest entry, if any.
     pub last: Option<EntrySummary>,
     /// Bytes, by `MEMORY USAGE`.
@@ -42,6 +44,8 @@ pub struct GroupHealth {
     pub lag: Option<u64>,
     /// The last entry delivered.
     pub last_delivered: EntryId,
+    /// The oldest entry that is not acknowledged, delivered or not.
+    pub oldest_open: Option<EntryId>,
     /// Age of the oldest entry that is not acknowledged, delivered or not; zero when all are.
     pub oldest_age: Duration,
     /// Age of the oldest entry delivered and not acknowledged; zero without one.
@@ -93,6 +97,16 @@ impl GroupHealth {
         self.consumers.iter().filter(|consumer| consumer.idle < grace).count()
     }
 
+    /// True if nobody has read anything as a member of this group, as far as the server can tell: the
+    /// group is not there, or stands at the beginning of its stream.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn is_untouched(redis: &Redis, key: &StreamKey, group: &str) -> Result<bool, Error> {
+        let groups = groups_of(redis, key).await?;
+        Ok(!groups.iter().any(|(name, last)| name == group.as_bytes() && *last != EntryId::MIN))
+    }
+
     /// True if there is work that nobody has come for in ten times `grace`: nothing after it can be
     /// trimmed.
     pub fn is_abandoned(&self, grace: Duration) -> bool {
@@ -116,9 +130,13 @@ impl StreamHealth {
         for group in &groups {
             read.push(group_health(&mut connection, key, group, now_ms).await?);
         }
+        let first = summary(&info, "first-entry");
+        let is_finished =
+            |id| !read.is_empty() && read.iter().all(|group| group.oldest_open.is_none_or(|open| open > id));
         Ok(Some(Self {
             length: number(&info, "length"),
-            first: summary(&info, "first-entry"),
+            first_is_finished: first.as_ref().is_some_and(|first| is_finished(first.id)),
+            first,
             last: summary(&info, "last-entry"),
             bytes,
             groups: read,
@@ -155,6 +173,20 @@ fn bytes_in(value: &Value) -> u64 {
     }
 }
 
+/// The groups of a stream by name, and the last entry each was given; none if there is no stream.
+pub(super) async fn groups_of(redis: &Redis, key: &StreamKey) -> Result<Vec<(Vec<u8>, EntryId)>, Error> {
+    let last_delivered = |group| field(group, "last-delivered-id").and_then(EntryId::from_value);
+    match redis.command(redis::cmd("XINFO").arg("GROUPS").arg(key.as_str())).await {
+        Ok(Value::Array(groups)) => Ok(groups
+            .iter()
+            .map(|group| (bytes(group, "name").to_vec(), last_delivered(group).unwrap_or_default()))
+            .collect()),
+        Ok(other) => Err(Error::unexpected("XINFO GROUPS", &other)),
+        Err(error) if is_no_such_key(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 async fn group_health(
     connection: &mut deadpool_redis::Connection,
     key: &StreamKey,
@@ -176,11 +208,13 @@ async fn group_health(
     let oldest_unread = Entry::list(unread).and_then(|entries| entries.first().map(|entry| entry.id));
     let age =
         |oldest: Option<EntryId>| Duration::from_millis(oldest.map_or(0, |id| now_ms.saturating_sub(id.ms)));
+    let oldest_open = oldest_pending.into_iter().chain(oldest_unread).min();
     Ok(GroupHealth {
         pending: number(group, "pending"),
         lag: field(group, "lag").and_then(|lag| redis::from_redis_value_ref(lag).ok()),
         last_delivered,
-        oldest_age: age(oldest_pending.into_iter().chain(oldest_unread).min()),
+        oldest_age: age(oldest_open),
+        oldest_open,
         oldest_pending_age: age(oldest_pending),
         oldest_unread_age: age(oldest_unread),
         consumers: consumers.iter().map(ConsumerHealth::of).collect(),

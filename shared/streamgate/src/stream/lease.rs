@@ -144,6 +144,9 @@ impl Leases {
     /// of life every third of the grace period.
     pub async fn keep(self, stop: CancellationToken) {
         let settings = self.0.group.settings().clone();
+        // Within a lease as well, so that nobody takes the name of a live consumer. A blocked read and a
+        // claim without entries are no sign of life on Redis 7.0.
+        let heartbeat_period = (settings.grace / 3).min(settings.claim_min_idle / 2);
         let (mut renewal, mut membership) = (Outage::new("lease renewal"), Outage::new("sign of life"));
         let mut heartbeat_due = Instant::now();
         let mut ticks = tokio::time::interval(settings.lease_renewal);
@@ -163,7 +166,7 @@ impl Leases {
                 match self.0.group.heartbeat().await {
                     Ok(()) => {
                         membership.healed();
-                        heartbeat_due = Instant::now() + settings.grace / 3;
+                        heartbeat_due = Instant::now() + heartbeat_period;
                     }
                     Err(error) => heartbeat_due = Instant::now() + membership.failed(&error),
                 }

@@ -5,7 +5,8 @@
 //! Writing: [`Producer`]. Reading as one of a group: [`ConsumerGroup`] makes [`Consumer`]s, which
 //! hand out [`Delivery`]s, each under a [`Lease`]; [`Claimer`] takes over what others let idle;
 //! [`Disposition`] says what became of a delivery. Reading everything from now on:
-//! [`TailReader`]. Keeping house: [`DeadLetterQueue`], [`Trimmer`], [`StreamHealth`].
+//! [`TailReader`]. Keeping house: [`DeadLetterQueue`], [`Trimmer`],
+//! [`StreamHealth`], [`Undelivered`].
 
 mod claimer;
 mod consumer;
@@ -20,6 +21,7 @@ mod producer;
 mod read_answer;
 mod tail;
 mod trimmer;
+mod undelivered;
 
 pub use claimer::Claimer;
 pub use consumer::Consumer;
@@ -28,7 +30,6 @@ pub use dead_letters::{
 };
 pub use delivery::{Delivery, Disposition};
 pub use entry::{Entry, EntryId};
-pub(crate) use group::PAST_THE_END;
 pub use group::{ConsumerGroup, GroupSettings, InvalidName};
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};
@@ -37,3 +38,4 @@ pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};
+pub use undelivered::Undelivered;

@@ -98,6 +98,10 @@ pub struct RequesterMetrics {
     pub estimated_wait: Gauge,
     /// Workers alive, as this process sees them.
     pub workers_alive: Gauge,
+    /// Requests taken back because no worker came for them.
+    pub taken_back: Counter,
+    /// 1 if finished requests pile up on the stream.
+    pub untrimmed: Gauge,
 }
 
 /// Requests turned away, by reason.
@@ -174,6 +178,14 @@ impl RequesterMetrics {
                 "streamgate_workers_alive",
                 "Workers that gave a sign of life within CONSUMER_GRACE, as this process last saw them",
             ),
+            taken_back: declare_counter(
+                "streamgate_requests_taken_back_total",
+                "Requests taken off the stream undelivered, and their callers refused, because no worker came",
+            ),
+            untrimmed: declare_gauge(
+                "streamgate_request_stream_untrimmed",
+                "1 if finished requests pile up on the request stream because nobody trims it",
+            ),
         }
     }
 }
@@ -213,6 +225,8 @@ pub struct ResponderMetrics {
     pub handed_back: Counter,
     /// Consumer groups made anew after they had vanished.
     pub group_recreations: Counter,
+    /// Finished entries cut off the old end of the request stream.
+    pub trimmed: Counter,
 }
 
 impl ResponderMetrics {
@@ -273,6 +287,10 @@ impl ResponderMetrics {
             group_recreations: declare_counter(
                 "streamgate_group_recreations_total",
                 "Consumer groups recreated after they had vanished",
+            ),
+            trimmed: declare_counter(
+                "streamgate_trimmed_entries_total",
+                "Finished entries cut off the old end of the request stream by this worker",
             ),
         }
     }

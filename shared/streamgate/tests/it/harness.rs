@@ -9,7 +9,7 @@ use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
 use streamgate::request_reply::{
     Answer, Call, Handler, PartEnded, RequestError, Requester, RequesterSettings, Responder,
-    ResponderSettings, Response, Work,
+    ResponderSettings, Response, Work, WorkerGroup,
 };
 use streamgate::stream::GroupSettings;
 use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
@@ -76,6 +76,20 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
         handler_timeout: Duration::from_secs(30),
         max_deliveries: 5,
         request_timeout: Duration::from_secs(30),
+        housekeeping: None,
+        tracer: Tracer::default(),
+    }
+}
+
+fn requester_settings(replica: Option<&str>) -> RequesterSettings {
+    RequesterSettings {
+        request_stream: REQUESTS.parse().expect("a name"),
+        reply_stream: REPLIES.parse().expect("a name"),
+        replica: replica.map(str::to_owned),
+        max_in_flight: 10_000,
+        longest_timeout: Duration::from_secs(60),
+        workers: None,
+        busy_poll: Duration::from_micros(500),
         tracer: Tracer::default(),
     }
 }
@@ -106,16 +120,23 @@ impl Asker {
     }
 
     fn start_unready_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
-        let settings = RequesterSettings {
-            request_stream: REQUESTS.parse().expect("a name"),
-            reply_stream: REPLIES.parse().expect("a name"),
-            replica: replica.map(str::to_owned),
-            max_in_flight: 10_000,
-            longest_timeout: Duration::from_secs(60),
-            workers: None,
-            busy_poll: Duration::from_micros(500),
-            tracer: Tracer::default(),
-        };
+        Self::start_with(redis, requester_settings(replica), metrics)
+    }
+
+    /// One that counts on the workers of the group, silent for `grace` at most.
+    pub(crate) async fn counting_on_workers(
+        target: &impl Target,
+        grace: Duration,
+        metrics: RequesterMetrics,
+    ) -> Self {
+        let workers = Some(WorkerGroup { name: GROUP.to_owned(), grace });
+        let settings = RequesterSettings { workers, ..requester_settings(Some("a")) };
+        let asker = Self::start_with(redis(target), settings, metrics);
+        eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
+        asker
+    }
+
+    fn start_with(redis: Redis, settings: RequesterSettings, metrics: RequesterMetrics) -> Self {
         let readiness = Readiness::default();
         let stop = CancellationToken::new();
         let requester =

@@ -1,6 +1,7 @@
 //! The engine against real Redis servers.
 
 mod abort;
+mod absence;
 mod ambiguous;
 mod clock_skew;
 mod connections;
@@ -8,6 +9,7 @@ mod counts;
 mod dead_letters;
 mod failover;
 mod harness;
+mod housekeeping;
 #[cfg(feature = "http")]
 mod hung;
 mod leases;
@@ -15,6 +17,7 @@ mod links;
 mod load;
 mod logs;
 mod moves;
+mod names;
 mod outages;
 mod poison;
 mod refusals;

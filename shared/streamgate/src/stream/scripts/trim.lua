@@ -2,7 +2,8 @@
 -- group has not read or not acknowledged) and the cut are one step: entries between two steps
 -- would be lost.
 -- KEYS[1] stream; ARGV: an id, entries below it are too old; how many entries are wanted, at most
--- Returns {entries removed, frontier or false}; without a group nothing is removed.
+-- Returns {entries removed, frontier or false, entries that are too many and stay}; without a group
+-- nothing is removed.
 local function less(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
@@ -29,7 +30,7 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   end
   if not frontier or less(oldest, frontier) then frontier = oldest end
 end
-if not frontier then return {0, false} end
+if not frontier then return {0, false, 0} end
 local cut = ARGV[1]
 if less(frontier, cut) then cut = frontier end
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', cut)
@@ -37,6 +38,7 @@ local removed = redis.call('XTRIM', KEYS[1], 'MINID', cut)
 local excess = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[2])
 if excess > 0 then
   -- Whole nodes only, and never more than so many.
-  removed = removed + redis.call('XTRIM', KEYS[1], 'MINID', '~', frontier, 'LIMIT', excess)
+  local cut_off = redis.call('XTRIM', KEYS[1], 'MINID', '~', frontier, 'LIMIT', excess)
+  removed, excess = removed + cut_off, excess - cut_off
 end
-return {removed, frontier}
+return {removed, frontier, math.max(excess, 0)}

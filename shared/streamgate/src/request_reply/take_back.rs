@@ -1,0 +1,60 @@
+//! What becomes of those who wait when there is no worker: their requests are taken back.
+
+use metrics::Counter;
+
+use super::error::RequestErrorKind;
+use super::pending::PendingReplies;
+use crate::connection::{Error, Redis};
+use crate::envelope::CorrelationId;
+use crate::stream::{Entry, EntryId, StreamKey, Undelivered};
+
+/// Takes undelivered requests of this process back, during one absence of the workers. It keeps nothing
+/// per request: the ids are on the stream.
+pub(super) struct TakeBack {
+    undelivered: Undelivered,
+    pending: PendingReplies,
+    taken_back: Counter,
+}
+
+impl TakeBack {
+    pub(super) fn new(
+        redis: Redis,
+        requests: StreamKey,
+        pending: PendingReplies,
+        taken_back: Counter,
+    ) -> Self {
+        Self { undelivered: Undelivered::new(redis, requests), pending, taken_back }
+    }
+
+    /// Removes what no worker was given and somebody here waits for, and only then tells the caller that
+    /// nothing was done. What was delivered stays, and its caller waits on.
+    pub(super) async fn run(&mut self) -> Result<(), Error> {
+        loop {
+            let page = self.undelivered.next_page().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let ours: Vec<(EntryId, CorrelationId)> =
+                page.iter().filter_map(stored).filter(|(_, id)| self.pending.was_stored_once(*id)).collect();
+            if ours.is_empty() {
+                continue;
+            }
+            let entries: Vec<EntryId> = ours.iter().map(|(entry, _)| *entry).collect();
+            let taken = self.undelivered.take_back(&entries).await?;
+            for (_, id) in ours.iter().filter(|(entry, _)| taken.contains(entry)) {
+                self.taken_back.increment(1);
+                self.pending.complete(*id, Err(RequestErrorKind::NoWorker));
+            }
+            if !taken.is_empty() {
+                tracing::warn!(
+                    requests = taken.len(),
+                    "no worker came in time: requests taken back, callers refused"
+                );
+            }
+        }
+    }
+}
+
+fn stored(entry: &Entry) -> Option<(EntryId, CorrelationId)> {
+    Some((entry.id, CorrelationId::from_bytes(entry.fields.get("id")?)?))
+}
