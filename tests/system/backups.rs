@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use streamgate::testing::{Link, RedisServer, eventually, eventually_async};
 
 use crate::harness::{
-    EVERYSEC, Process, ask, ask_many, client, everything_is_settled, ingress, metric, pending, proxy,
+    EVERYSEC, Process, ask, ask_many, client, everything_is_settled, had_a_worker, ingress, metric, pending,
+    proxy,
 };
 
 const DEAD_LETTERS: &str = "{weather-requests}:dlq";
@@ -88,6 +89,7 @@ fn state(server: &RedisServer) -> Vec<redis::Value> {
 
 /// A gateway on a link that can be led to another server.
 async fn gateway(server: &RedisServer, link: &Link, timeout: &str) -> Process {
+    had_a_worker(server);
     ingress(server, &[("REDIS_URL", &link.url()), ("REQUEST_TIMEOUT", timeout)]).await
 }
 

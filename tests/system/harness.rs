@@ -165,11 +165,15 @@ pub(crate) async fn ingress_with_files(
     gateway(shell, server, environment).await
 }
 
-async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
-    // A gateway refuses at once while its group never had a worker. As far as it can tell, this one had.
+/// A gateway refuses at once while its group never had a worker. As far as it can tell, this one had.
+pub(crate) fn had_a_worker(server: &RedisServer) {
     let group = ["weather-requests", "weather-workers", "1-1", "MKSTREAM"];
+    let _: Result<(), _> = server.try_run(redis::cmd("XGROUP").arg("CREATE").arg(&group));
+}
+
+async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {
     if !environment.iter().any(|(name, _)| *name == "REDIS_URL") {
-        let _: Result<(), _> = server.try_run(redis::cmd("XGROUP").arg("CREATE").arg(&group));
+        had_a_worker(server);
     }
     let process = unready(command, server, environment);
     ready(&process, &process.url(1, "/readyz")).await;

@@ -1,6 +1,7 @@
 //! The whole product: the real binaries against a real Redis server, asked over HTTP.
 
 mod abuse;
+mod access;
 mod backups;
 mod disaster;
 mod documented;

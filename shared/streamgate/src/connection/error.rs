@@ -138,7 +138,9 @@ impl From<&ServerError> for Error {
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         if let Some(code) = error.code() {
-            return Self::from_code(code, format!("{code} {}", error.detail().unwrap_or_default()));
+            // The error of one command of several has no detail of its own, but a text that holds it.
+            let text = error.detail().map_or_else(|| error.to_string(), |detail| format!("{code} {detail}"));
+            return Self::from_code(code, text);
         }
         let kind = match error.kind() {
             redis::ErrorKind::AuthenticationFailed => ErrorKind::Denied,

@@ -307,7 +307,14 @@ fn rehearsal(settings: &RequesterSettings, lane: &StreamKey) -> Rehearsal {
         .step("expire", &["EXPIRE", lane, "1", "NX", "XX"])
         .step("time", &["TIME"]);
     match &settings.workers {
-        Some(group) => rehearsal.step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name]),
+        // What nobody will work on any more is taken back.
+        Some(group) => rehearsal
+            .step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name])
+            .step("xinfo|groups", &["XINFO", "GROUPS", requests])
+            .step("xrange", &["XRANGE", requests, LAST_ID, LAST_ID])
+            .step("xdel", &["XDEL", requests, LAST_ID])
+            .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
+            .step("eval", &["EVAL", "return 1", "-1"]),
         None => rehearsal,
     }
 }
