@@ -60,11 +60,21 @@ pub enum Fault {
     PoisonEntries,
     /// Duplicate, late, forged and unreadable replies.
     ForgedReplies,
+    /// Nobody reads the log of one process: its pipe is full.
+    LogPipeFull,
+    /// A reply lane's key has another type.
+    LaneOfAnotherType,
+    /// The address of Redis leads one process to another, empty server.
+    NameMoves,
+    /// Redis denies a command that gateways or workers need.
+    CommandDenied,
+    /// Two live workers have one name.
+    DoubledName,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::ClientKill,
         Self::RedisStop,
         Self::ClientPause,
@@ -89,6 +99,11 @@ impl Fault {
         Self::ClockSkew,
         Self::PoisonEntries,
         Self::ForgedReplies,
+        Self::LogPipeFull,
+        Self::LaneOfAnotherType,
+        Self::NameMoves,
+        Self::CommandDenied,
+        Self::DoubledName,
     ];
 
     /// What the table calls it.
@@ -118,6 +133,11 @@ impl Fault {
             Self::ClockSkew => "clock skew of one worker",
             Self::PoisonEntries => "poison entries",
             Self::ForgedReplies => "forged, late, double replies",
+            Self::LogPipeFull => "log pipe of one process full",
+            Self::LaneOfAnotherType => "reply lane of another type",
+            Self::NameMoves => "address leads elsewhere",
+            Self::CommandDenied => "a command denied (ACL)",
+            Self::DoubledName => "two workers of one name",
         }
     }
 
@@ -140,7 +160,9 @@ impl Fault {
             }
             Self::RedisStop | Self::LinkHold => (1_000, 5_000),
             Self::WorkerStop | Self::NoWorkers => (1_500, 5_000),
-            Self::SlowWorker | Self::ClockSkew => (2_000, 8_000),
+            Self::LaneOfAnotherType | Self::NameMoves | Self::CommandDenied => (1_000, 4_000),
+            Self::LogPipeFull => (2_000, 8_000),
+            Self::SlowWorker | Self::ClockSkew | Self::DoubledName => (2_000, 8_000),
         }
     }
 }

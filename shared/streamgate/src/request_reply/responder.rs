@@ -138,9 +138,10 @@ fn rehearsal(settings: &ResponderSettings) -> Rehearsal {
     let (dead_letters, replies) = (stream.dead_letters(), settings.reply_stream.as_str());
     let (stream, dead_letters) = (stream.as_str(), dead_letters.as_str());
     let lane = format!("{replies}.rehearsal");
+    let min_idle = settings.group.claim_min_idle.as_millis().to_string();
     Rehearsal::default()
         .step("xreadgroup", &["XREADGROUP", "GROUP", group, consumer, "STREAMS", stream, "no id"])
-        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, "3600000", "no id"])
+        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, &min_idle, "no id"])
         .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "no id"])
         .step("xpending", &["XPENDING", stream, group, LAST_ID, LAST_ID, "1"])
         .step("xrange", &["XRANGE", stream, LAST_ID, LAST_ID])

@@ -28,6 +28,8 @@ pub struct Place {
     /// A setting that differs for now.
     odd: Mutex<Option<(&'static str, String)>>,
     current: Mutex<Option<Current>>,
+    /// False while nobody reads its log.
+    log_read: watch::Sender<bool>,
 }
 
 /// Who has a place now.
@@ -61,6 +63,7 @@ impl Place {
             wanted: watch::Sender::new(true),
             odd: Mutex::default(),
             current: Mutex::default(),
+            log_read: watch::Sender::new(true),
         }
     }
 
@@ -87,6 +90,11 @@ impl Place {
     /// Whether anybody should have it.
     pub fn want(&self, wanted: bool) {
         self.wanted.send_replace(wanted);
+    }
+
+    /// Whether anybody reads its log.
+    pub fn read_log(&self, read: bool) {
+        self.log_read.send_replace(read);
     }
 
     /// A setting for the next who take it; `None`: as usual.
@@ -163,7 +171,8 @@ impl Place {
         let (sender, addresses) = watch::channel(Addresses::default());
         if let Some(log) = child.stderr.take() {
             let file = self.folder.join(format!("{process:03}-{}.log", self.name));
-            tokio::spawn(logs::read(log, process, file, sender, recorder.clone()));
+            let reading = self.log_read.subscribe();
+            tokio::spawn(logs::read(log, process, file, reading, sender, recorder.clone()));
         }
         *lock(&self.current) = Some(Current { process, pid, addresses });
         Ok((child, process))

@@ -91,6 +91,11 @@ async fn inflict(planned: &Planned, arena: &Arena) -> anyhow::Result<String> {
         Fault::DestroyGroup => streams::destroy_group(arena).await,
         Fault::PoisonEntries => streams::poison(arena, target).await,
         Fault::ForgedReplies => streams::forge(arena, target).await,
+        Fault::LogPipeFull => processes::stop_reading_log(arena, target, lasts).await,
+        Fault::LaneOfAnotherType => streams::lane_of_another_type(arena, target, lasts).await,
+        Fault::NameMoves => network::lead_elsewhere(arena, target, lasts).await,
+        Fault::CommandDenied => redis::deny(arena, target, lasts).await,
+        Fault::DoubledName => processes::double_name(arena, target, lasts).await,
     }
 }
 

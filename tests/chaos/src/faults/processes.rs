@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use nix::sys::signal::Signal;
 
 use super::Arena;
@@ -82,4 +83,27 @@ async fn odd_worker(
     place.set_odd(None);
     place.signal(Signal::SIGTERM);
     Ok(on)
+}
+
+/// Another worker takes the name of one that lives; it has to find out and take one of its own.
+pub(super) async fn double_name(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
+    let taken = worker(arena, target + 1).current().map(|current| current.process);
+    let name =
+        taken.map(|process| arena.recorder.with(|history| history.processes[process].consumer.clone()));
+    let name = name.context("nobody to share a name with")?;
+    odd_worker(arena, target, lasts, ("WORKER_NAME", name)).await
+}
+
+/// What it logs meanwhile fills the pipe; it has to go on working all the same.
+pub(super) async fn stop_reading_log(
+    arena: &Arena,
+    target: usize,
+    lasts: Duration,
+) -> anyhow::Result<String> {
+    let places = arena.cluster.places();
+    let place = &places[target % places.len()];
+    place.read_log(false);
+    tokio::time::sleep(lasts).await;
+    place.read_log(true);
+    Ok(place.name().to_owned())
 }

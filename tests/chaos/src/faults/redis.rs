@@ -90,6 +90,18 @@ pub(super) async fn read_only(arena: &Arena, lasts: Duration) -> anyhow::Result<
     Ok(SERVER.to_owned())
 }
 
+/// What some process cannot do without.
+const NEEDED: [&str; 7] = ["xadd", "xread", "xreadgroup", "xack", "xclaim", "xautoclaim", "evalsha"];
+
+pub(super) async fn deny(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
+    let command = NEEDED[target % NEEDED.len()];
+    let control = arena.cluster.control();
+    control.insist(&["ACL", "SETUSER", "default", &format!("-{command}")]).await?;
+    tokio::time::sleep(lasts).await;
+    control.insist(&["ACL", "SETUSER", "default", "+@all"]).await?;
+    Ok(command.to_owned())
+}
+
 pub(super) async fn kill(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
     arena.cluster.redis(|server| server.kill()).await?;
     tokio::time::sleep(lasts).await;

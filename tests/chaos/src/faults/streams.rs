@@ -34,6 +34,20 @@ async fn erase(arena: &Arena, erase: &Cmd) -> anyhow::Result<()> {
     Ok(erased?)
 }
 
+/// Callers whose reply was in the lane, or should have gone there, do not get it.
+pub(super) async fn lane_of_another_type(
+    arena: &Arena,
+    target: usize,
+    lasts: Duration,
+) -> anyhow::Result<String> {
+    let lane = if target.is_multiple_of(2) { named_lane() } else { REPLIES.to_owned() };
+    let control = arena.cluster.control();
+    control.insist(&["SET", &lane, "no stream"]).await?;
+    tokio::time::sleep(lasts).await;
+    control.insist(&["DEL", &lane]).await?;
+    Ok(lane)
+}
+
 pub(super) async fn destroy_group(arena: &Arena) -> anyhow::Result<String> {
     arena.cluster.control().run::<()>(redis::cmd("XGROUP").arg("DESTROY").arg(REQUESTS).arg(GROUP)).await?;
     Ok(GROUP.to_owned())

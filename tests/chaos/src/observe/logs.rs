@@ -20,11 +20,12 @@ pub struct Addresses {
     pub admin: Option<String>,
 }
 
-/// Reads the log of `process` to its end.
+/// Reads the log of `process` to its end, but for the times when it is not `reading`.
 pub async fn read(
     log: impl AsyncRead + Unpin,
     process: usize,
     file: PathBuf,
+    mut reading: watch::Receiver<bool>,
     addresses: watch::Sender<Addresses>,
     recorder: Recorder,
 ) {
@@ -38,6 +39,10 @@ pub async fn read(
         let text = String::from_utf8_lossy(&line);
         let value: Value = serde_json::from_str(&text).unwrap_or_default();
         learn(&value, &addresses);
+        if let Some(name) = name_taken(&value) {
+            recorder.with(|history| history.processes[process].consumer = name.to_owned());
+        }
+        let _ = reading.wait_for(|reading| *reading).await;
         let events = interpret(&text, &value).into_iter().map(|(at, kind)| Event { at, process, kind });
         recorder.with(|history| history.events.extend(events));
         line.clear();
@@ -53,6 +58,12 @@ fn learn(line: &Value, addresses: &watch::Sender<Addresses>) {
     if let Some(admin) = admin {
         addresses.send_replace(Addresses { api: text("api"), admin: Some(admin) });
     }
+}
+
+/// The name of its own that a worker takes because somebody lives under the one it was given.
+fn name_taken(line: &Value) -> Option<&str> {
+    line["message"].as_str().filter(|message| message.starts_with("a worker of this name is alive"))?;
+    line["taken"].as_str()
 }
 
 fn interpret(text: &str, line: &Value) -> Vec<(Micros, EventKind)> {
