@@ -78,7 +78,6 @@ impl BlockingConnection {
 
     fn learn<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
-            self.connection.redis().heard(error);
             // The node or the socket may be to blame: find out with another one.
             if error.is_about_the_connection() || error.kind() == ErrorKind::Unblocked {
                 self.disconnect();
@@ -89,6 +88,7 @@ impl BlockingConnection {
 
     /// How long to pause after `error`; logged once per outage.
     pub fn failed(&mut self, error: &Error) -> Duration {
+        self.connection.redis().heard(error);
         self.outage.failed(error)
     }
 

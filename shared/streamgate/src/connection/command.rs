@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,10 +5,10 @@ use std::time::Duration;
 use deadpool_redis::{Hook, HookError};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
+use super::denials::Denials;
 use super::error::{Error, ErrorKind, checked};
 use super::peer::{Peer, introduction};
 use super::server::KnownServer;
@@ -59,10 +58,8 @@ struct Shared {
     generation: AtomicU64,
     /// The server that the process speaks to.
     server: KnownServer,
-    /// Raised when a command is denied: what a process needs is looked through then.
-    denied: Notify,
-    /// Commands that the user may not run and that can be done without.
-    done_without: Mutex<HashSet<&'static str>>,
+    /// What the user may not do.
+    denials: Denials,
     /// When the process last had to leave a server: older connections of the pool are not used again.
     left: Arc<Mutex<Instant>>,
     connecting: tokio::sync::Mutex<Connecting>,
@@ -103,8 +100,7 @@ impl Redis {
             current: Mutex::new(None),
             generation: AtomicU64::new(0),
             server: KnownServer::default(),
-            denied: Notify::new(),
-            done_without: Mutex::default(),
+            denials: Denials::default(),
             left,
             connecting: tokio::sync::Mutex::new(Connecting {
                 next_number: 0,
@@ -196,6 +192,10 @@ impl Redis {
     /// What its connections connect to.
     pub(super) fn info(&self) -> &ConnectionInfo {
         self.0.client.get_connection_info()
+    }
+
+    pub(super) fn denials(&self) -> &Denials {
+        &self.0.denials
     }
 
     pub(super) fn settings(&self) -> &RedisSettings {
@@ -296,38 +296,6 @@ impl Redis {
         Ok(true)
     }
 
-    /// Sends a command that a process can do without, on a connection of the pool: `None` if the user may
-    /// not run it. `name` is the command's as an access control list has it; the log says once that it is
-    /// denied, and what happens `instead`.
-    ///
-    /// # Errors
-    /// The connection's or the server's.
-    pub async fn optional(
-        &self,
-        cmd: &Cmd,
-        name: &'static str,
-        instead: &'static str,
-    ) -> Result<Option<Value>, Error> {
-        match self.admin_command(cmd).await {
-            Err(error) if error.kind() == ErrorKind::NotPermitted => {
-                self.does_without(name, instead);
-                Ok(None)
-            }
-            answer => answer.map(Some),
-        }
-    }
-
-    /// Says once that the user may not run a command, and what happens `instead`.
-    pub(super) fn does_without(&self, name: &'static str, instead: &'static str) {
-        if self.0.done_without.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
-            tracing::warn!(
-                command = name,
-                instead,
-                "this Redis user may not run a command; the process does without it"
-            );
-        }
-    }
-
     /// True if some answer means "another node, another time" rather than "this command". Denied commands
     /// are passed on to whoever looks after permissions.
     pub(super) fn blames_the_node(&self, values: &[Value]) -> bool {
@@ -340,18 +308,6 @@ impl Redis {
             }
         }
         blamed
-    }
-
-    /// Passes an error on to whoever looks after permissions, if it is about them.
-    pub(super) fn heard(&self, error: &Error) {
-        if error.kind() == ErrorKind::NotPermitted {
-            self.0.denied.notify_waiters();
-        }
-    }
-
-    /// Returns when a command is denied.
-    pub(super) async fn denied(&self) {
-        self.0.denied.notified().await;
     }
 
     fn current(&self) -> Option<Current> {

@@ -10,6 +10,7 @@ mod blocking;
 mod command;
 mod commands;
 mod dedicated;
+mod denials;
 mod error;
 mod gathering;
 mod heartbeat;

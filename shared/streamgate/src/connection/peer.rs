@@ -10,17 +10,17 @@ use super::error::{Error, ErrorKind, checked};
 pub(super) struct Peer {
     /// What Redis calls this connection.
     pub(super) client_id: Option<i64>,
-    /// The server: its `run_id`, or without INFO the address that it has itself.
+    /// The server: its `run_id`. Without INFO it is not known: a server's own address says nothing, because one
+    /// server may have several.
     pub(super) server: Option<String>,
 }
 
-/// Asks all there is to ask: CLIENT ID, HELLO (id and role), INFO server (`run_id`), CLIENT INFO (`laddr`).
+/// Asks all there is to ask: CLIENT ID, HELLO (the role), INFO server (`run_id`).
 pub(super) fn introduction() -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(4);
+    let mut pipeline = Pipeline::with_capacity(3);
     pipeline.cmd("CLIENT").arg("ID");
     pipeline.cmd("HELLO");
     pipeline.cmd("INFO").arg("server");
-    pipeline.cmd("CLIENT").arg("INFO");
     pipeline
 }
 
@@ -30,8 +30,8 @@ impl Peer {
     /// # Errors
     /// The server serves nobody now, or it is no primary.
     pub(super) fn read(answers: Vec<Value>) -> Result<Self, Error> {
-        let [id, hello, info, client] =
-            <[Value; 4]>::try_from(answers).map_err(|_| Error::unexpected("CLIENT ID", &Value::Nil))?;
+        let [id, hello, info] =
+            <[Value; 3]>::try_from(answers).map_err(|_| Error::unexpected("CLIENT ID", &Value::Nil))?;
         // At least one command has to be answered: a server that takes no more clients, or none from here,
         // says so as if it were an answer.
         let client_id = match checked(id) {
@@ -47,8 +47,7 @@ impl Peer {
         let run_id = text(&info).and_then(|info| {
             info.lines().find_map(|line| Some(line.strip_prefix("run_id:")?.trim().to_owned()))
         });
-        let address = || Some(text(&client)?.split(' ').find(|word| word.starts_with("laddr="))?.to_owned());
-        Ok(Self { client_id, server: run_id.or_else(address) })
+        Ok(Self { client_id, server: run_id })
     }
 }
 
@@ -72,7 +71,7 @@ fn text(value: &Value) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn read(answers: [&str; 4]) -> Result<Peer, Error> {
+    fn read(answers: [&str; 3]) -> Result<Peer, Error> {
         let value = |text: &str| {
             let text = match text.strip_prefix('$') {
                 Some(bulk) => format!("${}\r\n{bulk}", bulk.len()),
@@ -88,17 +87,14 @@ mod tests {
 
     #[test]
     fn a_server_tells_who_it_is() {
-        let peer = read([":7", PRIMARY, "$# Server\r\nrun_id:abc\r\n", "$id=7 laddr=10.0.0.1:6379 fd=8"]);
+        let peer = read([":7", PRIMARY, "$# Server\r\nrun_id:abc\r\n"]);
 
         assert_eq!(peer.expect("a primary"), Peer { client_id: Some(7), server: Some("abc".to_owned()) });
     }
 
     #[test]
-    fn what_the_user_may_not_ask_is_replaced_or_unknown() {
-        let by_address = read([":7", DENIED, DENIED, "$id=7 laddr=10.0.0.1:6379 fd=8"]).expect("good");
-        assert_eq!(by_address.server.as_deref(), Some("laddr=10.0.0.1:6379"));
-
-        assert_eq!(read([DENIED, DENIED, DENIED, DENIED]).expect("good"), Peer::default());
+    fn what_the_user_may_not_ask_is_unknown() {
+        assert_eq!(read([DENIED, DENIED, DENIED]).expect("good"), Peer::default());
     }
 
     #[test]
@@ -106,10 +102,10 @@ mod tests {
         let kind = |answers| read(answers).expect_err("refused").kind();
 
         let replica = "*2\r\n$4\r\nrole\r\n$7\r\nreplica";
-        assert_eq!(kind([":7", replica, DENIED, DENIED]), ErrorKind::NotPrimary);
+        assert_eq!(kind([":7", replica, DENIED]), ErrorKind::NotPrimary);
         let full = "-ERR max number of clients reached";
-        assert_eq!(kind([full, full, full, full]), ErrorKind::Unreachable);
+        assert_eq!(kind([full, full, full]), ErrorKind::Unreachable);
         let loading = "-LOADING Redis is loading the dataset in memory";
-        assert_eq!(kind([loading, loading, loading, loading]), ErrorKind::NotServing);
+        assert_eq!(kind([loading, loading, loading]), ErrorKind::NotServing);
     }
 }

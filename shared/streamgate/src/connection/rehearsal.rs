@@ -49,10 +49,10 @@ impl Rehearsal {
         let mut known = Vec::new();
         loop {
             let denied = redis.denied();
-            // Without a connection nothing is learned; the heartbeat says so.
+            // Without a node that serves, nothing is learned; others say so.
             let performed = self.perform(&redis).await;
+            ready.set(performed.as_ref().is_ok_and(Vec::is_empty));
             if let Ok(faults) = &performed {
-                ready.set(faults.is_empty());
                 report(faults, &known);
                 known.clone_from(faults);
             }
@@ -76,15 +76,22 @@ impl Rehearsal {
         self.steps.iter().for_each(|(_, cmd)| {
             pipeline.add_command(cmd.clone());
         });
-        let answers = redis.pipeline(&pipeline).await?;
+        let mut answers = Vec::with_capacity(self.steps.len());
+        for answer in redis.pipeline(&pipeline).await? {
+            // A node that does not serve one of the keys: whoever asks for that key says so.
+            match checked(answer) {
+                Err(error) if error.is_about_the_connection() => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
         let names = self.steps.iter().map(|(name, _)| *name);
         Ok(names.zip(answers).filter_map(|(name, answer)| Some((name, fault(answer)?))).collect())
     }
 }
 
 /// What is wrong for good, or until somebody mends it.
-fn fault(answer: Value) -> Option<String> {
-    let error = checked(answer).err()?;
+fn fault(answer: Result<Value, Error>) -> Option<String> {
+    let error = answer.err()?;
     let text = error.message();
     let for_good = error.kind() == ErrorKind::NotPermitted
         || text.starts_with("WRONGTYPE")

@@ -14,8 +14,9 @@ struct Known {
     identity: Option<String>,
     /// When the last moves were.
     moves: Vec<Instant>,
-    /// Each connection leads to another server, as behind some proxies: there is nothing to compare.
-    ignored: bool,
+    /// Until then there is nothing to compare: each connection leads to another server, as behind some
+    /// proxies, or the server is started again and again.
+    ignored_until: Option<Instant>,
 }
 
 /// So many moves within [`MOVING_TIME`] are no moves: every connection leads to a server of its own.
@@ -28,10 +29,13 @@ impl KnownServer {
     /// Takes note of the server that the shared connection leads to. True if it is another one than before.
     pub(super) fn meet(&self, identity: Option<String>) -> bool {
         let mut known = self.known();
-        let Some(identity) = identity.filter(|_| !known.ignored) else { return false };
+        let now = Instant::now();
+        if known.ignored_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let Some(identity) = identity else { return false };
         let before = known.identity.replace(identity.clone());
         let Some(before) = before.filter(|before| *before != identity) else { return false };
-        let now = Instant::now();
         known.moves.retain(|at| now.duration_since(*at) < MOVING_TIME);
         known.moves.push(now);
         if known.moves.len() < MOST_MOVES {
@@ -43,9 +47,9 @@ impl KnownServer {
             return true;
         }
         tracing::error!(
-            "each connection to Redis leads to another server; if there is no proxy in between, the address must lead to one primary only"
+            "connections to Redis lead to one server after the other; if there is no proxy in between, the address must lead to one primary only"
         );
-        *known = Known { ignored: true, ..Known::default() };
+        *known = Known { ignored_until: Some(now + MOVING_TIME), ..Known::default() };
         false
     }
 

@@ -40,17 +40,17 @@ impl Housekeeping {
 
     /// Ticks until `stop`, and trims whenever much is finished.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut outage = Outage::new("housekeeping");
+        let (mut ticking, mut trimming) = (Outage::new("housekeeping"), Outage::new("trimming"));
         let mut next_tick = Instant::now();
         loop {
-            let done = tokio::select! {
+            let (outage, done) = tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(next_tick) => {
                     // Jittered, so that workers do not all tick at once.
                     next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
-                    self.tick().await
+                    (&mut ticking, self.tick().await)
                 }
-                () = self.group.much_is_finished() => self.trim().await,
+                () = self.group.much_is_finished() => (&mut trimming, self.trim().await),
             };
             match done {
                 Ok(()) => outage.healed(),

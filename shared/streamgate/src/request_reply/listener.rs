@@ -48,6 +48,9 @@ impl ReplyListener {
             match read {
                 Ok(entries) => {
                     self.listening.set(true);
+                    if self.tail.has_started_over() {
+                        self.strangers.read_again();
+                    }
                     for entry in entries {
                         let ours = self.complete(&entry);
                         progress.read(&entry, self.own_lane || ours);

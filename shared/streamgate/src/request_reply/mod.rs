@@ -31,6 +31,7 @@ mod housekeeping;
 mod lane;
 mod listener;
 mod pending;
+mod rehearsals;
 mod requester;
 mod responder;
 mod settings;

@@ -14,13 +14,14 @@ use super::error::{RequestError, RequestErrorKind};
 use super::lane::{self, Finished};
 use super::listener::ReplyListener;
 use super::pending::{DEADLINE_STEP, PendingReplies};
+use super::rehearsals;
 use super::settings::WorkerGroup;
 use super::strangers::Strangers;
 use super::submission::Submission;
 use super::untrimmed;
 use super::workers::Workers;
 use crate::clock::Clock;
-use crate::connection::{BatchWriter, LAST_ID, Redis, Rehearsal};
+use crate::connection::{BatchWriter, Redis};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
 use crate::resilience::WaitEstimate;
 use crate::stream::{InvalidStreamKey, StreamKey, TailReader};
@@ -156,7 +157,7 @@ impl Requester {
             strangers: Strangers::new(settings.longest_timeout),
         };
         vital(&ended, listener.run(stop.clone()));
-        let rehearsal = rehearsal(&settings, &lane);
+        let rehearsal = rehearsals::of_requester(&settings, &lane);
         vital(&ended, rehearsal.keep(redis.clone(), permitted, stop.clone()));
         let keeping = lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, seen, stop.clone());
         vital(&ended, keeping);
@@ -291,31 +292,6 @@ impl Requester {
             self.0.admission.estimate.learn(queue, work);
         }
         Timing { queue, work, reply }
-    }
-}
-
-/// What a requester does on its streams, without doing it.
-fn rehearsal(settings: &RequesterSettings, lane: &StreamKey) -> Rehearsal {
-    let (requests, lane) = (settings.request_stream.as_str(), lane.as_str());
-    let rehearsal = Rehearsal::default()
-        .step("xadd", &["XADD", requests, "0-0", "", ""])
-        .step("xlen", &["XLEN", requests])
-        .step("xread", &["XREAD", "COUNT", "1", "STREAMS", lane, LAST_ID])
-        .step("xinfo|stream", &["XINFO", "STREAM", lane])
-        .step("xlen", &["XLEN", lane])
-        .step("xtrim", &["XTRIM", lane, "MAXLEN", "-1"])
-        .step("expire", &["EXPIRE", lane, "1", "NX", "XX"])
-        .step("time", &["TIME"]);
-    match &settings.workers {
-        // What nobody will work on any more is taken back.
-        Some(group) => rehearsal
-            .step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name])
-            .step("xinfo|groups", &["XINFO", "GROUPS", requests])
-            .step("xrange", &["XRANGE", requests, LAST_ID, LAST_ID])
-            .step("xdel", &["XDEL", requests, LAST_ID])
-            .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
-            .step("eval", &["EVAL", "return 1", "-1"]),
-        None => rehearsal,
     }
 }
 

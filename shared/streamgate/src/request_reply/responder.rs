@@ -10,11 +10,12 @@ use super::execution::Execution;
 use super::handler::Handler;
 use super::housekeeping::{Housekeeping, HousekeepingSettings};
 use super::lane;
+use super::rehearsals;
 use super::settings::ResponderSettings;
 use super::settle::Settler;
-use crate::connection::{Error, LAST_ID, Outage, Redis, Rehearsal, Waker};
+use crate::connection::{Error, Outage, Redis, Waker};
 use crate::resilience::{ConcurrencyLimit, UsualTime};
-use crate::stream::{Claimer, Consumer, ConsumerGroup, GroupSettings, Leases};
+use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
 use crate::telemetry::metrics::ResponderMetrics;
 use crate::telemetry::{Latch, LatchView, Readiness};
 
@@ -74,7 +75,11 @@ impl<H: Handler> Responder<H> {
         let may_work = permitted.view();
         let drained = CancellationToken::new();
         let _drained = drained.clone().drop_guard();
-        tokio::spawn(rehearsal(&self.settings).keep(self.redis.clone(), permitted, drained.clone()));
+        tokio::spawn(rehearsals::of_worker(&self.settings).keep(
+            self.redis.clone(),
+            permitted,
+            drained.clone(),
+        ));
         let leases = Leases::new(self.group.clone());
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;
@@ -130,32 +135,6 @@ impl<H: Handler> Responder<H> {
         }
         Ok(())
     }
-}
-
-/// What a worker does on its streams, without doing it.
-fn rehearsal(settings: &ResponderSettings) -> Rehearsal {
-    let GroupSettings { stream, group, consumer, .. } = &settings.group;
-    let (dead_letters, replies) = (stream.dead_letters(), settings.reply_stream.as_str());
-    let (stream, dead_letters) = (stream.as_str(), dead_letters.as_str());
-    let lane = format!("{replies}.rehearsal");
-    let min_idle = settings.group.claim_min_idle.as_millis().to_string();
-    Rehearsal::default()
-        .step("xreadgroup", &["XREADGROUP", "GROUP", group, consumer, "STREAMS", stream, "no id"])
-        .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, &min_idle, "no id"])
-        .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "no id"])
-        .step("xpending", &["XPENDING", stream, group, LAST_ID, LAST_ID, "1"])
-        .step("xrange", &["XRANGE", stream, LAST_ID, LAST_ID])
-        .step("xack", &["XACK", stream, group, "0-0"])
-        .step("xadd", &["XADD", replies, "0-0", "", ""])
-        .step("xadd", &["XADD", &lane, "0-0", "", ""])
-        .step("expire", &["EXPIRE", &lane, "1", "NX", "XX"])
-        .step("xadd", &["XADD", dead_letters, "0-0", "", ""])
-        .step("xlen", &["XLEN", stream])
-        .step("xtrim", &["XTRIM", stream, "MAXLEN", "-1"])
-        .step("xgroup|create", &["XGROUP", "CREATE", stream, group, "no id"])
-        .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
-        .step("eval", &["EVAL", "return 1", "-1"])
-        .step("time", &["TIME"])
 }
 
 /// A part that must not end did.

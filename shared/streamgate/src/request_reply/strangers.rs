@@ -8,6 +8,7 @@ use tokio::time::Instant;
 pub(super) struct Strangers {
     /// Replies to requests of a process that had this lane before come until then.
     quiet_until: Instant,
+    quiet: Duration,
     since: Instant,
     known: u64,
     unknown: u64,
@@ -24,7 +25,12 @@ impl Strangers {
     /// Nothing is told for `quiet`, the longest timeout of a request.
     pub(super) fn new(quiet: Duration) -> Self {
         let now = Instant::now();
-        Self { quiet_until: now + quiet, since: now, known: 0, unknown: 0, warned: false }
+        Self { quiet_until: now + quiet, quiet, since: now, known: 0, unknown: 0, warned: false }
+    }
+
+    /// The lane is read from its beginning: replies come that were read before.
+    pub(super) fn read_again(&mut self) {
+        self.quiet_until = Instant::now() + self.quiet;
     }
 
     /// A reply found its caller, or came too late for it.

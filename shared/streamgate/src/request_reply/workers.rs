@@ -85,14 +85,19 @@ impl Workers {
                     done
                 }
             };
-            match done {
-                Ok(()) => outage.healed(),
-                Err(error) => {
-                    outage.failed(&error);
+            let period = if self.view().alive > 0 { PERIOD } else { ABSENCE_PERIOD };
+            let pause = match done {
+                Ok(()) => {
+                    outage.healed();
+                    period
                 }
-            }
-            let somebody = self.view().alive > 0;
-            tokio::time::sleep(if somebody { PERIOD } else { ABSENCE_PERIOD }).await;
+                Err(error) => {
+                    // What was being taken back is looked at again from its beginning.
+                    absence = None;
+                    outage.failed(&error).max(period)
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

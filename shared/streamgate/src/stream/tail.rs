@@ -22,6 +22,8 @@ pub struct TailReader {
     unsure: bool,
     /// The last read found more than one entry, and small ones.
     busy: bool,
+    /// It has been set back to the beginning, and nobody has been told yet.
+    started_over: bool,
     /// The server that the cursor belongs to.
     server: Option<String>,
 }
@@ -40,7 +42,7 @@ impl TailReader {
     /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.
     pub fn new(redis: Redis, key: StreamKey, block: Duration, part: &'static str) -> Self {
         let connection = BlockingConnection::new(redis, block, part);
-        Self { key, connection, cursor: None, unsure: true, busy: false, server: None }
+        Self { key, connection, cursor: None, unsure: true, busy: false, started_over: false, server: None }
     }
 
     /// Ends a blocked [`TailReader::read`] from elsewhere.
@@ -90,6 +92,10 @@ impl TailReader {
                 self.connection.read(&[all], &mut decoder).await?
             }
         };
+        if matches!((&self.server, self.connection.server()), (Some(before), Some(now)) if before != now) {
+            // The connection was made anew meanwhile, to a server that the cursor says nothing of: look first.
+            return Ok(Vec::new());
+        }
         // The second has what the first has, unless somebody removed it in between.
         let entries = answers.into_iter().max_by_key(Vec::len).unwrap_or_default();
         let small = entries.first().is_some_and(|entry| entry.fields.size() <= LARGEST_TWICE);
@@ -115,6 +121,12 @@ impl TailReader {
     /// How long to pause after `error`; logged once per outage.
     pub fn failed(&mut self, error: &Error) -> Duration {
         self.connection.failed(error)
+    }
+
+    /// True once after it has begun to read the stream from its beginning again: what comes may have been read
+    /// before.
+    pub fn has_started_over(&mut self) -> bool {
+        std::mem::take(&mut self.started_over)
     }
 
     /// How many reads have failed since one worked.
@@ -146,6 +158,7 @@ impl TailReader {
             Some(cursor) if end < cursor || moved => {
                 tracing::warn!(stream = %self.key, %cursor, %end, moved, "the stream started over; reading it from its beginning");
                 self.cursor = Some(EntryId::MIN);
+                self.started_over = true;
             }
             Some(_) => {}
         }

@@ -104,6 +104,10 @@ async fn a_stranger_with_the_same_number_is_not_woken() {
     })
     .await;
     link.cut();
+    eventually_async("the process is with the new server", async || {
+        redis.command(&redis::cmd("PING")).await.is_ok()
+    })
+    .await;
     for _ in 0..50 {
         assert!(waker.wake().await);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::{Asker, Echo, REPLIES, REQUESTS, Target, Worker};
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Target, Worker};
 use crate::logs::Logs;
 
 /// A gateway and a worker, with callers that give up soon, so that every loop has something to do.
@@ -178,6 +178,36 @@ async fn a_cluster_that_serves_the_slots_elsewhere_is_told_once() {
         let made = connections(&server) - before - changes - 1;
         assert!(made <= 30, "{change}: {made} connections");
     }
+}
+
+#[tokio::test]
+async fn a_lane_served_elsewhere_makes_no_dead_letters() {
+    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3600000"];
+    let server = RedisServer::start_on(&options, |folder| {
+        std::fs::write(folder.join("nodes.conf"), NODES).expect("written");
+    });
+    let asker = Asker::start(&server, Some("r0")).await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&server, "w1", gate.clone()).await;
+    let lane = format!("{REPLIES}.r0");
+    let slot = server.command::<i64>(&["CLUSTER", "KEYSLOT", &lane]).to_string();
+
+    let (answer, ()) = tokio::join!(asker.ask("keep me"), async {
+        gate.wait_for(1).await;
+        let other = "0000000000000000000000000000000000000002";
+        let _: String = server.command(&["CLUSTER", "SETSLOT", &slot, "NODE", other]);
+        gate.open();
+        eventually_async("a reply is sent away", async || {
+            server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_MOVED")
+        })
+        .await;
+        assert_eq!(server.command::<i64>(&["XLEN", &format!("{{{REQUESTS}}}:dlq")]), 0);
+        let own = "0000000000000000000000000000000000000001";
+        let _: String = server.command(&["CLUSTER", "SETSLOT", &slot, "NODE", own]);
+    });
+
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(gate.entered(), 1, "the work was done once");
 }
 
 #[tokio::test]

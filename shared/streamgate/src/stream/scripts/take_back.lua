@@ -14,14 +14,24 @@ local function less(a, b)
   return digits_less(a_seq, b_seq)
 end
 
-local delivered = '0-0'
+local delivered, groups = '0-0', {}
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
+  groups[#groups + 1] = group
   if less(delivered, group['last-delivered-id']) then delivered = group['last-delivered-id'] end
 end
+-- XGROUP SETID may have moved a group back behind entries that are in hand; a group that is gone may have
+-- had them in hand.
+local function is_in_hand(id)
+  for _, group in ipairs(groups) do
+    if group.pending > 0 and redis.call('XPENDING', KEYS[1], group.name, id, id, 1)[1] then return true end
+  end
+  return #groups == 0
+end
+
 local taken = {}
 for i, id in ipairs(ARGV) do
-  taken[i] = less(delivered, id) and redis.call('XDEL', KEYS[1], id) or 0
+  taken[i] = less(delivered, id) and not is_in_hand(id) and redis.call('XDEL', KEYS[1], id) or 0
 end
 return taken
