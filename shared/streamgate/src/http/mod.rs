@@ -6,6 +6,7 @@ mod activity;
 pub mod admin;
 mod connection;
 mod healthcheck;
+pub mod host;
 mod listen;
 mod open_files;
 mod problem;
