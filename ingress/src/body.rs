@@ -64,6 +64,12 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// JSON without the byte order mark that some editors write before it: nobody should, and whoever
+/// reads may ignore it (RFC 8259, 8.1). Workers never see it.
+pub fn without_bom(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
+}
+
 /// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON
 /// is UTF-8, RFC 8259). Other parameters mean nothing to us; another charset or media type,
 /// `+json` ones included, promises something this gateway does not read.

@@ -42,7 +42,8 @@ pub async fn forecast(
     let trace = head.extensions.get().copied();
     // Header map and path are not held while the work is done elsewhere.
     drop(head);
-    let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
+    let body = body::read(body, gateway.body).await?;
+    let place = WeatherRequest::parse(body::without_bom(&body))?;
     let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
     let call = Call { id, trace, content_type: JSON, body, timeout: gateway.timeout };
     Ok(pass_on(gateway.requester.request(call).await?))

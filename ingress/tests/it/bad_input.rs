@@ -19,6 +19,8 @@ async fn every_bad_request_is_a_problem_and_never_reaches_the_stream() {
         ("no body", JSON, "", 400),
         ("malformed JSON", JSON, r#"{"city":"#, 400),
         ("two values", JSON, r#"{"city":"Berlin"}{"#, 400),
+        ("two byte order marks", JSON, "\u{feff}\u{feff}{\"city\":\"Berlin\"}", 400),
+        ("a byte order mark alone", JSON, "\u{feff}", 400),
         ("not UTF-8", JSON, "latin-1", 400),
         ("another content type", "text/plain", BERLIN, 415),
         ("no content type", "", BERLIN, 415),
