@@ -14,6 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
+use streamgate::http::is_encoded;
 use streamgate::request_reply::{Answer, Call, Timing};
 
 use crate::body;
@@ -36,7 +37,7 @@ pub async fn forecast(
     if !body::is_json(&head.headers) {
         return Err(Failure::unsupported_media_type(JSON));
     }
-    if body::is_encoded(&head.headers) {
+    if is_encoded(&head.headers) {
         return Err(Failure::unsupported_encoding());
     }
     let trace = head.extensions.get().copied();
