@@ -2,7 +2,8 @@
 //!
 //! A tower layer around each route, the fallback included. It mints the id, leaves it in the
 //! request's extensions for the handler, and is the only place that renders a [`Failure`] and logs
-//! it, since only here id, route and outcome are known together.
+//! it, since only here id, route and outcome are known together. Whom a request is for is checked
+//! here, too: it is a rule for all of them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,10 +15,11 @@ use axum::BoxError;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use opentelemetry::KeyValue;
 use streamgate::envelope::{CorrelationId, TraceContext};
+use streamgate::http::host;
 use streamgate::telemetry::{Span, SpanKind, Tracer};
 use tower::{Layer, Service};
 
@@ -91,6 +93,9 @@ where
             span,
             answered: false,
         };
+        if let Err(error) = host::check(request.version(), request.uri(), request.headers()) {
+            return Box::pin(async move { Ok(under_way.answer(Failure::from(error).into_response())) });
+        }
         request.extensions_mut().insert(id);
         if let Some(trace) = trace {
             request.extensions_mut().insert(trace);
@@ -177,6 +182,7 @@ mod tests {
     use std::future::pending;
     use std::time::Duration;
 
+    use axum::http::header::HOST;
     use axum::routing::get;
     use axum::{Extension, Router};
     use http_body_util::BodyExt;
@@ -209,7 +215,7 @@ mod tests {
 
     async fn ask(router: &Router, path: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(X_REQUEST_ID, "chosen-by-the-caller");
-        let request = request.body(Body::empty()).expect("valid");
+        let request = request.header(HOST, "x").body(Body::empty()).expect("valid");
         let (head, body) = router.clone().oneshot(request).await.expect("infallible").into_parts();
         let body = body.collect().await.expect("in memory").to_bytes();
         (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).expect("text"))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -59,9 +59,10 @@ where
     }
 }
 
-/// True if the headers name a content coding other than `identity`. The gateway decodes none.
-pub fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+/// JSON without the byte order mark that some editors write before it: nobody should, and whoever
+/// reads may ignore it (RFC 8259, 8.1). Workers never see it.
+pub fn without_bom(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
 }
 
 /// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON

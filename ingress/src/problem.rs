@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
+use streamgate::http::host::HostError;
 use streamgate::request_reply::{RequestError, RequestErrorKind};
 use weather::ParseError;
 
@@ -146,6 +147,12 @@ pub fn wants_retry_after(status: StatusCode) -> bool {
 /// hot loop).
 pub fn retry_after(wait: Duration) -> HeaderValue {
     HeaderValue::from((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
 }
 
 impl From<BodyError> for Failure {

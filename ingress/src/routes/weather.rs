@@ -14,6 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
+use streamgate::http::is_encoded;
 use streamgate::request_reply::{Answer, Call, Timing};
 
 use crate::body;
@@ -36,13 +37,14 @@ pub async fn forecast(
     if !body::is_json(&head.headers) {
         return Err(Failure::unsupported_media_type(JSON));
     }
-    if body::is_encoded(&head.headers) {
+    if is_encoded(&head.headers) {
         return Err(Failure::unsupported_encoding());
     }
     let trace = head.extensions.get().copied();
     // Header map and path are not held while the work is done elsewhere.
     drop(head);
-    let place = WeatherRequest::parse(&body::read(body, gateway.body).await?)?;
+    let body = body::read(body, gateway.body).await?;
+    let place = WeatherRequest::parse(body::without_bom(&body))?;
     let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
     let call = Call { id, trace, content_type: JSON, body, timeout: gateway.timeout };
     Ok(pass_on(gateway.requester.request(call).await?))

@@ -4,7 +4,7 @@ use streamgate::testing::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{BERLIN, FORECAST, Ingress, hear, stored};
+use crate::harness::{BERLIN, FORECAST, Ingress, Worker, hear, stored};
 
 const JSON: &str = "application/json";
 
@@ -19,6 +19,8 @@ async fn every_bad_request_is_a_problem_and_never_reaches_the_stream() {
         ("no body", JSON, "", 400),
         ("malformed JSON", JSON, r#"{"city":"#, 400),
         ("two values", JSON, r#"{"city":"Berlin"}{"#, 400),
+        ("two byte order marks", JSON, "\u{feff}\u{feff}{\"city\":\"Berlin\"}", 400),
+        ("a byte order mark alone", JSON, "\u{feff}", 400),
         ("not UTF-8", JSON, "latin-1", 400),
         ("another content type", "text/plain", BERLIN, 415),
         ("no content type", "", BERLIN, 415),
@@ -147,6 +149,44 @@ async fn a_body_with_a_content_coding_is_refused() {
         assert_eq!(heard.header("accept-encoding"), Some("identity"), "{coding}");
     }
     assert_eq!(stored(&server), 0);
+}
+
+#[tokio::test]
+async fn identity_is_no_content_coding_to_refuse() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+    let _worker = Worker::start(&server).await;
+
+    for coding in ["identity", "Identity"] {
+        let request = ingress.request(Method::POST, FORECAST).body(BERLIN);
+        let request = request.header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, coding);
+
+        assert_eq!(hear(request).await.status, 200, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_huge_body_nobody_reads_is_answered_at_once() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &["--header-timeout", "10m"]).await;
+
+    for (line, status) in [
+        ("POST /nothing", 404),
+        ("PUT /nothing", 404),
+        ("POST /livez", 405),
+        ("PUT /WeatherForecast/city", 405),
+        ("GET /swagger/nothing", 404),
+    ] {
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
+            let head = format!("{line} HTTP/1.1\r\nhost: x\r\n{expect}content-length: 1000000000\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            let mut heard = [0; 12];
+            stream.read_exact(&mut heard).await.expect("answered");
+
+            assert_eq!(String::from_utf8_lossy(&heard), format!("HTTP/1.1 {status}"), "{line} {expect}");
+        }
+    }
 }
 
 #[tokio::test]

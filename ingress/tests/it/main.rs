@@ -6,6 +6,7 @@ mod bad_input;
 mod configuration;
 mod harness;
 mod health;
+mod hosts;
 mod leftover;
 mod lifecycle;
 mod metrics;

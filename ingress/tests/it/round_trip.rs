@@ -8,6 +8,20 @@ use crate::harness::{BERLIN, FORECAST, Ingress, REQUESTS, Worker, hear, stored, 
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
 #[tokio::test]
+async fn a_byte_order_mark_does_not_reach_the_worker() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+    let _worker = Worker::start(&server).await;
+
+    let heard = ingress.forecast("\u{feff}{\"city\":\"Berlin\"}").await;
+
+    assert_eq!(heard.status, 200, "{heard:?}");
+    assert_eq!(heard.json()["request"]["city"], "Berlin", "{heard:?}");
+    let entries: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REQUESTS, "-", "+"]);
+    assert!(entries[0].1.contains(&r#"{"city":"Berlin"}"#.to_owned()), "{entries:?}");
+}
+
+#[tokio::test]
 async fn a_request_travels_to_a_worker_and_back() {
     let server = RedisServer::start();
     let _worker = Worker::start(&server).await;

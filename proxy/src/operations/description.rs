@@ -80,7 +80,11 @@ impl IntoResponses for OfMany {
         problems(&[
             (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
             (413, "The body is larger than 64 KiB.", "the body is larger than 65536 bytes"),
-            (415, "The body is not announced as JSON.", "send the body with content-type application/json"),
+            (
+                415,
+                "The body is not announced as JSON, or has a content coding.",
+                "send the body with content-type application/json",
+            ),
             (422, "The JSON breaks a rule.", "name the dead letters by `ids` or by a `filter`"),
         ])
     }

@@ -3,6 +3,7 @@
 mod access;
 mod dead_letters;
 mod description;
+mod head;
 mod health;
 mod streams;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::map_request;
+use axum::middleware::{from_fn, map_request};
 use axum::response::Redirect;
 use axum::routing::get;
 use streamgate::connection::{Error, Redis};
@@ -107,6 +108,7 @@ impl Operations {
             .method_not_allowed_fallback(|| async {
                 Problem::new(405, "this path takes another method; see /swagger")
             })
+            .layer(from_fn(head::check))
     }
 }
 

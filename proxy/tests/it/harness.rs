@@ -10,6 +10,8 @@ use streamgate::config::from_args;
 use streamgate::http::listen;
 use streamgate::telemetry::Tracer;
 use streamgate::testing::{RedisServer, eventually_async};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const REQUESTS: &str = "weather-requests";
@@ -61,6 +63,15 @@ impl Proxy {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Heard {
         self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// What is heard after `request` is written as it is, up to the end of the connection.
+    pub(crate) async fn say(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("accepted");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.expect("answered and closed");
+        heard
     }
 
     /// A request to change before it is sent.

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod harness;
+mod heads;
 mod open_meteo;
 mod operations;
 mod secrets;

@@ -17,7 +17,7 @@ use streamgate::stream::{EntryId, Replay};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Operations, access};
+use super::{Operations, access, head};
 use crate::config::AdminToken;
 
 /// The longest body: five hundred ids have room in it twice.
@@ -32,10 +32,17 @@ pub(super) fn routes(token: Option<AdminToken>) -> OpenApiRouter<Operations> {
         .routes(routes!(look::list))
         .routes(routes!(look::look, one::discard))
         .routes(routes!(one::replay))
+        .merge(with_bodies())
+        .route_layer(from_fn_with_state(token, access::admin_only))
+}
+
+/// The routes that read a body.
+fn with_bodies() -> OpenApiRouter<Operations> {
+    OpenApiRouter::new()
         .routes(routes!(many::replay))
         .routes(routes!(many::discard))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .route_layer(from_fn_with_state(token, access::admin_only))
+        .route_layer(from_fn_with_state(BODY_LIMIT, head::announces))
 }
 
 impl Operations {

@@ -4,8 +4,10 @@
 
 mod activity;
 pub mod admin;
+mod coding;
 mod connection;
 mod healthcheck;
+pub mod host;
 mod listen;
 mod open_files;
 mod problem;
@@ -13,6 +15,7 @@ mod protocol;
 mod server;
 mod stall;
 
+pub use coding::is_encoded;
 pub use healthcheck::{HealthcheckArgs, Unhealthy};
 pub use listen::{BindError, listen};
 pub use server::{ServerLimits, ServerMetrics, serve};
