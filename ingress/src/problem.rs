@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
 use streamgate::http::host::HostError;
@@ -28,8 +28,8 @@ pub struct Failure {
     errors: Vec<FieldError>,
     /// Kept for 503 and 429.
     retry_after: Duration,
-    /// The header of a 415 that says what would have been accepted, and its value.
-    accepted: Option<(HeaderName, &'static str)>,
+    /// What a 415 would have accepted.
+    accepted: Option<Accepted>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -40,6 +40,13 @@ impl IntoResponse for Failure {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// What would have been accepted.
+#[derive(Debug, Clone, Copy)]
+enum Accepted {
+    MediaType(&'static str),
+    Unencoded,
 }
 
 impl Failure {
@@ -59,13 +66,16 @@ impl Failure {
     /// The body is not in a format this route reads.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail = format!("send the body as {accepted} (in UTF-8) and say so in content-type");
-        Self { accepted: Some((ACCEPT, accepted)), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+        Self {
+            accepted: Some(Accepted::MediaType(accepted)),
+            ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        }
     }
 
     /// The body has a content coding, and the gateway decodes none.
     pub fn unsupported_encoding() -> Self {
         let detail = "send the body without a content-encoding";
-        let accepted = Some((ACCEPT_ENCODING, "identity"));
+        let accepted = Some(Accepted::Unencoded);
         Self { accepted, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
@@ -110,9 +120,15 @@ impl Failure {
         if wants_retry_after(self.status) {
             headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
-        if let Some((name, accepted)) = self.accepted {
-            // RFC 9110, 12.5.1 and 15.5.16: a 415 says what it takes.
-            headers.insert(name, HeaderValue::from_static(accepted));
+        // RFC 9110, 12.5.1 and 15.5.16: a 415 says what it takes.
+        match self.accepted {
+            Some(Accepted::MediaType(media_type)) => {
+                headers.insert(ACCEPT, HeaderValue::from_static(media_type));
+            }
+            Some(Accepted::Unencoded) => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            None => {}
         }
         response
     }
