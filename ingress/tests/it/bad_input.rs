@@ -154,8 +154,8 @@ async fn a_body_with_a_content_coding_is_refused() {
 #[tokio::test]
 async fn identity_is_no_content_coding_to_refuse() {
     let server = RedisServer::start();
-    let ingress = Ingress::ready(&server, &[]).await;
     let _worker = Worker::start(&server).await;
+    let ingress = Ingress::ready(&server, &[]).await;
 
     for coding in ["identity", "Identity"] {
         let request = ingress.request(Method::POST, FORECAST).body(BERLIN);

@@ -10,8 +10,8 @@ type Entries = Vec<(String, Vec<(String, String)>)>;
 #[tokio::test]
 async fn a_byte_order_mark_does_not_reach_the_worker() {
     let server = RedisServer::start();
-    let ingress = Ingress::ready(&server, &[]).await;
     let _worker = Worker::start(&server).await;
+    let ingress = Ingress::ready(&server, &[]).await;
 
     let heard = ingress.forecast("\u{feff}{\"city\":\"Berlin\"}").await;
 
