@@ -15,6 +15,7 @@ use streamgate::telemetry::Tracer;
 use crate::api_keys::file;
 use crate::api_keys::new_key::NewKeyArgs;
 use crate::body::BodyLimits;
+use crate::cors::AllowedOrigins;
 
 /// The largest BODY_LIMIT: bodies travel through Redis, which is no place for files.
 const LARGEST_BODY: usize = 16 << 20;
@@ -55,6 +56,11 @@ pub struct Settings {
     /// new-key NAME` makes one); changes count within seconds [default: none, everybody may call]
     #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
+
+    /// Origins of web pages that may call (CORS), with commas between, such as https://app.example.org;
+    /// or * for all [default: none, CORS is off]
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_name = "ORIGINS")]
+    pub cors_allowed_origins: Option<AllowedOrigins>,
 
     /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]

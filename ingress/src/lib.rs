@@ -8,6 +8,7 @@
 //! | `router` | the route table and its layers |
 //! | `answer` | the layer around every route: correlation id, errors, counting |
 //! | `api_keys` | asks for an API key and keeps its rate limit, if there is a file of keys |
+//! | `cors` | lets web pages call, if there is a list of them |
 //! | `routes/weather` | checks a request, sends it, passes the reply on unread |
 //! | `body` | reads a body within its limits |
 //! | `leftover` | what callers still send when they are answered already |
@@ -23,6 +24,7 @@ pub mod answer;
 pub mod api_keys;
 pub mod body;
 pub mod config;
+pub mod cors;
 pub mod gateway;
 pub mod leftover;
 pub mod listeners;
@@ -106,7 +108,13 @@ pub async fn run(
         timeout: settings.streams.request_timeout.0,
     };
     let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
-    let router = router::router(Arc::new(gateway), http_metrics, tracer, api_keys.clone());
+    let router = router::router(
+        Arc::new(gateway),
+        http_metrics,
+        tracer,
+        api_keys.clone(),
+        settings.cors_allowed_origins.clone().map(cors::layer),
+    );
     let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();

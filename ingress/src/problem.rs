@@ -63,6 +63,13 @@ impl Failure {
         )
     }
 
+    /// A browser asks whether a page may call, and none may.
+    pub fn cors_is_off() -> Self {
+        let detail =
+            "web pages may not call this gateway: CORS is off; set CORS_ALLOWED_ORIGINS to turn it on";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+
     /// The body is not in a format this route reads.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail = format!("send the body as {accepted} (in UTF-8) and say so in content-type");

@@ -8,10 +8,12 @@ use axum::routing::{MethodRouter, get, post};
 use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use crate::answer::AnswerLayer;
 use crate::api_keys::ApiKeys;
 use crate::api_keys::guard::guard;
+use crate::cors;
 use crate::gateway::Gateway;
 use crate::leftover;
 use crate::metrics::HttpMetrics;
@@ -19,15 +21,22 @@ use crate::openapi;
 use crate::problem::Failure;
 use crate::routes::{health, weather};
 
-/// The public API in front of `gateway`; its work is for those who have one of `keys`.
+/// The public API in front of `gateway`; its work is for those who have one of `keys`, and for web
+/// pages as far as `cors` lets them.
 #[rustfmt::skip]
-pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys: Option<Arc<ApiKeys>>) -> Router {
+pub fn router(
+    gateway: Arc<Gateway>,
+    metrics: HttpMetrics,
+    tracer: Tracer,
+    keys: Option<Arc<ApiKeys>>,
+    cors: Option<CorsLayer>,
+) -> Router {
     let patience = gateway.body.time;
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,
     };
-    Router::new()
+    let router = Router::new()
         .route("/WeatherForecast/city", work(post(weather::forecast)))
         .route("/healthz",              get(health::report))
         .route("/livez",                get(health::live))
@@ -37,8 +46,13 @@ pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys:
         .route("/swagger/{*file}",      get(openapi::swagger_file))
         .route("/swagger",              get(openapi::to_swagger_page))
         .route("/",                     get(openapi::to_swagger_page))
-        .method_not_allowed_fallback(|| async { Failure::method_not_allowed() })
-        .fallback(|| async { Failure::not_found() })
+        .method_not_allowed_fallback(cors::method_not_allowed)
+        .fallback(|| async { Failure::not_found() });
+    let router = match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router
         .layer(
             ServiceBuilder::new()
                 .map_request(move |request| leftover::see_to(request, patience))

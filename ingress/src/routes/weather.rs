@@ -22,7 +22,8 @@ use crate::gateway::Gateway;
 use crate::problem::{Failure, retry_after, wants_retry_after};
 
 const JSON: &str = "application/json";
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Tells where the time went.
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Checks the request, sends it normalised, and answers with what the worker replied.
 ///

@@ -21,6 +21,11 @@ fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
         ("REPLY_STREAM", "weather-requests", "must be neither REPLY_STREAM=weather-requests nor"),
         ("REDIS_URL", "redis:/alice:hunter2@x", "REDIS_URL=*** must be a URL such as"),
         ("REDIS_URL", "rediss://:hunter2@localhost/#insecure", "REDIS_URL=*** must not end with #insecure"),
+        (
+            "CORS_ALLOWED_ORIGINS",
+            "app.example.org",
+            "CORS_ALLOWED_ORIGINS=app.example.org must be * or origins",
+        ),
         ("API_KEYS_FILE", "/nowhere", "API_KEYS_FILE=/nowhere must be a file that can be read"),
     ] {
         // Binding this port would exit 1.

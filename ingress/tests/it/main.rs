@@ -4,6 +4,7 @@ mod admission;
 mod api_keys;
 mod bad_input;
 mod configuration;
+mod cors;
 mod harness;
 mod health;
 mod hosts;

@@ -52,7 +52,7 @@ pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Hos
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2). A host may not be empty (4.2.1).
-fn is_host(text: &[u8]) -> bool {
+pub fn is_host(text: &[u8]) -> bool {
     let (host, port) = match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
         Some(at) if text[at] == b':' => (&text[..at], &text[at + 1..]),
         _ => (text, &[][..]),
