@@ -57,7 +57,7 @@ struct Shared {
     /// Rises whenever a connection is given up.
     generation: AtomicU64,
     /// The server that the process speaks to.
-    server: KnownServer,
+    server: Arc<KnownServer>,
     /// What the user may not do.
     denials: Denials,
     /// When the process last had to leave a server: older connections of the pool are not used again.
@@ -89,17 +89,18 @@ impl Redis {
     ) -> Result<Self, Error> {
         let info = tuned(settings.url.info());
         let left = Arc::new(Mutex::new(Instant::now()));
+        let server = Arc::new(KnownServer::default());
         let shared = Shared {
             client: Client::open(info.clone())?,
             circuit: CircuitBreaker::new(BreakerSettings::default()),
             clock: Arc::new(ServerClock::with_skew(settings.clock_skew_ms)),
-            pool: admin_pool(info, &settings, Arc::clone(&left))?,
+            pool: admin_pool(info, &settings, Arc::clone(&left), Arc::clone(&server))?,
             metrics,
             settings,
             round_trip: Mutex::new(None),
             current: Mutex::new(None),
             generation: AtomicU64::new(0),
-            server: KnownServer::default(),
+            server,
             denials: Denials::default(),
             left,
             connecting: tokio::sync::Mutex::new(Connecting {
@@ -259,9 +260,8 @@ impl Redis {
     /// Connects and asks the server who it is. A replica is of no use: it may be behind, and takes no writes.
     async fn connect(&self, config: &AsyncConnectionConfig) -> Result<(MultiplexedConnection, Peer), Error> {
         let mut connection = self.0.client.get_multiplexed_async_connection_with_config(config).await?;
-        let pipeline = introduction();
-        let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-        Ok((connection, Peer::read(answers)?))
+        let peer = meet(&mut connection).await?;
+        Ok((connection, peer))
     }
 
     /// Connections made before now are not to be used again.
@@ -337,6 +337,12 @@ impl Redis {
     }
 }
 
+/// Asks the server at the other end who it is.
+async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
+    let pipeline = introduction();
+    Peer::read(connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
+}
+
 /// As the sockets that this module opens itself.
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(socket::keepalive());
@@ -349,11 +355,22 @@ fn admin_pool(
     info: ConnectionInfo,
     settings: &RedisSettings,
     left: Arc<Mutex<Instant>>,
+    server: Arc<KnownServer>,
 ) -> Result<AdminPool, Error> {
     let manager = deadpool_redis::Manager::new(info)?;
     let patience = Some(settings.connect_timeout + settings.response_timeout);
     AdminPool::builder(manager)
         .max_size(4)
+        .post_create(Hook::async_fn(move |connection, _| {
+            let server = Arc::clone(&server);
+            Box::pin(async move {
+                let peer = meet(connection).await.map_err(|error| HookError::message(error.to_string()))?;
+                match server.differs_from(peer.server.as_deref()) {
+                    true => Err(HookError::message("another server answers under this address")),
+                    false => Ok(()),
+                }
+            })
+        }))
         .pre_recycle(Hook::sync_fn(move |_, metrics| {
             let left = left.lock().unwrap_or_else(PoisonError::into_inner).into_std();
             if metrics.created < left { Err(HookError::message("the server changed")) } else { Ok(()) }

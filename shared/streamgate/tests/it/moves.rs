@@ -35,6 +35,25 @@ async fn a_name_that_moves_is_followed_by_all_connections() {
 }
 
 #[tokio::test]
+async fn administration_does_not_reach_another_server_either() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let link = Link::to(&old);
+    let redis = redis(&link);
+    let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
+    let set = redis::cmd("SET").arg("key").arg("x").to_owned();
+
+    // The shared connection stays with the old one, which lives on.
+    link.point_to(&new);
+    let refused = redis.admin_command(&set).await.expect_err("it would change another server");
+
+    assert!(refused.to_string().contains("another server"), "{refused}");
+    assert_eq!(new.command::<i64>(&["DBSIZE"]), 0);
+    link.cut();
+    eventually_async("it follows", async || redis.admin_command(&set).await.is_ok()).await;
+    assert_eq!(new.command::<i64>(&["DBSIZE"]), 1);
+}
+
+#[tokio::test]
 async fn a_move_is_told_once() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
