@@ -16,6 +16,11 @@ pub trait Outbound: Send + 'static {
     /// sent again may have been executed before.
     fn give_up_at(&self) -> Instant;
 
+    /// False if nobody waits for what it does any more: it is not sent again.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
     /// A try ended without an answer: it may have been executed.
     fn became_uncertain(&mut self) {}
 
@@ -149,13 +154,13 @@ fn drop_overdue<O: Outbound>(batch: &mut Vec<O>) {
     }
 }
 
-/// Settles with `error` what is not worth another try: its time is up, or the circuit is open and
-/// everybody gets a fast answer now.
+/// Settles with `error` what is not worth another try: nobody wants it any more, its time is up, or the
+/// circuit is open and everybody gets a fast answer now.
 fn give_up<O: Outbound>(redis: &Redis, batch: &mut Vec<O>, error: &Error) {
     let now = Instant::now();
     let open = redis.circuit().state() != BreakerState::Closed;
     for outbound in std::mem::take(batch) {
-        if open || outbound.give_up_at() <= now {
+        if open || !outbound.is_wanted() || outbound.give_up_at() <= now {
             outbound.settle(Err(error.clone()));
         } else {
             batch.push(outbound);

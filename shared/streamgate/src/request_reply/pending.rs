@@ -115,9 +115,22 @@ impl PendingReplies {
         lock(&self.0.doubted).insert(id);
     }
 
+    /// True if somebody waits for `id`.
+    pub(super) fn is_waited_for(&self, id: CorrelationId) -> bool {
+        self.0.waiting.contains_key(&id)
+    }
+
     /// True if somebody waits for `id` and its request is on the stream once at most.
     pub(super) fn was_stored_once(&self, id: CorrelationId) -> bool {
-        self.0.waiting.contains_key(&id) && !lock(&self.0.doubted).contains(id)
+        self.is_waited_for(id) && !lock(&self.0.doubted).contains(id)
+    }
+
+    /// Tells whoever waits for `id` that nothing was done, because its only entry was taken back; false if
+    /// there may be another one by now. From here on a doubt comes too late to send the request again: nobody
+    /// waits for it.
+    pub(super) fn was_taken_back(&self, id: CorrelationId) -> bool {
+        let doubted = lock(&self.0.doubted);
+        !doubted.contains(id) && self.complete(id, Err(RequestErrorKind::NoWorker)) == Completion::Delivered
     }
 
     /// How many callers wait.
@@ -239,6 +252,21 @@ mod tests {
         assert!(pending.is_empty());
         assert_eq!(pending.complete(id, received(id)), Completion::Late);
         assert_eq!(pending.complete(CorrelationId::mint(), received(id)), Completion::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_was_done_is_said_of_requests_that_are_gone_only() {
+        let pending = PendingReplies::default();
+        let (sure, doubtful) = (CorrelationId::mint(), CorrelationId::mint());
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let (told, _waits_on) = (pending.register(sure, deadline), pending.register(doubtful, deadline));
+
+        pending.doubt(doubtful);
+
+        assert!(pending.was_taken_back(sure) && !pending.was_taken_back(doubtful));
+        assert!(matches!(told.wait().await, Err(RequestErrorKind::NoWorker)));
+        assert!(!pending.is_waited_for(sure), "it is not sent again");
+        assert!(pending.is_waited_for(doubtful));
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,10 @@ impl Outbound for Submission {
         self.give_up_at
     }
 
+    fn is_wanted(&self) -> bool {
+        self.pending.is_waited_for(self.request.id)
+    }
+
     fn became_uncertain(&mut self) {
         self.uncertain = true;
         self.pending.doubt(self.request.id);

@@ -2,7 +2,6 @@
 
 use metrics::Counter;
 
-use super::error::RequestErrorKind;
 use super::pending::PendingReplies;
 use crate::connection::{Error, Redis};
 use crate::envelope::CorrelationId;
@@ -43,7 +42,7 @@ impl TakeBack {
             let taken = self.undelivered.take_back(&entries).await?;
             for (_, id) in ours.iter().filter(|(entry, _)| taken.contains(entry)) {
                 self.taken_back.increment(1);
-                self.pending.complete(*id, Err(RequestErrorKind::NoWorker));
+                self.pending.was_taken_back(*id);
             }
             if !taken.is_empty() {
                 tracing::warn!(

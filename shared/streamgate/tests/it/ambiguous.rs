@@ -45,6 +45,28 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_waits_for_is_not_sent_again() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let asker = Asker::start_on(redis(&link), Some("a"), RequesterMetrics::declare()).await;
+
+    link.hold_replies();
+    {
+        let asking = std::pin::pin!(asker.ask("its caller goes"));
+        let stored = eventually_async("it is stored", async || server.ids_on(REQUESTS).len() == 1);
+        futures_util::future::select(asking, std::pin::pin!(stored)).await;
+    }
+    link.flow();
+    link.cut();
+
+    // The writer sends one after the other.
+    let _worker = Worker::start(&server, "w1", Echo).await;
+    eventually_async("the next one is answered", async || asker.ask("next").await.is_ok()).await;
+    let requests = server.ids_on(REQUESTS);
+    assert!(!has_twins(requests.clone()), "{requests:?}");
+}
+
+#[tokio::test]
 async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
     let server = RedisServer::start();
     let link = Link::to(&server);
