@@ -95,13 +95,14 @@ impl Consumer {
 
     /// Joins the group before the first read, trying until that works or `stop`.
     pub async fn join(&mut self, stop: &CancellationToken) {
-        loop {
-            let Err(error) = self.group.join().await else { return };
-            let pause = self.failed(&error);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+        let joining = async {
+            while let Err(error) = self.group.join().await {
+                tokio::time::sleep(self.failed(&error)).await;
             }
+        };
+        tokio::select! {
+            () = joining => {}
+            () = stop.cancelled() => {}
         }
     }
 

@@ -149,7 +149,12 @@ impl ConsumerGroup {
             lease.as_bytes(),
             PAST_THE_END.as_bytes(),
         ];
-        let value = self.0.join.run(self.redis(), &[self.stream()], &args).await?;
+        let joined = self.0.join.run(self.redis(), &[self.stream()], &args).await;
+        if joined.is_err() {
+            // The name may be this process's already, and would look like somebody else's for a lease.
+            tokio::time::sleep(self.settings().claim_min_idle).await;
+        }
+        let value = joined?;
         let taken: String = redis::from_redis_value(value)
             .map_err(|error| Error::new(ErrorKind::Refused, format!("the join script: {error}")))?;
         if taken != *wanted {

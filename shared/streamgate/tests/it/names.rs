@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use redis::Value;
-use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::stream::ConsumerGroup;
+use streamgate::telemetry::metrics::ResponderMetrics;
+use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::harness::{
-    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, pending, responder_settings, settled,
+    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, group_settings, pending, redis,
+    responder_settings, settled,
 };
 
 /// Names and idle times of the group's consumers.
@@ -87,6 +90,32 @@ async fn two_workers_that_start_at_once_take_two_names() {
     assert_eq!(consumers(&server).len(), 2);
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_joining_got_no_answer_keeps_its_name() {
+    let server = RedisServer::start();
+    let link = Link::to(&server);
+    let redis = redis(&link);
+    let mut settings = group_settings("w");
+    settings.claim_min_idle = Duration::from_millis(50);
+    let mut lost = 0;
+
+    // The answers of all steps of joining are lost in turn: so many bytes of them arrive.
+    for bytes in (0..200).step_by(3) {
+        let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
+        let metrics = ResponderMetrics::declare();
+        let group = ConsumerGroup::new(redis.clone(), settings.clone(), metrics);
+        link.cut_replies_after(bytes);
+        let first = group.join().await;
+        link.flow();
+        lost += usize::from(first.is_err() && !consumers(&server).is_empty());
+        eventually_async("it joins", async || group.join().await.is_ok()).await;
+        assert_eq!(group.consumer(), "w", "{bytes} bytes");
+        assert!(group.leave().await.expect("answered"));
+    }
+
+    assert!(lost > 0, "no answer to the last step was lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
