@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use streamgate::testing::{RedisServer, eventually, eventually_async};
 
-use crate::harness::{Process, ask_many, client, ingress, ingress_unready, proxy};
+use crate::harness::{Process, ask_many, client, ingress, ingress_unready, proxy, proxy_unready};
 
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 
@@ -120,21 +120,75 @@ async fn a_user_without_dangerous_commands_is_good_enough() {
     }
 }
 
+/// What a process can do without; the rest of what the page grants it is needed.
+const OPTIONAL: [&str; 9] = [
+    "hello",
+    "ping",
+    "select",
+    "client|id",
+    "client|unblock",
+    "info",
+    "memory|usage",
+    // Administration of dead letters, answered with what is lacking.
+    "xrevrange",
+    "xdel",
+];
+
+/// Takes one command after the other from what the page gives to `user`: the process says what it lacks and
+/// is not ready.
+async fn says_what_it_lacks(
+    user: &str,
+    also_needed: &[&str],
+    start: impl Fn(&RedisServer, &str) -> (Process, String),
+) {
+    let rules = documented(user);
+    let granted = rules.iter().filter_map(|rule| rule.strip_prefix('+'));
+    let needed = granted.filter(|command| also_needed.contains(command) || !OPTIONAL.contains(command));
+    for command in needed {
+        let server = RedisServer::start();
+        let mut fewer = rules.clone();
+        fewer.push(format!("-{command}"));
+        grant(&server, &fewer);
+        let (process, readiness) = start(&server, &url(&server, user));
+        let category = match command {
+            "expire" => "@keyspace",
+            "eval" | "evalsha" => "@scripting",
+            "time" => "@fast",
+            _ => "@stream",
+        };
+
+        eventually(&format!("{user} says that it lacks {command}"), || {
+            let log = process.log();
+            let mut lines = log.lines();
+            lines.any(|line| {
+                line.contains(&format!("\"command\":\"{command}"))
+                    && line.contains(&format!("\"{category}\""))
+            })
+        });
+        let ready = client().get(readiness).send().await.expect("answered");
+        assert_eq!(ready.status().as_u16(), 503, "{user} without {command}");
+        assert!(ready.text().await.expect("text").contains("permissions"), "{user} without {command}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_may_not_do_its_work_says_what_it_lacks() {
-    for (command, category) in [("xadd", "@stream"), ("xread", "@stream"), ("expire", "@keyspace")] {
-        let server = RedisServer::start();
-        let mut rules = documented("ingress");
-        rules.push(format!("-{command}"));
-        grant(&server, &rules);
-        let url = url(&server, "ingress");
-        let ingress = ingress_unready(&server, &[("REDIS_URL", url.as_str())]);
+    // Requests are taken back with it.
+    let also_needed = ["xdel"];
+    says_what_it_lacks("ingress", &also_needed, |server, url| {
+        let process = ingress_unready(server, &[("REDIS_URL", url)]);
+        let readiness = process.url(0, "/readyz");
+        (process, readiness)
+    })
+    .await;
+}
 
-        eventually("it says so", || ingress.log().contains(&format!("\"command\":\"{command}\"")));
-
-        assert!(ingress.log().contains(&format!("\"category\":\"{category}\"")), "{}", ingress.log());
-        let ready = client().get(ingress.url(0, "/readyz")).send().await.expect("answered");
-        assert_eq!(ready.status().as_u16(), 503);
-        assert!(ready.text().await.expect("text").contains("permissions"));
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_may_not_do_its_work_says_what_it_lacks() {
+    says_what_it_lacks("proxy", &[], |server, url| {
+        let process = proxy_unready(server, "w1", &[("REDIS_URL", url)]);
+        let readiness = process.url(0, "/readyz");
+        (process, readiness)
+    })
+    .await;
 }

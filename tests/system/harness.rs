@@ -134,6 +134,13 @@ impl Drop for Process {
 
 /// A worker with a short lease, ready to work.
 pub(crate) async fn proxy(server: &RedisServer, name: &str, environment: &[(&str, &str)]) -> Process {
+    let process = proxy_unready(server, name, environment);
+    ready(&process, &process.url(0, "/readyz")).await;
+    process
+}
+
+/// One that may not be ready yet.
+pub(crate) fn proxy_unready(server: &RedisServer, name: &str, environment: &[(&str, &str)]) -> Process {
     let url = server.url();
     let mut all = vec![
         ("REDIS_URL", url.as_str()),
@@ -144,9 +151,7 @@ pub(crate) async fn proxy(server: &RedisServer, name: &str, environment: &[(&str
         ("HOUSEKEEPING_PERIOD", "500ms"),
     ];
     all.extend_from_slice(environment);
-    let process = Process::start("proxy", &all, &["operations"]);
-    ready(&process, &process.url(0, "/readyz")).await;
-    process
+    Process::start("proxy", &all, &["operations"])
 }
 
 /// A gateway, ready for callers.

@@ -22,6 +22,7 @@ pub(super) fn of_requester(settings: &RequesterSettings, lane: &StreamKey) -> Re
         Some(group) => rehearsal
             .step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name])
             .step("xinfo|groups", &["XINFO", "GROUPS", requests])
+            .step("xpending", &["XPENDING", requests, &group.name, LAST_ID, LAST_ID, "1"])
             .step("xrange", &["XRANGE", requests, LAST_ID, LAST_ID])
             .step("xdel", &["XDEL", requests, LAST_ID])
             .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
@@ -51,6 +52,10 @@ pub(super) fn of_worker(settings: &ResponderSettings) -> Rehearsal {
         .step("xlen", &["XLEN", stream])
         .step("xtrim", &["XTRIM", stream, "MAXLEN", "-1"])
         .step("xgroup|create", &["XGROUP", "CREATE", stream, group, "no id"])
+        .step("xgroup|delconsumer", &["XGROUP", "DELCONSUMER", stream, group, "no consumer"])
+        .step("xinfo|consumers", &["XINFO", "CONSUMERS", stream, group])
+        .step("xinfo|groups", &["XINFO", "GROUPS", stream])
+        .step("xinfo|stream", &["XINFO", "STREAM", stream])
         .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
         .step("eval", &["EVAL", "return 1", "-1"])
         .step("time", &["TIME"])
