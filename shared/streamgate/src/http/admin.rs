@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServerLimits, ServerMetrics, open_files, serve};
+use super::{ServerLimits, ServerMetrics, host, open_files, serve};
 use crate::telemetry::{Liveness, ProcessMetrics, Readiness, Scrapes};
 
 /// Probes, scrapes and operations are few and short.
@@ -33,7 +34,16 @@ pub fn routes(metrics: Scrapes, liveness: Liveness, readiness: Readiness) -> Rou
     let scrape = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
-    Router::new().route("/metrics", get(scrape)).merge(health(liveness, readiness))
+    let routes = Router::new().route("/metrics", get(scrape)).merge(health(liveness, readiness));
+    routes.layer(from_fn(says_whom_it_is_for))
+}
+
+/// As RFC 9112, 3.2, wants it.
+async fn says_whom_it_is_for(request: Request, next: Next) -> Response {
+    match host::check(request.version(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
 }
 
 /// `/livez` and `/readyz` alone.
@@ -149,17 +159,19 @@ mod tests {
         let admin = AdminThread::start(listener, routes, process, liveness).expect("starts");
 
         // Blocks the only thread of this runtime, as a hot path would.
-        let heard = ask(address);
+        let heard = ask(address, "GET /livez HTTP/1.0\r\n\r\n");
+        let to_nobody = ask(address, "GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n");
         admin.stop().await;
 
         assert!(heard.starts_with("HTTP/1.0 200"), "{heard}");
+        assert!(to_nobody.starts_with("HTTP/1.1 400"), "{to_nobody}");
         assert!(TcpStream::connect(address).is_err(), "the listener is still open");
     }
 
-    fn ask(address: SocketAddr) -> String {
+    fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).expect("accepted");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("valid");
-        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").expect("written");
+        stream.write_all(request.as_bytes()).expect("written");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("answered");
         text
