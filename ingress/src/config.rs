@@ -9,7 +9,7 @@ use clap::Parser;
 use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
 use streamgate::http::{HealthcheckArgs, ServerLimits};
-use streamgate::request_reply::{RequesterSettings, WorkerGroup};
+use streamgate::requester::{RequesterSettings, WorkerGroup};
 use streamgate::telemetry::Tracer;
 
 use crate::api_keys::file;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamgate::connection::Redis;
-use streamgate::request_reply::Requester;
+use streamgate::requester::Requester;
 use streamgate::telemetry::{Liveness, Readiness};
 
 use crate::body::BodyLimits;

@@ -12,7 +12,7 @@
 //! | `routes/weather` | checks a request, sends it, passes the reply on unread |
 //! | `body` | reads a body within its limits |
 //! | `leftover` | what callers still send when they are answered already |
-//! | `gateway` | what the handlers share: the engine in `streamgate::request_reply` |
+//! | `gateway` | what the handlers share: the engine in `streamgate::requester` |
 //! | `problem` | every error becomes an answer here |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
 //! | `metrics` | what is counted |
@@ -39,12 +39,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::metrics::{Recorder, with_local_recorder};
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
 use streamgate::http::admin::{self, AdminThread};
 use streamgate::http::{self, ServerMetrics};
-use streamgate::request_reply::Requester;
+use streamgate::requester::Requester;
+use streamgate::requester::RequesterMetrics;
 use streamgate::stream::InvalidStreamKey;
-use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
 use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
@@ -74,8 +75,13 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
+    let requester_settings = settings.requester(tracer.clone());
     let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
-        (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
+        (
+            ConnectionMetrics::declare(),
+            RequesterMetrics::declare(&requester_settings),
+            ServerMetrics::declare(),
+        )
     });
     let (liveness, readiness) = (Liveness::default(), Readiness::default());
     let _ticking = liveness.tick();
@@ -86,14 +92,9 @@ pub async fn run(
     // Whichever way this function ends, the requester ends with it.
     let requester_stopped = CancellationToken::new();
     let stop_requester = requester_stopped.clone().drop_guard();
-    let requester = Requester::start(
-        redis.clone(),
-        settings.requester(tracer.clone()),
-        requester_metrics,
-        &readiness,
-        requester_stopped,
-    )
-    .map_err(RunError::ReplyLane)?;
+    let requester =
+        Requester::start(redis.clone(), requester_settings, requester_metrics, &readiness, requester_stopped)
+            .map_err(RunError::ReplyLane)?;
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
     let probes = admin::routes(scrapes, liveness.clone(), readiness.clone());
     let admin =

@@ -12,7 +12,7 @@ use metrics::{
     Counter, Histogram, Recorder, Unit, counter, describe_counter, describe_histogram, histogram,
     with_local_recorder,
 };
-use streamgate::telemetry::metrics::declare_counter;
+use streamgate::telemetry::declare_counter;
 
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";

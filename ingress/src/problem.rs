@@ -12,7 +12,7 @@ use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RET
 use axum::response::{IntoResponse, Response};
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
 use streamgate::http::host::HostError;
-use streamgate::request_reply::{RequestError, RequestErrorKind};
+use streamgate::requester::{RequestError, RequestErrorKind};
 use weather::ParseError;
 
 use crate::body::BodyError;

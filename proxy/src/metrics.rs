@@ -11,7 +11,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Recorder, describe_gauge, gauge};
 use streamgate::connection::ServerMemory;
 use streamgate::stream::{GroupHealth, StreamHealth};
-use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
+use streamgate::telemetry::{declare_counter, declare_gauge};
 
 /// What operators do with dead letters.
 #[derive(Clone)]

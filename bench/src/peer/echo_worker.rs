@@ -4,8 +4,8 @@
 use anyhow::anyhow;
 use proxy::config::Settings;
 use streamgate::config::{self, Refusal};
-use streamgate::request_reply::{Handler, Response, Work};
 use streamgate::telemetry::Tracer;
+use streamgate::worker::{Handler, Response, Work};
 use streamgate::{http, telemetry};
 use tokio_util::sync::CancellationToken;
 

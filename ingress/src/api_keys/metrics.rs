@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Recorder, counter, describe_counter, with_local_recorder};
-use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
+use streamgate::telemetry::{declare_counter, declare_gauge};
 
 const AUTHORIZED: &str = "http_requests_authorized_total";
 const RATE_LIMITED: &str = "http_requests_rate_limited_total";

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
 use streamgate::http::is_encoded;
-use streamgate::request_reply::{Answer, Call, Timing};
+use streamgate::requester::{Answer, Call, Timing};
 
 use crate::body;
 use crate::gateway::Gateway;

@@ -136,7 +136,7 @@ async fn refusals_are_counted_by_reason() {
     ingress.forecast(BERLIN).await.assert_unavailable();
     let metrics = ingress.get_admin("/metrics").await;
 
-    let counted = r#"streamgate_requests_refused_total{reason="no_worker"} 1"#;
+    let counted = r#"streamgate_requests_refused_total{stream="weather-requests",reason="no_worker"} 1"#;
     assert!(metrics.text.contains(counted), "{metrics:?}");
-    assert!(metrics.text.contains("streamgate_workers_alive 0"), "{metrics:?}");
+    assert!(metrics.text.contains(r#"streamgate_workers_alive{stream="weather-requests"} 0"#), "{metrics:?}");
 }

@@ -12,12 +12,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use streamgate::config::from_args;
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
-use streamgate::request_reply::{Handler, Responder, ResponderSettings, Response, Work};
 use streamgate::stream::GroupSettings;
-use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::worker::ResponderMetrics;
+use streamgate::worker::{Handler, Responder, ResponderSettings, Response, Work};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -192,7 +193,8 @@ impl Worker {
         let worked = Arc::new(AtomicUsize::new(0));
         let weather = Weather { gate: Arc::clone(&gate), work, worked: Arc::clone(&worked) };
         let settings = ResponderSettings { concurrency, ..responder_settings() };
-        let responder = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, weather);
+        let metrics = ResponderMetrics::declare(&settings);
+        let responder = Responder::new(redis, settings, metrics, &readiness, weather);
         tokio::spawn(responder.run(stop.clone(), Duration::from_secs(10)));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
         Self { gate, worked, stop }

@@ -12,9 +12,9 @@ use clap::{Args, Parser};
 use streamgate::config::value::{address, count};
 use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
 use streamgate::http::HealthcheckArgs;
-use streamgate::request_reply::{HousekeepingSettings, ResponderSettings};
 use streamgate::stream::{GroupSettings, Retention};
 use streamgate::telemetry::Tracer;
+use streamgate::worker::{HousekeepingSettings, ResponderSettings};
 
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};

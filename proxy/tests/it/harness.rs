@@ -143,7 +143,10 @@ pub(crate) fn entries(server: &RedisServer, stream: &str) -> Vec<(String, Vec<(S
 
 /// The number behind a metric's name and labels, if it is shown.
 pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    let has_name = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']) && !name.is_empty())
+    };
+    text.lines().find(has_name)?.rsplit(' ').next()?.parse().ok()
 }
 
 /// Puts a valid request on the stream.

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
-use streamgate::request_reply::{Handler, Responder, ResponderSettings, Response, Work};
-use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
 use streamgate::telemetry::{LogFormat, Readiness, init_logs};
+use streamgate::worker::ResponderMetrics;
+use streamgate::worker::{Handler, Responder, ResponderSettings, Response, Work};
 use streamgate::{process, shutdown};
 
 /// Longest time from the signal to the end.
@@ -42,7 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "weather-workers",
             &name,
         );
-        let worker = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, Greeter);
+        let metrics = ResponderMetrics::declare(&settings);
+        let worker = Responder::new(redis, settings, metrics, &readiness, Greeter);
         worker.run(stop, GRACE).await?;
         Ok(())
     })

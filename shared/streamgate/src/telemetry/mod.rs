@@ -3,7 +3,7 @@
 mod liveness;
 mod log_queue;
 mod logs;
-pub mod metrics;
+mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod process;
@@ -14,6 +14,7 @@ mod spans;
 pub use liveness::Liveness;
 pub(crate) use logs::flush_logs;
 pub use logs::{LastLines, LogFilter, LogFormat, init_logs, print_error};
+pub use metrics::{Declare, declare_counter, declare_gauge};
 #[cfg(feature = "otlp")]
 pub use otlp::{OtlpSettings, Sampling, SpanExport};
 pub use process::ProcessMetrics;

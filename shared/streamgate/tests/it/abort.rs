@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use streamgate::request_reply::{Handler, Responder, Response, Work};
 use streamgate::telemetry::Readiness;
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::RedisServer;
+use streamgate::worker::{Handler, Responder, Response, Work};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Asker, Echo, Target, redis, responder_settings, settled};
+use crate::harness::{Asker, Echo, Target, redis, responder_metrics, responder_settings, settled};
 
 /// Where the process of [`worker_process`] finds its server, and who it is.
 const URL: &str = "STREAMGATE_TEST_ABORTING_WORKER_URL";
@@ -45,7 +44,7 @@ impl Target for At {
 #[ignore = "the worker process of the other tests here"]
 async fn worker_process() {
     let (Ok(url), Ok(name)) = (std::env::var(URL), std::env::var(NAME)) else { return };
-    let metrics = ResponderMetrics::declare();
+    let metrics = responder_metrics();
     let worker = Responder::new(
         redis(&At(url)),
         responder_settings(&name),

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use streamgate::request_reply::RequestErrorKind;
-use streamgate::telemetry::metrics::RequesterMetrics;
+use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, GROUP, REQUESTS, Worker, pending};
+use crate::harness::{Asker, Echo, GROUP, REQUESTS, Worker, pending, requester_metrics};
 
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -17,7 +16,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 async fn asker(server: &RedisServer, grace: Duration) -> (Asker, Counts) {
     let counts = Counts::default();
-    let metrics = counts.declare(RequesterMetrics::declare);
+    let metrics = counts.declare(requester_metrics);
     (Asker::counting_on_workers(server, grace, metrics).await, counts)
 }
 

@@ -1,10 +1,9 @@
 //! Commands that were executed and whose answer was lost: done twice, answered once.
 
-use streamgate::telemetry::metrics::RequesterMetrics;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, settled};
+use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, requester_metrics, settled};
 
 const LATE: &str = "streamgate_replies_late_total";
 
@@ -21,7 +20,7 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let counts = Counts::default();
-    let metrics = counts.declare(RequesterMetrics::declare);
+    let metrics = counts.declare(requester_metrics);
     let asker = Asker::start_on(redis(&link), Some("a"), metrics).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
 
@@ -48,7 +47,7 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
 async fn a_request_that_nobody_waits_for_is_not_sent_again() {
     let server = RedisServer::start();
     let link = Link::to(&server);
-    let asker = Asker::start_on(redis(&link), Some("a"), RequesterMetrics::declare()).await;
+    let asker = Asker::start_on(redis(&link), Some("a"), requester_metrics()).await;
 
     link.hold_replies();
     {
@@ -71,7 +70,7 @@ async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let counts = Counts::default();
-    let metrics = counts.declare(RequesterMetrics::declare);
+    let metrics = counts.declare(requester_metrics);
     let asker = Asker::start_on(redis(&server), Some("a"), metrics).await;
     let mut n = 0;
 

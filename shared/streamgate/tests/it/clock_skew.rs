@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
-use streamgate::request_reply::RequestErrorKind;
-use streamgate::telemetry::metrics::{RequesterMetrics, ResponderMetrics};
+use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::time::Instant;
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, Gate, LEASE, REPLIES, Worker, redis_skewed, responder_settings, settled};
+use crate::harness::{
+    Asker, Echo, Gate, LEASE, REPLIES, Worker, redis_skewed, requester_metrics, responder_metrics,
+    responder_settings, settled,
+};
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 
 async fn skewed_asker(server: &RedisServer, skew_ms: i64) -> Asker {
-    Asker::start_on(redis_skewed(server, skew_ms), None, RequesterMetrics::declare()).await
+    Asker::start_on(redis_skewed(server, skew_ms), None, requester_metrics()).await
 }
 
 async fn skewed_worker(server: &RedisServer, skew_ms: i64, gate: &Gate) -> Worker {
@@ -75,7 +77,7 @@ async fn a_gateway_that_is_ahead_lets_nobody_wait_longer() {
     for skew in [5 * SECOND, MINUTE] {
         let server = RedisServer::start();
         let counts = Counts::default();
-        let metrics = counts.declare(RequesterMetrics::declare);
+        let metrics = counts.declare(requester_metrics);
         let asker = Asker::start_on(redis_skewed(&server, skew), Some("a"), metrics).await;
         let asked = Instant::now();
 
@@ -148,7 +150,7 @@ async fn a_skewed_worker_keeps_its_leases() {
         let server = RedisServer::start();
         let asker = Asker::start(&server, None).await;
         let counts = Counts::default();
-        let metrics = counts.declare(ResponderMetrics::declare);
+        let metrics = counts.declare(responder_metrics);
         let gate = Gate::default();
         let _skewed = skewed_worker(&server, skew, &gate).await;
         let idle = gate.clone();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{ErrorKind, Redis, RedisSettings};
 use streamgate::fields::Fields;
 use streamgate::stream::Producer;
 use streamgate::telemetry::Readiness;
-use streamgate::telemetry::metrics::ConnectionMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
 
 use crate::counts::Counts;

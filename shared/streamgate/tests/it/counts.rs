@@ -11,10 +11,15 @@ impl Counts {
         metrics::with_local_recorder(&self.0, declare)
     }
 
-    /// The value of a metric without labels.
+    /// All of it, as Prometheus reads it.
+    pub(crate) fn scrape(&self) -> String {
+        self.0.handle().render()
+    }
+
+    /// The value of a metric, whatever its labels; there is one with this name.
     pub(crate) fn of(&self, name: &str) -> f64 {
-        let text = self.0.handle().render();
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).expect("declared");
+        let text = self.scrape();
+        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name)).expect("declared");
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 }

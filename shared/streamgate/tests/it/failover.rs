@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgate::request_reply::RequestErrorKind;
+use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, settled};

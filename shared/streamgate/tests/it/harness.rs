@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
-use streamgate::request_reply::{
-    Answer, Call, Handler, PartEnded, RequestError, Requester, RequesterSettings, Responder,
-    ResponderSettings, Response, Work, WorkerGroup,
-};
+use streamgate::requester::RequesterMetrics;
+use streamgate::requester::{Answer, Call, RequestError, Requester, RequesterSettings, WorkerGroup};
 use streamgate::stream::GroupSettings;
-use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics, ResponderMetrics};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{Link, RedisServer, eventually_async};
+use streamgate::worker::ResponderMetrics;
+use streamgate::worker::{Handler, PartEnded, Responder, ResponderSettings, Response, Work};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,16 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
     }
 }
 
+/// Metrics that nobody looks at.
+pub(crate) fn requester_metrics() -> RequesterMetrics {
+    RequesterMetrics::declare(&requester_settings(None))
+}
+
+/// Metrics that nobody looks at.
+pub(crate) fn responder_metrics() -> ResponderMetrics {
+    ResponderMetrics::declare(&responder_settings("any"))
+}
+
 fn requester_settings(replica: Option<&str>) -> RequesterSettings {
     RequesterSettings {
         request_stream: REQUESTS.parse().expect("a name"),
@@ -104,7 +114,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) async fn start(target: &impl Target, replica: Option<&str>) -> Self {
-        Self::start_on(redis(target), replica, RequesterMetrics::declare()).await
+        Self::start_on(redis(target), replica, requester_metrics()).await
     }
 
     /// One with a connection of its own kind, whose metrics are looked at.
@@ -116,7 +126,7 @@ impl Asker {
 
     /// One that may not have reached the server yet.
     pub(crate) fn start_unready(target: &impl Target, replica: Option<&str>) -> Self {
-        Self::start_unready_on(redis(target), replica, RequesterMetrics::declare())
+        Self::start_unready_on(redis(target), replica, requester_metrics())
     }
 
     fn start_unready_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
@@ -202,7 +212,7 @@ impl Worker {
         handler: impl Handler,
         grace: Duration,
     ) -> Self {
-        Self::start_as(redis(target), settings, handler, grace, ResponderMetrics::declare()).await
+        Self::start_as(redis(target), settings, handler, grace, responder_metrics()).await
     }
 
     /// One whose metrics are looked at.
@@ -217,7 +227,7 @@ impl Worker {
 
     /// One with a connection of its own kind.
     pub(crate) async fn start_on(redis: Redis, settings: ResponderSettings, handler: impl Handler) -> Self {
-        Self::start_as(redis, settings, handler, Duration::from_secs(10), ResponderMetrics::declare()).await
+        Self::start_as(redis, settings, handler, Duration::from_secs(10), responder_metrics()).await
     }
 
     async fn start_as(
@@ -327,7 +337,7 @@ impl CrashingWorker {
             .build()
             .expect("a runtime");
         let _inside = runtime.enter();
-        let (settings, metrics) = (responder_settings(name), ResponderMetrics::declare());
+        let (settings, metrics) = (responder_settings(name), responder_metrics());
         let responder = Responder::new(redis(server), settings, metrics, &Readiness::default(), handler);
         runtime.spawn(responder.run(CancellationToken::new(), Duration::from_secs(10)));
         drop(_inside);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use streamgate::request_reply::{HousekeepingSettings, ResponderSettings};
 use streamgate::stream::{Retention, Trimmer};
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::worker::{HousekeepingSettings, ResponderSettings};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, GROUP, REPLIES, REQUESTS, Worker, redis, responder_settings};
+use crate::harness::{
+    Asker, Echo, GROUP, REPLIES, REQUESTS, Worker, redis, responder_metrics, responder_settings,
+};
 
 const FEW: Retention = Retention { entries: 10, age: Duration::from_secs(3_600), bytes: u64::MAX };
 
@@ -21,7 +22,7 @@ fn keeping(retention: Retention) -> ResponderSettings {
 async fn a_worker_of_ones_own_trims_what_is_finished() {
     let server = RedisServer::start();
     let counts = Counts::default();
-    let metrics = counts.declare(ResponderMetrics::declare);
+    let metrics = counts.declare(responder_metrics);
     let asker = Asker::start(&server, Some("a")).await;
     let worker = Worker::start_counting(&server, keeping(FEW), Echo, metrics).await;
 

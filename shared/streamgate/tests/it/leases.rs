@@ -2,20 +2,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use streamgate::request_reply::{Handler, Response, Work};
 use streamgate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::worker::{Handler, Response, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, group_settings, owner_of,
-    pending, redis, responder_settings, server_time_ms, settled,
+    pending, redis, responder_metrics, responder_settings, server_time_ms, settled,
 };
 
 /// A group member without a worker around it.
 fn member(server: &RedisServer, name: &str) -> (ConsumerGroup, Leases) {
-    let group = ConsumerGroup::new(redis(server), group_settings(name), ResponderMetrics::declare());
+    let group = ConsumerGroup::new(redis(server), group_settings(name), responder_metrics().group);
     let leases = Leases::new(group.clone());
     (group, leases)
 }
@@ -260,7 +259,7 @@ async fn a_quiet_system_stays_alive_and_the_silent_are_removed() {
 
     // Ten grace periods without a request; the ghost says nothing in all that time.
     settings.group.consumer = "housekeeper".to_owned();
-    let housekeeper = ConsumerGroup::new(redis(&server), settings.group, ResponderMetrics::declare());
+    let housekeeper = ConsumerGroup::new(redis(&server), settings.group, responder_metrics().group);
     let mut reaped = Vec::new();
     eventually_async("the ghost and the stranger are removed", async || {
         reaped.extend(housekeeper.reap().await.expect("reaps"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgate::request_reply::RequestErrorKind;
+use streamgate::requester::RequestErrorKind;
 use streamgate::resilience::BreakerState;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 use tokio::time::Instant;

@@ -228,7 +228,7 @@ async fn nobody_is_admitted_while_the_lane_cannot_be_read() {
         let before = length();
         let refused = asker.ask("refused").await.expect_err("the answer could not be heard");
 
-        assert_eq!(refused.kind, streamgate::request_reply::RequestErrorKind::Unavailable, "{fault:?}");
+        assert_eq!(refused.kind, streamgate::requester::RequestErrorKind::Unavailable, "{fault:?}");
         assert_eq!(length(), before, "{fault:?}: nothing is stored");
 
         let _: () = server.command(&["ACL", "SETUSER", "default", "+@all"]);

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join;
 use redis::Value;
 use streamgate::stream::ConsumerGroup;
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::harness::{
     Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, group_settings, pending, redis,
-    responder_settings, settled,
+    responder_metrics, responder_settings, settled,
 };
 
 /// Names and idle times of the group's consumers.
@@ -104,7 +103,7 @@ async fn a_worker_whose_joining_got_no_answer_keeps_its_name() {
     // The answers of all steps of joining are lost in turn: so many bytes of them arrive.
     for bytes in (0..200).step_by(3) {
         let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
-        let metrics = ResponderMetrics::declare();
+        let metrics = responder_metrics().group;
         let group = ConsumerGroup::new(redis.clone(), settings.clone(), metrics);
         link.cut_replies_after(bytes);
         let first = group.join().await;

@@ -1,15 +1,14 @@
 use std::time::Duration;
 
 use streamgate::envelope::CorrelationId;
-use streamgate::request_reply::RequestErrorKind;
+use streamgate::requester::RequestErrorKind;
 use streamgate::resilience::BreakerState;
-use streamgate::telemetry::MetricsRecorder;
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{RedisServer, eventually_async};
 
+use crate::counts::Counts;
 use crate::harness::{
-    Asker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, pending, responder_settings, server_time_ms,
-    settled,
+    Asker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, pending, responder_metrics,
+    responder_settings, server_time_ms, settled,
 };
 use crate::load::heals_after;
 
@@ -255,15 +254,13 @@ async fn nothing_is_admitted_before_the_listener_knows_where_its_lane_ends() {
 async fn a_first_start_is_no_recreation_of_the_group_and_a_lost_group_is() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
-    let recorder = MetricsRecorder::default();
-    let metrics = metrics::with_local_recorder(&recorder, ResponderMetrics::declare);
-    let recreations = |count: u32| {
-        recorder.handle().render().contains(&format!("streamgate_group_recreations_total {count}\n"))
-    };
+    let counts = Counts::default();
+    let metrics = counts.declare(responder_metrics);
+    let recreations = |count: u32| counts.of("streamgate_group_recreations_total") == f64::from(count);
     let _worker = Worker::start_counting(&server, responder_settings("w1"), Echo, metrics).await;
 
     asker.ask("hello").await.expect("an answer");
-    assert!(recreations(0), "{}", recorder.handle().render());
+    assert!(recreations(0));
     let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
 
     eventually_async("it is counted", async || recreations(1)).await;

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streamgate::request_reply::{Handler, Response, Work};
-use streamgate::telemetry::metrics::ResponderMetrics;
 use streamgate::testing::{Link, RedisServer, eventually_async};
+use streamgate::worker::{Handler, Response, Work};
 
 use crate::counts::Counts;
 use crate::harness::{
-    Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, responder_settings, settled,
+    Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, responder_metrics, responder_settings,
+    settled,
 };
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
@@ -196,7 +196,7 @@ async fn an_answer_that_is_too_large_is_a_502_and_holds_up_nobody() {
 async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
     let server = RedisServer::start();
     let counts = Counts::default();
-    let metrics = counts.declare(ResponderMetrics::declare);
+    let metrics = counts.declare(responder_metrics);
     let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
     for _ in 0..10 {
         let _: String = server.command(&["XADD", REQUESTS, "*", "id", ID, "reply_to", REPLIES]);

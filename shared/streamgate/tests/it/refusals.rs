@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use streamgate::request_reply::RequestErrorKind;
+use streamgate::requester::RequestErrorKind;
 use streamgate::resilience::BreakerState;
 use streamgate::testing::{RedisServer, eventually, eventually_async};
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use streamgate::envelope::CorrelationId;
-use streamgate::request_reply::RequestErrorKind;
-use streamgate::telemetry::metrics::RequesterMetrics;
+use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis, settled};
+use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis, requester_metrics, settled};
 
 const LANE: &str = "replies.a";
 const LATE: &str = "streamgate_replies_late_total";
@@ -17,7 +16,7 @@ const UNDECODABLE: &str = "streamgate_replies_undecodable_total";
 
 async fn counting(server: &RedisServer, replica: Option<&str>) -> (Asker, Counts) {
     let counts = Counts::default();
-    let metrics = counts.declare(RequesterMetrics::declare);
+    let metrics = counts.declare(requester_metrics);
     (Asker::start_on(redis(server), replica, metrics).await, counts)
 }
 

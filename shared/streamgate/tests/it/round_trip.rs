@@ -1,8 +1,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use streamgate::request_reply::{Handler, RequestErrorKind, Response, Work};
+use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::worker::{Handler, Response, Work};
 
 use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, owner_of, server_time_ms, settled};
 

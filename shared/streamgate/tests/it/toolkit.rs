@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use streamgate::codec::Json;
 use streamgate::connection::Redis;
-use streamgate::stream::{EntryId, Producer, StreamHealth, StreamKey, TailReader};
+use streamgate::stream::{
+    EntryId, GroupMetrics, GroupSettings, Producer, StreamHealth, StreamKey, TailReader,
+};
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio_util::sync::CancellationToken;
 
+use crate::counts::Counts;
 use crate::harness::redis;
 
 fn key() -> StreamKey {
@@ -79,4 +82,25 @@ async fn a_tail_reads_everything_from_its_start_in_order_and_nothing_before() {
     })
     .await;
     assert!(seen == sent, "{} entries, but not those that were sent in their order", seen.len());
+}
+
+#[test]
+fn two_groups_in_one_process_share_no_series() {
+    let counts = Counts::default();
+    let of = |stream: &str, group: &str| {
+        let settings = GroupSettings::new(stream.parse().expect("a name"), group, "w");
+        counts.declare(|| GroupMetrics::declare(&settings))
+    };
+    let (one, other, elsewhere) = (of("a", "x"), of("a", "y"), of("b", "x"));
+
+    one.claims.increment(1);
+    other.claims.increment(20);
+    elsewhere.claims.increment(300);
+
+    let scrape = counts.scrape();
+    for line in
+        [r#"{stream="a",group="x"} 1"#, r#"{stream="a",group="y"} 20"#, r#"{stream="b",group="x"} 300"#]
+    {
+        assert!(scrape.contains(&format!("streamgate_claims_total{line}\n")), "{line} in {scrape}");
+    }
 }

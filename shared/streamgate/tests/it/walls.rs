@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import. `telemetry` here is its metrics and latches.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -15,7 +15,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
-    ("request_reply", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
+    ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
+    ("worker", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("http", &["config", "envelope", "resilience", "telemetry"]),
     ("config", &["connection", "stream", "telemetry"]),
     ("testing", &[]),

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use ::weather::WeatherRequest;
 use anyhow::Context;
 use proxy::config::Settings;
-use streamgate::request_reply::{Handler, Response, Work};
 use streamgate::telemetry::Tracer;
+use streamgate::worker::{Handler, Response, Work};
 use streamgate::{config, http, process, shutdown, telemetry};
 
 /// Work that breaks for two places.

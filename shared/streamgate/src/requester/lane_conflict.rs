@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Tells a lane that two gateways share from the second reply that a request gets now and then.
-pub(super) struct Strangers {
+pub(super) struct LaneConflict {
     /// Replies to requests of a process that had this lane before come until then.
     quiet_until: Instant,
     quiet: Duration,
@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Fewer unknown replies in a window say nothing.
 const NOTABLE: u64 = 10;
 
-impl Strangers {
+impl LaneConflict {
     /// Nothing is told for `quiet`, the longest timeout of a request.
     pub(super) fn new(quiet: Duration) -> Self {
         let now = Instant::now();
@@ -58,13 +58,13 @@ mod tests {
 
     const QUIET: Duration = Duration::from_secs(30);
 
-    async fn strangers() -> Strangers {
-        let strangers = Strangers::new(QUIET);
+    async fn strangers() -> LaneConflict {
+        let strangers = LaneConflict::new(QUIET);
         tokio::time::advance(QUIET + Duration::from_secs(1)).await;
         strangers
     }
 
-    fn warnings(strangers: &mut Strangers, unknown: usize) -> usize {
+    fn warnings(strangers: &mut LaneConflict, unknown: usize) -> usize {
         (0..unknown).filter(|_| strangers.unknown(Instant::now())).count()
     }
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn replies_to_the_process_before_this_one_are_no_reason() {
-        let mut strangers = Strangers::new(QUIET);
+        let mut strangers = LaneConflict::new(QUIET);
 
         assert_eq!(warnings(&mut strangers, 1_000), 0);
     }

@@ -2,25 +2,25 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::link::{Link, late};
-use super::resp::{Decode, Decoder};
-use super::{Commands, Error, ErrorKind, Redis};
+use super::resp_socket::{RespSocket, late};
+use super::{Commands, Decode, Decoder};
+use crate::connection::{Error, ErrorKind, Redis};
 
 /// A connection of one user who sends a pipeline, waits for its answers and then sends the next: the
 /// writers of requests and of replies, and every blocking reader. The traffic of all others goes
 /// through [`Redis`].
 ///
 /// It connects when it is first used; a failure, or a call that is dropped, drops the socket.
-pub struct DedicatedConnection {
+pub struct ExclusiveConnection {
     redis: Redis,
     patience: Duration,
-    link: Option<Link>,
-    /// Which of the process's shared connections was there when the link was made.
+    socket: Option<RespSocket>,
+    /// Which of the process's shared connections was there when the socket was made.
     generation: u64,
     has_connected: bool,
 }
 
-impl DedicatedConnection {
+impl ExclusiveConnection {
     /// A connection that waits as long for its answers as `redis` does.
     pub fn new(redis: Redis) -> Self {
         let patience = redis.settings().response_timeout;
@@ -34,7 +34,7 @@ impl DedicatedConnection {
     }
 
     fn with_patience(redis: Redis, patience: Duration) -> Self {
-        Self { redis, patience, link: None, generation: 0, has_connected: false }
+        Self { redis, patience, socket: None, generation: 0, has_connected: false }
     }
 
     /// Whose server it is.
@@ -43,7 +43,7 @@ impl DedicatedConnection {
     }
 
     /// Sends a pipeline and returns one value per command, in order; a command that failed has
-    /// [`Value::ServerError`] in its place (see [`checked`](super::checked)). The circuit breaker
+    /// [`Value::ServerError`] in its place (see [`checked`](crate::connection::checked)). The circuit breaker
     /// learns how it went.
     ///
     /// # Errors
@@ -71,10 +71,10 @@ impl DedicatedConnection {
     ) -> Result<Vec<D::Answer>, Error> {
         self.connect().await?;
         // Taken out: whoever drops this future drops the socket with the answers that are due on it.
-        let Some(mut link) = self.link.take() else { return Err(late("no connection")) };
-        let exchange = tokio::time::timeout(self.patience, link.exchange(commands, decoder));
+        let Some(mut socket) = self.socket.take() else { return Err(late("no connection")) };
+        let exchange = tokio::time::timeout(self.patience, socket.exchange(commands, decoder));
         let answers = exchange.await.map_err(|_| late("no response"))??;
-        self.link = Some(link);
+        self.socket = Some(socket);
         Ok(answers)
     }
 
@@ -94,18 +94,21 @@ impl DedicatedConnection {
     /// # Errors
     /// There is none to be had.
     pub(super) async fn connect(&mut self) -> Result<(), Error> {
-        if self.redis.generation() != self.generation || self.link.as_mut().is_some_and(Link::is_stale) {
-            self.link = None;
+        if self.redis.generation() != self.generation
+            || self.socket.as_mut().is_some_and(RespSocket::is_stale)
+        {
+            self.socket = None;
         }
-        if self.link.is_none() {
+        if self.socket.is_none() {
             let (number, server) = self.redis.server().await?;
             self.generation = self.redis.generation();
-            let link = Link::connect(self.redis.info(), self.redis.settings().connect_timeout).await?;
-            if server.differs_from(link.peer().server.as_deref()) {
+            let socket =
+                RespSocket::connect(self.redis.info(), self.redis.settings().connect_timeout).await?;
+            if server.differs_from(socket.peer().server.as_deref()) {
                 self.redis.discard(number);
                 return Err(Error::new(ErrorKind::NotPrimary, "another server answers under this address"));
             }
-            self.link = Some(link);
+            self.socket = Some(socket);
             if std::mem::replace(&mut self.has_connected, true) {
                 self.redis.metrics().reconnects.increment(1);
             }
@@ -116,16 +119,16 @@ impl DedicatedConnection {
     /// What Redis calls the connection, if there is one and its user may know, and the generation of the
     /// process's connections that it belongs to.
     pub(super) fn client_id(&self) -> Option<(u64, i64)> {
-        Some((self.generation, self.link.as_ref()?.peer().client_id?))
+        Some((self.generation, self.socket.as_ref()?.peer().client_id?))
     }
 
     /// The server it leads to, if that tells who it is.
     pub(super) fn server(&self) -> Option<&str> {
-        self.link.as_ref()?.peer().server.as_deref()
+        self.socket.as_ref()?.peer().server.as_deref()
     }
 
     /// Drops the socket.
     pub(super) fn disconnect(&mut self) {
-        self.link = None;
+        self.socket = None;
     }
 }

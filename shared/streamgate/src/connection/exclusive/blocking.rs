@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::error::{Error, ErrorKind, checked};
-use super::resp::{Decode, Decoder};
-use super::{Commands, DedicatedConnection, Outage, Redis};
+use super::{Commands, Decode, Decoder, ExclusiveConnection};
+use crate::connection::error::{Error, ErrorKind, checked};
+use crate::connection::{Redis, RetryLog};
 
 /// A socket of its own for commands that block: one per reader, never one per request, because
 /// Redis pays for every client blocked on a key.
@@ -13,11 +13,11 @@ use super::{Commands, DedicatedConnection, Outage, Redis};
 /// Its response timeout is the blocking time plus the usual one. A failure drops the socket;
 /// the next call connects anew.
 pub struct BlockingConnection {
-    connection: DedicatedConnection,
+    connection: ExclusiveConnection,
     commands: Commands,
     block: Duration,
     client_id: ClientId,
-    outage: Outage,
+    outage: RetryLog,
 }
 
 /// What Redis calls the reader's connection, and the generation of connections in which it does: another
@@ -29,11 +29,11 @@ impl BlockingConnection {
     /// Not connected yet; `part` names this reader in logs.
     pub fn new(redis: Redis, block: Duration, part: &'static str) -> Self {
         Self {
-            connection: DedicatedConnection::blocking(redis, block),
+            connection: ExclusiveConnection::blocking(redis, block),
             commands: Commands::default(),
             block,
             client_id: ClientId::default(),
-            outage: Outage::new(part),
+            outage: RetryLog::new(part),
         }
     }
 

@@ -7,16 +7,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
-use super::lane::{Finished, Progress};
+use super::lane_conflict::LaneConflict;
+use super::lane_upkeep::{Finished, Progress};
+use super::metrics::RequesterMetrics;
 use super::pending::{Completion, PendingReplies, Received};
-use super::strangers::Strangers;
 use crate::clock::ServerClock;
 use crate::envelope::Reply;
 use crate::stream::{Entry, EntryId, TailReader};
 use crate::telemetry::Latch;
-use crate::telemetry::metrics::RequesterMetrics;
 
-pub(super) struct ReplyListener {
+pub(super) struct ReplyReader {
     pub(super) tail: TailReader,
     pub(super) pending: PendingReplies,
     pub(super) metrics: RequesterMetrics,
@@ -27,10 +27,10 @@ pub(super) struct ReplyListener {
     pub(super) finished: watch::Sender<Finished>,
     pub(super) listening: Latch,
     pub(super) admission: Arc<Admission>,
-    pub(super) strangers: Strangers,
+    pub(super) strangers: LaneConflict,
 }
 
-impl ReplyListener {
+impl ReplyReader {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.tail.start(&stop).await;
         tokio::select! {

@@ -10,7 +10,7 @@ use crate::stream::{StreamKey, append_to};
 use crate::telemetry::Span;
 
 /// A request on its way to the stream. Its reply completes the caller; so does a failure to store.
-pub(super) struct Submission {
+pub(super) struct OutboundRequest {
     pub(super) stream: StreamKey,
     pub(super) request: Request,
     pub(super) give_up_at: Instant,
@@ -21,7 +21,7 @@ pub(super) struct Submission {
     pub(super) span: Span,
 }
 
-impl Outbound for Submission {
+impl Outbound for OutboundRequest {
     fn write(&self, args: &mut Arguments<'_>) {
         append_to(self.stream.as_str(), args);
         self.request.encode(|name, value| {

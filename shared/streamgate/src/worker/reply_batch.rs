@@ -1,42 +1,12 @@
-//! What a delivery ends with, and how the replies among it share entries.
+//! How replies that finish together share the entries of their lanes.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tokio::sync::OwnedRwLockWriteGuard;
-
+use super::outcome::{Outgoing, Settlement};
 use crate::connection::{Commands, LARGEST_PIPELINE};
-use crate::envelope::{Deadline, Reply};
-use crate::resilience::Slot;
-use crate::stream::{Delivery, Disposition, append_to};
-
-/// A delivery whose work is over, one way or another. It keeps its lease and its slot until Redis
-/// has confirmed its end.
-pub(super) struct Settlement {
-    pub(super) delivery: Delivery,
-    /// Counts against the worker's concurrency until then: a Redis that refuses replies slows the
-    /// reading down instead of filling the memory.
-    pub(super) _slot: Slot,
-    /// Held by an entry that must be alone in its worker until it is settled.
-    pub(super) _alone: Option<OwnedRwLockWriteGuard<()>>,
-    /// What the caller is told, and where; nothing for work nobody waits for.
-    pub(super) reply: Option<Outgoing>,
-    /// What becomes of the entry once the reply is stored.
-    pub(super) disposition: Disposition,
-}
-
-impl Settlement {
-    pub(super) fn lane(&self) -> Option<&Arc<str>> {
-        self.reply.as_ref().map(|outgoing| &outgoing.lane)
-    }
-}
-
-/// A reply on its way to a lane.
-pub(super) struct Outgoing {
-    pub(super) lane: Arc<str>,
-    pub(super) reply: Reply,
-    pub(super) deadline: Deadline,
-}
+use crate::envelope::Reply;
+use crate::stream::append_to;
 
 /// Replies in one pipeline: as many as are under way, within these bounds.
 pub(super) const MOST_REPLIES: RangeInclusive<usize> = 32..=128;
@@ -104,7 +74,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::envelope::CorrelationId;
+    use crate::envelope::{CorrelationId, Deadline};
 
     fn outgoing(lane: &str, bytes: usize) -> Outgoing {
         let reply =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::Gauge;
 
 use crate::clock::Clock;
-use crate::connection::{Outage, Redis};
+use crate::connection::{Redis, RetryLog};
 use crate::stream::{StreamHealth, StreamKey};
 
 /// No sensible retention keeps finished requests for longer, …
@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// Keeps the gauge, and says once per state when finished requests pile up.
 pub(super) async fn watch(redis: Redis, requests: StreamKey, gauge: Gauge) {
-    let (mut outage, mut warned) = (Outage::new("view of the request stream"), false);
+    let (mut outage, mut warned) = (RetryLog::new("view of the request stream"), false);
     loop {
         match StreamHealth::read(&redis, &requests).await {
             Ok(health) => {

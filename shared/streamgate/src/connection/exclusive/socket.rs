@@ -23,11 +23,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 /// A silent peer is asked whether it is still there after so long, and then as often.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Bytes that nobody confirms for so long end the connection.
-pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(in crate::connection) const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Nagle's algorithm off; keepalive and TCP user timeout on, so that a peer that vanished without
 /// a word is noticed within about 15 seconds even by a socket that only waits.
-pub(super) fn keepalive() -> TcpKeepalive {
+pub(in crate::connection) fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
@@ -72,7 +72,7 @@ async fn one(address: SocketAddr, tls: Tls) -> io::Result<Box<dyn Socket>> {
 }
 
 /// Fails if no certificate can be trusted, so that no server will ever do.
-pub(super) fn check_trust() -> io::Result<()> {
+pub(in crate::connection) fn check_trust() -> io::Result<()> {
     match tls_roots()?.is_empty() {
         true => Err(io::Error::other("no certificate was found")),
         false => Ok(()),

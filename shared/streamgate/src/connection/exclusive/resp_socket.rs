@@ -6,15 +6,14 @@ use futures_util::FutureExt;
 use redis::{ConnectionInfo, RedisConnectionInfo, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Commands;
-use super::error::{Error, ErrorKind, checked};
-use super::peer::{Peer, introduction};
-use super::resp::{Decode, Decoder};
 use super::socket::{Socket, connect};
+use super::{Commands, Decode, Decoder};
+use crate::connection::error::{Error, ErrorKind, checked};
+use crate::connection::peer::{Peer, introduction};
 
 /// One socket to Redis whose user sends some commands, waits for as many answers, and only then
 /// sends again. No task stands between the user and the socket.
-pub(super) struct Link {
+pub(in crate::connection) struct RespSocket {
     socket: Box<dyn Socket>,
     input: BytesMut,
     peer: Peer,
@@ -26,12 +25,15 @@ const READ_SIZE: usize = 64 << 10;
 /// A buffer that had to hold a single value larger than this is given back.
 const KEPT: usize = 1 << 20;
 
-impl Link {
+impl RespSocket {
     /// Connects, authenticates and selects the database.
     ///
     /// # Errors
     /// The server cannot be reached within `patience`, or it denies access.
-    pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Error> {
+    pub(in crate::connection) async fn connect(
+        info: &ConnectionInfo,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect(info.addr()).await?;
             let mut link = Self { socket, input: BytesMut::new(), peer: Peer::default() };
@@ -42,7 +44,7 @@ impl Link {
     }
 
     /// Who is at the other end.
-    pub(super) fn peer(&self) -> &Peer {
+    pub(in crate::connection) fn peer(&self) -> &Peer {
         &self.peer
     }
 

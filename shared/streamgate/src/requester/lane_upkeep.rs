@@ -7,11 +7,8 @@ use redis::{Pipeline, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Error, Outage, Redis, checked};
+use crate::connection::{Error, Redis, RetryLog, checked};
 use crate::stream::{Entry, EntryId, StreamKey};
-
-/// How long a lane outlives its last sign of use, at least: long enough to look at it.
-const SHORTEST_TTL: Duration = Duration::from_secs(600);
 
 /// A lane this short is left alone whatever the age of its entries, so that people can read it.
 const READABLE: i64 = 1_000;
@@ -24,11 +21,6 @@ const STEP: usize = 1 << 20;
 
 /// Bytes of finished replies that stay readable, at least.
 const KEPT: usize = 8 << 20;
-
-/// How long a lane is kept once nobody uses it: at least twice the longest deadline.
-pub(super) fn ttl(longest_timeout: Duration) -> Duration {
-    (longest_timeout * 2).max(SHORTEST_TTL)
-}
 
 /// How far a lane has been read, as far as its upkeep needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,7 +102,7 @@ pub(super) async fn keep(
     stop: CancellationToken,
 ) {
     let keeper = Keeper { redis, lane, longest_timeout };
-    let (mut keeping, mut cutting) = (Outage::new("reply lane"), Outage::new("cutting the reply lane"));
+    let (mut keeping, mut cutting) = (RetryLog::new("reply lane"), RetryLog::new("cutting the reply lane"));
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -141,7 +133,7 @@ impl Keeper {
     async fn tend(&self) -> Result<(), Error> {
         let lane = self.lane.as_str();
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("EXPIRE").arg(lane).arg(ttl(self.longest_timeout).as_secs());
+        pipeline.cmd("EXPIRE").arg(lane).arg(StreamKey::lane_ttl(self.longest_timeout).as_secs());
         pipeline.cmd("XLEN").arg(lane);
         let mut answers = self.redis.pipeline(&pipeline).await?.into_iter();
         answers.next().map(checked).transpose()?;

@@ -1,91 +1,52 @@
+//! The asking side: a [`Requester`] sends requests and waits for their replies.
+//!
+//! A call is checked by `admission`, takes a place in [`PendingReplies`] and goes to the stream as an
+//! `outbound_request`. The `reply_reader` reads the reply lane and completes the caller that waits.
+
+mod admission;
+mod busy_poll;
+mod call;
+mod error;
+mod lane_conflict;
+mod lane_upkeep;
+mod metrics;
+mod outbound_request;
+mod pending;
+mod reply_reader;
+mod settings;
+mod take_back;
+mod untrimmed;
+mod worker_presence;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use opentelemetry::KeyValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{Admission, RETRY_AFTER, retry_after};
-use super::busy_poll::BusyPoll;
-use super::error::{RequestError, RequestErrorKind};
-use super::lane::{self, Finished};
-use super::listener::ReplyListener;
-use super::pending::{DEADLINE_STEP, PendingReplies};
-use super::rehearsals;
-use super::settings::WorkerGroup;
-use super::strangers::Strangers;
-use super::submission::Submission;
-use super::untrimmed;
-use super::workers::Workers;
+use self::admission::{Admission, RETRY_AFTER, retry_after};
+use self::busy_poll::BusyPoll;
+use self::lane_conflict::LaneConflict;
+use self::lane_upkeep::Finished;
+use self::outbound_request::OutboundRequest;
+use self::pending::DEADLINE_STEP;
+use self::reply_reader::ReplyReader;
+use self::worker_presence::WorkerPresence;
 use crate::clock::Clock;
 use crate::connection::{BatchWriter, Redis};
-use crate::envelope::{CorrelationId, Deadline, Reply, Request, TraceContext};
+use crate::envelope::{Deadline, Request};
 use crate::resilience::WaitEstimate;
 use crate::stream::{InvalidStreamKey, StreamKey, TailReader};
-use crate::telemetry::metrics::RequesterMetrics;
-use crate::telemetry::{Readiness, Span, SpanKind, Tracer};
+use crate::telemetry::{Readiness, Span, SpanKind};
 
-/// One request to send.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// Joins the reply to it.
-    pub id: CorrelationId,
-    /// The trace it belongs to and its parent in it, if anybody traces it.
-    pub trace: Option<TraceContext>,
-    /// Media type of `body`.
-    pub content_type: &'static str,
-    /// The payload.
-    pub body: Bytes,
-    /// How long the caller waits.
-    pub timeout: Duration,
-}
-
-/// A reply and where the time went.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// What the worker answered.
-    pub reply: Reply,
-    /// Where the time went.
-    pub timing: Timing,
-}
-
-/// Where the time of one request went. Entry ids count in milliseconds, so `queue` and `reply`
-/// are exact to about one.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// From admission to the start of the work.
-    pub queue: Duration,
-    /// In the handler.
-    pub work: Duration,
-    /// From the stored reply to the caller.
-    pub reply: Duration,
-}
-
-/// Settings of a [`Requester`].
-#[derive(Debug, Clone)]
-pub struct RequesterSettings {
-    /// Where requests go.
-    pub request_stream: StreamKey,
-    /// The plain reply stream; the lane of this replica is derived from it.
-    pub reply_stream: StreamKey,
-    /// This replica's name: its own lane, `<reply_stream>.<replica>`. `None` shares the plain one.
-    pub replica: Option<String>,
-    /// How many callers may wait at once.
-    pub max_in_flight: usize,
-    /// The longest timeout a call may have.
-    pub longest_timeout: Duration,
-    /// Who does the work: requests are refused while nobody of them is alive. `None`: not looked at.
-    pub workers: Option<WorkerGroup>,
-    /// How long to look for a near reply, or a near request, before going to sleep, while few callers
-    /// wait and replies come within this time; zero is never. It takes processor time and spares the
-    /// time it takes to wake a thread, which is most of a lone request's.
-    pub busy_poll: Duration,
-    /// Where spans of the requests go.
-    pub tracer: Tracer,
-}
+pub use call::{Answer, Call, Timing};
+pub use error::{RequestError, RequestErrorKind};
+pub use metrics::{Refusals, RequesterMetrics};
+pub use pending::{Arrival, Completion, PendingGuard, PendingReplies, Received};
+pub use settings::{RequesterSettings, WorkerGroup};
 
 /// Sends requests and waits for their replies. Clones share everything.
 #[derive(Clone)]
@@ -96,7 +57,7 @@ struct Inner {
     settings: RequesterSettings,
     lane: Arc<str>,
     pending: PendingReplies,
-    writer: BatchWriter<Submission>,
+    writer: BatchWriter<OutboundRequest>,
     metrics: RequesterMetrics,
     admission: Arc<Admission>,
     busy_poll: BusyPoll,
@@ -138,14 +99,14 @@ impl Requester {
             redis: redis.clone(),
             pending: pending.clone(),
             max_in_flight: settings.max_in_flight,
-            workers: settings.workers.clone().map(Workers::new),
+            workers: settings.workers.clone().map(WorkerPresence::new),
             estimate: WaitEstimate::default(),
             listens: listening.view(),
             permitted: permitted.view(),
             refusals: metrics.refusals.clone(),
         });
         let (finished, seen) = watch::channel(Finished::default());
-        let listener = ReplyListener {
+        let listener = ReplyReader {
             tail: TailReader::new(redis.clone(), lane.clone(), LISTENER_BLOCK, "reply listener"),
             pending: pending.clone(),
             metrics: metrics.clone(),
@@ -154,12 +115,13 @@ impl Requester {
             finished,
             listening,
             admission: Arc::clone(&admission),
-            strangers: Strangers::new(settings.longest_timeout),
+            strangers: LaneConflict::new(settings.longest_timeout),
         };
         vital(&ended, listener.run(stop.clone()));
-        let rehearsal = rehearsals::of_requester(&settings, &lane);
+        let rehearsal = settings.rehearsal(&lane);
         vital(&ended, rehearsal.keep(redis.clone(), permitted, stop.clone()));
-        let keeping = lane::keep(redis.clone(), lane.clone(), settings.longest_timeout, seen, stop.clone());
+        let keeping =
+            lane_upkeep::keep(redis.clone(), lane.clone(), settings.longest_timeout, seen, stop.clone());
         vital(&ended, keeping);
         vital(&ended, sweep(Arc::clone(&admission), metrics.clone(), stop.clone()));
         let watching = watch_workers(
@@ -197,7 +159,7 @@ impl Requester {
         let span = self.span_of(&call);
         let trace = span.context().or(call.trace);
         let waiting = inner.pending.register(call.id, started + timeout);
-        let submission = Submission {
+        let submission = OutboundRequest {
             stream: inner.settings.request_stream.clone(),
             give_up_at: started + timeout.min(SUBMISSION_PATIENCE),
             pending: inner.pending.clone(),
@@ -241,7 +203,7 @@ impl Requester {
 
     /// How many workers are alive; `None` if that is not looked at or not known now.
     pub fn workers_alive(&self) -> Option<usize> {
-        self.0.admission.workers.as_ref().and_then(Workers::alive)
+        self.0.admission.workers.as_ref().and_then(WorkerPresence::alive)
     }
 
     /// True if no worker has given a sign of life for longer than the grace period, or none ever: requests

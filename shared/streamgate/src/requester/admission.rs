@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::{RequestError, RequestErrorKind};
+use super::metrics::Refusals;
 use super::pending::PendingReplies;
-use super::workers::Workers;
+use super::worker_presence::WorkerPresence;
 use crate::connection::Redis;
 use crate::resilience::{BreakerState, WaitEstimate};
 use crate::telemetry::LatchView;
-use crate::telemetry::metrics::Refusals;
 
 /// What decides about a newcomer.
 pub(super) struct Admission {
@@ -20,7 +20,7 @@ pub(super) struct Admission {
     pub(super) pending: PendingReplies,
     pub(super) max_in_flight: usize,
     /// `None`: nobody looks at the workers.
-    pub(super) workers: Option<Workers>,
+    pub(super) workers: Option<WorkerPresence>,
     pub(super) estimate: WaitEstimate,
     /// Set while the reply listener hears its lane: what is sent meanwhile could be answered behind its back.
     pub(super) listens: LatchView,

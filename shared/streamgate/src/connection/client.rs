@@ -10,12 +10,12 @@ use tokio_util::sync::DropGuard;
 
 use super::denials::Denials;
 use super::error::{Error, ErrorKind, checked};
+use super::exclusive::{USER_TIMEOUT, keepalive};
 use super::peer::{Peer, introduction};
 use super::server::KnownServer;
-use super::{RedisUrl, socket};
+use super::{ConnectionMetrics, RedisUrl};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
-use crate::telemetry::metrics::ConnectionMetrics;
 
 /// A pool for rare, exclusive work: health, statistics, dead-letter administration.
 pub type AdminPool = deadpool_redis::Pool;
@@ -345,9 +345,9 @@ async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
 
 /// As the sockets that this module opens itself.
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
-    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(socket::keepalive());
+    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
     #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(socket::USER_TIMEOUT);
+    let tcp = tcp.set_user_timeout(USER_TIMEOUT);
     info.set_tcp_settings(tcp)
 }
 

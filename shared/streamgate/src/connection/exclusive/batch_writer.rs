@@ -2,9 +2,10 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::error::{Error, ErrorKind, checked};
-use super::gathering::Gathering;
-use super::{Arguments, Commands, DedicatedConnection, Outage, Redis};
+use super::batch_size::BatchSize;
+use super::{Arguments, Commands, ExclusiveConnection};
+use crate::connection::error::{Error, ErrorKind, checked};
+use crate::connection::{Redis, RetryLog};
 use crate::resilience::BreakerState;
 
 /// One command on its way to Redis and what to do with its result.
@@ -30,7 +31,7 @@ pub trait Outbound: Send + 'static {
 
 /// Writes commands in natural batches: takes the first, adds whatever else is queued already,
 /// sends them as one pipeline, or as several if they are large. There is no timer: alone, a command
-/// leaves at once; with others about it lets those come who are about to (see `Gathering`).
+/// leaves at once; with others about it lets those come who are about to (see `BatchSize`).
 ///
 /// One task writes for all clones, one pipeline at a time, so batches form by themselves while
 /// the previous one is on its way.
@@ -53,7 +54,7 @@ impl<O: Outbound> BatchWriter<O> {
         callers: impl Fn() -> usize + Send + 'static,
     ) -> Self {
         let (queue, commands) = mpsc::channel(capacity.max(1));
-        tokio::spawn(write(redis, part, commands, Gathering::new(callers)));
+        tokio::spawn(write(redis, part, commands, BatchSize::new(callers)));
         Self { queue }
     }
 
@@ -84,15 +85,15 @@ async fn write<O: Outbound>(
     redis: Redis,
     part: &'static str,
     mut commands: mpsc::Receiver<O>,
-    mut gathering: Gathering,
+    mut batch_size: BatchSize,
 ) {
-    let mut outage = Outage::new(part);
+    let mut outage = RetryLog::new(part);
     let mut batch = Vec::new();
     let mut pipeline = Commands::default();
-    let mut connection = DedicatedConnection::new(redis.clone());
+    let mut connection = ExclusiveConnection::new(redis.clone());
     connection.prepare().await;
     loop {
-        gathering.next(&mut batch, &mut commands).await;
+        batch_size.next(&mut batch, &mut commands).await;
         if batch.is_empty() {
             return;
         }

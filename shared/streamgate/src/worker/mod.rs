@@ -1,23 +1,57 @@
+//! The answering side: a [`Responder`] takes deliveries from the stream, runs a [`Handler`] for each and
+//! settles them: reply first, acknowledge after.
+//!
+//! `read_loop` takes entries, `dispatch` decides where their work runs, `execution` does it and names the
+//! `outcome`, `settler` stores replies, in entries that `reply_batch` packs, and acknowledges.
+//!
+//! A worker is a handler:
+//!
+//! ```
+//! use streamgate::worker::{Handler, Response, Work};
+//!
+//! struct Shout;
+//!
+//! impl Handler for Shout {
+//!     async fn handle(&self, work: Work) -> Response {
+//!         match std::str::from_utf8(&work.request.body) {
+//!             Ok(text) => Response::json(format!("{:?}", text.to_uppercase())),
+//!             Err(_) => Response::problem(work.request.id, 422, "the body is no text"),
+//!         }
+//!     }
+//! }
+//! ```
+
+mod dispatch;
+mod execution;
+mod handler;
+mod housekeeping;
+mod metrics;
+mod outcome;
+mod read_loop;
+mod reply_batch;
+mod settings;
+mod settler;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
-use super::execution::Execution;
-use super::handler::Handler;
-use super::housekeeping::{Housekeeping, HousekeepingSettings};
-use super::lane;
-use super::rehearsals;
-use super::settings::ResponderSettings;
-use super::settle::Settler;
-use crate::connection::{Error, Outage, Redis, Waker};
+use self::execution::Execution;
+use self::housekeeping::Housekeeping;
+use self::settler::Settler;
+use crate::connection::Redis;
 use crate::resilience::{ConcurrencyLimit, UsualTime};
-use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
-use crate::telemetry::metrics::ResponderMetrics;
-use crate::telemetry::{Latch, LatchView, Readiness};
+use crate::stream::{Claimer, Consumer, ConsumerGroup, Leases, StreamKey};
+use crate::telemetry::{Latch, Readiness};
+
+pub use handler::{Handler, Response, Work};
+pub use housekeeping::HousekeepingSettings;
+pub use metrics::ResponderMetrics;
+pub use settings::ResponderSettings;
 
 /// A worker: takes requests from the stream, runs a [`Handler`] for each, settles them.
 pub struct Responder<H> {
@@ -29,16 +63,6 @@ pub struct Responder<H> {
     reading: Latch,
     permitted: Latch,
 }
-
-/// Entries in one read, however many slots are free.
-const LARGEST_READ: usize = 256;
-
-/// How often a worker that holds a suspect looks whether it is settled; and the longest a read blocks
-/// while further ones wait.
-const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
-
-/// How often a worker that may not work looks whether it may.
-const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
 
 /// A stopping worker is given this long to hand back what it could not finish.
 const HAND_BACK_TIME: Duration = Duration::from_secs(1);
@@ -54,7 +78,7 @@ impl<H: Handler> Responder<H> {
         readiness: &Readiness,
         handler: H,
     ) -> Self {
-        let group = ConsumerGroup::new(redis.clone(), settings.group.clone(), metrics.clone());
+        let group = ConsumerGroup::new(redis.clone(), settings.group.clone(), metrics.group.clone());
         let (reading, permitted) = (readiness.latch("reader"), readiness.latch("permissions"));
         Self { redis, group, settings, metrics, handler, reading, permitted }
     }
@@ -75,11 +99,7 @@ impl<H: Handler> Responder<H> {
         let may_work = permitted.view();
         let drained = CancellationToken::new();
         let _drained = drained.clone().drop_guard();
-        tokio::spawn(rehearsals::of_worker(&self.settings).keep(
-            self.redis.clone(),
-            permitted,
-            drained.clone(),
-        ));
+        tokio::spawn(self.settings.rehearsal().keep(self.redis.clone(), permitted, drained.clone()));
         let leases = Leases::new(self.group.clone());
         let mut consumer = Consumer::new(self.group.clone(), leases.clone());
         consumer.join(&stop).await;
@@ -89,7 +109,7 @@ impl<H: Handler> Responder<H> {
         }
         let limit = ConcurrencyLimit::new(settings.concurrency);
         let (settled, queue) = mpsc::unbounded_channel();
-        let lane_ttl = lane::ttl(settings.request_timeout);
+        let lane_ttl = StreamKey::lane_ttl(settings.request_timeout);
         let housekeeping = settings.housekeeping;
         let execution = Arc::new(Execution {
             handler: self.handler,
@@ -108,7 +128,8 @@ impl<H: Handler> Responder<H> {
             () = execution.clock.known() => {}
         }
 
-        let settler = Settler::new(self.group.clone(), leases.clone(), lane_ttl, queue);
+        let settler =
+            Settler::new(self.group.clone(), execution.metrics.clone(), leases.clone(), lane_ttl, queue);
         let mut settler = tokio::spawn(settler.run());
         let keeping_house = housekeep(self.redis, self.group.clone(), housekeeping, drained.clone());
         let mut keeping_house = tokio::spawn(keeping_house);
@@ -116,7 +137,7 @@ impl<H: Handler> Responder<H> {
         tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
         let claimer = Claimer::new(self.group.clone(), leases);
         tokio::select! {
-            () = take(consumer, claimer, &execution, reading, may_work, &stop) => {}
+            () = read_loop::take(consumer, claimer, &execution, reading, may_work, &stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
             _ = &mut keeper => return Err(PartEnded("keeper of leases")),
             _ = &mut keeping_house => return Err(PartEnded("housekeeping")),
@@ -140,7 +161,7 @@ impl<H: Handler> Responder<H> {
 /// A part that must not end did.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} ended by itself")]
-pub struct PartEnded(pub(super) &'static str);
+pub struct PartEnded(&'static str);
 
 /// Keeps the stream short until `stop`, if that is wanted.
 async fn housekeep(
@@ -161,132 +182,6 @@ async fn leave(group: &ConsumerGroup) {
         Ok(true) => tracing::debug!(worker = group.consumer(), "left the group"),
         Ok(false) => tracing::info!(worker = group.consumer(), "what it handed back is claimed by others"),
         Err(error) => tracing::warn!(%error, "the group was not left; it is until the grace period is over"),
-    }
-}
-
-/// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
-/// idle, else what is new. One loop does both, so that they never fill the same slot.
-async fn take<H: Handler>(
-    mut consumer: Consumer,
-    mut claimer: Claimer,
-    execution: &Arc<Execution<H>>,
-    reading: Latch,
-    may_work: LatchView,
-    stop: &CancellationToken,
-) {
-    let _awake = wake_on(stop, consumer.waker());
-    let mut claims = Claims::new(execution.settings.group.claim_min_idle);
-    while !stop.is_cancelled() {
-        if !may_work.is_set() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PERMISSION_PAUSE) => continue,
-            }
-        }
-        if claimer.holds_suspect() {
-            // It runs alone; what would be taken meanwhile would wait here instead of elsewhere.
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(SUSPECT_PAUSE) => continue,
-            }
-        }
-        let free = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
-        };
-        if (claims.are_due() || claimer.can_take_suspect()) && !consumer.is_starting() {
-            match claimer.claim(free).await {
-                Ok(deliveries) => {
-                    reading.set(true);
-                    claims.made(claimer.has_seen_all());
-                    execution.start_all(deliveries).await;
-                }
-                Err(error) => {
-                    claims.failed(&error);
-                    // Its answer may have been lost, and then what it claimed is ours already.
-                    consumer.recover();
-                }
-            }
-        }
-        let free = execution.limit.free().min(LARGEST_READ);
-        if free == 0 {
-            continue;
-        }
-        let patience = match claimer.has_left_suspects() {
-            true => claims.until_next().min(SUSPECT_PAUSE),
-            false => claims.until_next(),
-        };
-        match consumer.read(free, patience).await {
-            Ok(deliveries) => {
-                reading.set(true);
-                execution.start_all(deliveries).await;
-            }
-            Err(error) => {
-                reading.set(false);
-                let pause = consumer.failed(&error);
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
-        }
-    }
-}
-
-/// Ends a blocked read once `stop` is cancelled, again and again until the reader is gone: it may be
-/// just about to block.
-fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
-    let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
-    let guard = reader_gone.clone().drop_guard();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = reader_gone.cancelled() => return,
-            () = stop.cancelled() => {}
-        }
-        while !reader_gone.is_cancelled() && waker.wake().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    guard
-}
-
-/// When to look for entries that others let idle.
-struct Claims {
-    claim_min_idle: Duration,
-    due: Instant,
-    outage: Outage,
-}
-
-impl Claims {
-    fn new(claim_min_idle: Duration) -> Self {
-        Self { claim_min_idle, due: Instant::now(), outage: Outage::new("claimer") }
-    }
-
-    fn are_due(&self) -> bool {
-        self.due <= Instant::now()
-    }
-
-    /// While pending entries are left to look at, the next look is due at once.
-    fn until_next(&self) -> Duration {
-        self.due.saturating_duration_since(Instant::now())
-    }
-
-    fn made(&mut self, seen_all: bool) {
-        self.outage.healed();
-        if seen_all {
-            self.pause();
-        }
-    }
-
-    fn failed(&mut self, error: &Error) {
-        self.outage.failed(error);
-        self.pause();
-    }
-
-    /// Twice per lease, jittered, so that workers do not all look at once.
-    fn pause(&mut self) {
-        self.due = Instant::now() + self.claim_min_idle.mul_f64(rand::random_range(0.35..0.5));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::resilience::Backoff;
 /// One stretch of failures, logged once at its start and once at its end, with the pause to
 /// make before each retry.
 #[derive(Debug)]
-pub struct Outage {
+pub struct RetryLog {
     part: &'static str,
     since: Option<Instant>,
     backoff: Backoff,
@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No pause is longer: recovery is noticed within a second.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-impl Outage {
+impl RetryLog {
     /// No outage yet, for the part of the process called `part` in logs.
     pub fn new(part: &'static str) -> Self {
         Self { part, since: None, backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE) }

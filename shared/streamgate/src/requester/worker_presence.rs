@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admission::Admission;
+use super::metrics::RequesterMetrics;
 use super::settings::WorkerGroup;
 use super::take_back::TakeBack;
-use crate::connection::{Error, Outage};
+use crate::connection::{Error, RetryLog};
 use crate::stream::{ConsumerHealth, GroupHealth, StreamKey};
-use crate::telemetry::metrics::RequesterMetrics;
 
 /// The workers of one group, looked at once a second, and more often while there is none.
-pub(super) struct Workers {
+pub(super) struct WorkerPresence {
     group: WorkerGroup,
     view: Mutex<View>,
 }
@@ -40,7 +40,7 @@ const ABSENCE_PERIOD: Duration = Duration::from_millis(100);
 /// A view older than this says nothing.
 const FRESH: Duration = Duration::from_secs(5);
 
-impl Workers {
+impl WorkerPresence {
     /// Nothing is known yet.
     pub(super) fn new(group: WorkerGroup) -> Self {
         let view =
@@ -73,7 +73,7 @@ impl Workers {
         let Admission { redis, pending, .. } = admission;
         let begin =
             || TakeBack::new(redis.clone(), requests.clone(), pending.clone(), metrics.taken_back.clone());
-        let mut outage = Outage::new("view of the workers");
+        let mut outage = RetryLog::new("view of the workers");
         let mut absence = None;
         loop {
             let done = self.look(admission, requests, metrics).await;
@@ -147,8 +147,8 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(15);
 
-    fn workers() -> Workers {
-        Workers::new(WorkerGroup { name: "workers".to_owned(), grace: GRACE })
+    fn workers() -> WorkerPresence {
+        WorkerPresence::new(WorkerGroup { name: "workers".to_owned(), grace: GRACE })
     }
 
     fn silent_for(seconds: u64) -> ConsumerHealth {

@@ -8,12 +8,13 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::settlement::{
-    MOST_REPLIES, Outgoing, Settlement, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in,
-    store,
+use super::metrics::ResponderMetrics;
+use super::outcome::{Outgoing, Settlement};
+use super::reply_batch::{
+    MOST_REPLIES, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in, store,
 };
 use crate::clock::Clock;
-use crate::connection::{Commands, DedicatedConnection, Error, ErrorKind, Outage, checked};
+use crate::connection::{Commands, Error, ErrorKind, ExclusiveConnection, RetryLog, checked};
 use crate::envelope::CorrelationId;
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
@@ -24,9 +25,10 @@ use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 /// for. In one pipeline with its reply it would pass even if the reply were refused (OOM).
 pub(super) struct Settler {
     group: ConsumerGroup,
+    metrics: ResponderMetrics,
     leases: Leases,
     lane_ttl: Duration,
-    connection: DedicatedConnection,
+    connection: ExclusiveConnection,
     pipeline: Commands,
     /// Lanes that were given a time to live lately, if they had none.
     cared_for: HashMap<Arc<str>, Instant>,
@@ -38,8 +40,8 @@ pub(super) struct Settler {
     confirmed: Vec<Settlement>,
     burying: Vec<Settlement>,
     handing_back: Vec<Settlement>,
-    outage: Outage,
-    burial: Outage,
+    outage: RetryLog,
+    burial: RetryLog,
 }
 
 /// A lane that is written to is looked after so often: it may have been removed and made anew meanwhile.
@@ -48,15 +50,17 @@ const LANE_CARE: Duration = Duration::from_secs(1);
 impl Settler {
     pub(super) fn new(
         group: ConsumerGroup,
+        metrics: ResponderMetrics,
         leases: Leases,
         lane_ttl: Duration,
         queue: mpsc::UnboundedReceiver<Settlement>,
     ) -> Self {
         Self {
-            connection: DedicatedConnection::new(group.redis().clone()),
+            connection: ExclusiveConnection::new(group.redis().clone()),
             pipeline: Commands::default(),
             cared_for: HashMap::new(),
             group,
+            metrics,
             leases,
             lane_ttl,
             queue,
@@ -65,8 +69,8 @@ impl Settler {
             confirmed: Vec::new(),
             burying: Vec::new(),
             handing_back: Vec::new(),
-            outage: Outage::new("settle"),
-            burial: Outage::new("dead letters"),
+            outage: RetryLog::new("settle"),
+            burial: RetryLog::new("dead letters"),
         }
     }
 
@@ -212,7 +216,7 @@ impl Settler {
     /// entry a dead letter if trying again cannot help.
     fn sort_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
         let mut result = Stored { confirmed: Vec::new(), trouble: None };
-        let metrics = self.group.metrics().clone();
+        let metrics = self.metrics.clone();
         let mut refused = Vec::new();
         let batch: usize = self.together.iter().sum();
         let mut settlements = self.storing.drain(..batch);
@@ -260,7 +264,7 @@ impl Settler {
             let passed =
                 settlement.reply.as_ref().is_none_or(|r| r.deadline.has_passed(&*clock as &dyn Clock));
             if passed {
-                self.group.metrics().expired.increment(1);
+                self.metrics.expired.increment(1);
                 self.sort(Settlement { reply: None, ..settlement });
             } else {
                 self.storing.push(settlement);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Where callers, gateways, Redis and workers share processors, each wakes the next with its first
 /// message and is put off it; a pipeline of two or three requests then costs all of them as much as one
 /// of fifteen. Measured: `docs/PERFORMANCE.md`, "What was tried".
-pub(super) struct Gathering {
+pub(super) struct BatchSize {
     /// How many wait for something that is sent here.
     callers: Box<dyn Fn() -> usize + Send>,
     /// How many at most waited lately: some of them are about to ask again.
@@ -47,7 +47,7 @@ const TOO_OFTEN: u32 = 3 * LONG_WEIGHT;
 /// How long not to yield to a stranger again.
 const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
-impl Gathering {
+impl BatchSize {
     /// `callers` tells how many wait for something that is sent here, at this moment.
     pub(super) fn new(callers: impl Fn() -> usize + Send + 'static) -> Self {
         Self {
@@ -144,13 +144,13 @@ fn take<T>(batch: &mut Vec<T>, most: usize, queue: &mut mpsc::Receiver<T>) {
 mod tests {
     use super::*;
 
-    fn gathering(callers: usize) -> Gathering {
-        Gathering::new(move || callers)
+    fn batch_size(callers: usize) -> BatchSize {
+        BatchSize::new(move || callers)
     }
 
     /// The size of a batch if `first` commands are there and four others send one each, one after the
     /// other, whenever they get to run.
-    async fn filled(gathering: &mut Gathering, first: usize) -> usize {
+    async fn filled(batch_size: &mut BatchSize, first: usize) -> usize {
         let (queue, mut commands) = mpsc::channel(1_024);
         (0..first).for_each(|_| queue.try_send(()).expect("room"));
         let mut batch = Vec::new();
@@ -160,33 +160,33 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        gathering.next(&mut batch, &mut commands).await;
+        batch_size.next(&mut batch, &mut commands).await;
         others.abort();
         batch.len()
     }
 
     #[tokio::test]
     async fn a_batch_grows_by_those_who_are_about_to_send() {
-        assert!(filled(&mut gathering(8), 2).await > 2);
-        assert!(filled(&mut Gathering { last: 2, ..gathering(8) }, 1).await > 1);
+        assert!(filled(&mut batch_size(8), 2).await > 2);
+        assert!(filled(&mut BatchSize { last: 2, ..batch_size(8) }, 1).await > 1);
     }
 
     #[tokio::test]
     async fn a_lone_command_and_a_large_batch_leave_at_once() {
-        assert_eq!(filled(&mut gathering(8), 1).await, 1);
-        assert_eq!(filled(&mut gathering(8), 16).await, 16);
+        assert_eq!(filled(&mut batch_size(8), 1).await, 1);
+        assert_eq!(filled(&mut batch_size(8), 16).await, 16);
     }
 
     #[tokio::test]
     async fn what_is_queued_already_goes_along_if_there_are_callers_for_it() {
-        assert_eq!(filled(&mut gathering(8), 100).await, 16);
-        assert_eq!(filled(&mut gathering(200), 100).await, 100);
-        assert_eq!(filled(&mut gathering(1_000), 1_000).await, 128);
+        assert_eq!(filled(&mut batch_size(8), 100).await, 16);
+        assert_eq!(filled(&mut batch_size(200), 100).await, 100);
+        assert_eq!(filled(&mut batch_size(1_000), 1_000).await, 128);
     }
 
     #[test]
     fn batches_fit_the_callers_and_the_processors() {
-        let sizes = |one_processor, callers| Gathering { one_processor, ..gathering(callers) }.size();
+        let sizes = |one_processor, callers| BatchSize { one_processor, ..batch_size(callers) }.size();
 
         assert_eq!(
             [1, 32, 64, 256, 10_000].map(|callers| sizes(false, callers)),
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn those_who_were_there_a_moment_ago_still_count_for_a_while() {
-        let mut gathering = Gathering { one_processor: false, crowd: 128, ..gathering(0) };
+        let mut batch_size = BatchSize { one_processor: false, crowd: 128, ..batch_size(0) };
 
-        let sizes: Vec<usize> = (0..20).map(|_| gathering.size().1).collect();
+        let sizes: Vec<usize> = (0..20).map(|_| batch_size.size().1).collect();
 
         assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
         assert_eq!((sizes[0], sizes[19]), (56, 16));
@@ -214,26 +214,26 @@ mod tests {
         drop(queue);
         let mut batch = Vec::new();
 
-        gathering(8).next(&mut batch, &mut commands).await;
+        batch_size(8).next(&mut batch, &mut commands).await;
 
         assert!(batch.is_empty());
     }
 
     #[tokio::test]
     async fn a_processor_that_others_keep_is_not_given_away_again() {
-        let mut gathering = gathering(8);
-        (0..3).for_each(|_| gathering.learn(true));
+        let mut batch_size = batch_size(8);
+        (0..3).for_each(|_| batch_size.learn(true));
 
-        assert_eq!(filled(&mut gathering, 2).await, 2);
+        assert_eq!(filled(&mut batch_size, 2).await, 2);
     }
 
     #[tokio::test]
     async fn a_long_yield_now_and_then_changes_nothing() {
-        let mut gathering = gathering(8);
+        let mut batch_size = batch_size(8);
         for turn in 0..100 {
-            gathering.learn(turn % 10 == 0);
+            batch_size.learn(turn % 10 == 0);
         }
 
-        assert!(filled(&mut gathering, 2).await > 2);
+        assert!(filled(&mut batch_size, 2).await > 2);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Error, Outage, Redis};
+use crate::connection::{Error, Redis, RetryLog};
 use crate::stream::{ConsumerGroup, Retention, Trimmed, Trimmer};
 
 /// How a worker keeps its stream short.
@@ -40,7 +40,7 @@ impl Housekeeping {
 
     /// Ticks until `stop`, and trims whenever much is finished.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (mut ticking, mut trimming) = (Outage::new("housekeeping"), Outage::new("trimming"));
+        let (mut ticking, mut trimming) = (RetryLog::new("housekeeping"), RetryLog::new("trimming"));
         let mut next_tick = Instant::now();
         loop {
             let (outage, done) = tokio::select! {

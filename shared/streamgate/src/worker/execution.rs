@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{Handler, Response, Work};
+use super::metrics::ResponderMetrics;
+use super::outcome::{Outcome, Outgoing, Settlement};
 use super::settings::ResponderSettings;
-use super::settlement::{Outgoing, Settlement};
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};
 use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
 use crate::stream::{Delivery, Disposition};
-use crate::telemetry::metrics::ResponderMetrics;
 use crate::telemetry::{Span, SpanKind};
 
 /// What the tasks of one worker share.
@@ -37,34 +37,6 @@ pub(super) struct Execution<H> {
     pub(super) usual_work: UsualTime,
     /// All tasks share one thread anyway: work done in the loop that takes entries takes no other's place.
     pub(super) one_thread: bool,
-}
-
-/// How the work on a delivery ended.
-enum Outcome {
-    Answered(Response),
-    Panicked,
-    TimedOut,
-    LeaseLost,
-    Abandoned,
-}
-
-impl Outcome {
-    /// What a span says of it.
-    fn tell(&self, span: &mut Span) {
-        match self {
-            Self::Answered(response) => {
-                let status = response.status;
-                span.record(|| [KeyValue::new("streamgate.status", i64::from(status))]);
-                if status >= 500 {
-                    span.fail(&status.to_string());
-                }
-            }
-            Self::Panicked => span.fail("panic"),
-            Self::TimedOut => span.fail("timeout"),
-            Self::LeaseLost => span.fail("lease_lost"),
-            Self::Abandoned => span.fail("abandoned"),
-        }
-    }
 }
 
 impl<H: Handler> Execution<H> {
