@@ -6,30 +6,20 @@
 mod api;
 mod security;
 
-use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
-
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::response::{IntoResponse, Redirect, Response};
-use bytes::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use serde_json::{Value, json};
 use streamgate::envelope::PROBLEM_JSON;
+use streamgate::http::swagger::SwaggerPage;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response as Described, ResponseBuilder, Type,
 };
-use utoipa_swagger_ui::Config;
 
 use self::api::Api;
 use crate::problem::Failure;
-
-/// Where the description is.
-pub const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
-/// Where the Swagger UI is; its scripts are beside it, hence the slash.
-pub const SWAGGER_PATH: &str = "/swagger/";
 
 /// The id of the examples below: made up, in the right shape.
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
@@ -80,49 +70,29 @@ const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
 ];
 
 /// `/api-docs/openapi.json`.
-pub async fn document() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<Bytes> =
-        LazyLock::new(|| serde_json::to_vec(&description()).unwrap_or_default().into());
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone())
-}
-
-/// A redirect to the Swagger UI.
-pub async fn to_swagger_page() -> Redirect {
-    Redirect::temporary(SWAGGER_PATH)
+pub async fn document(State(page): State<SwaggerPage>) -> Response {
+    page.document()
 }
 
 /// The Swagger UI.
 ///
 /// # Errors
 /// It is not there, which does not happen.
-pub async fn swagger_page() -> Result<Response, Failure> {
-    swagger_ui("")
+pub async fn swagger_page(State(page): State<SwaggerPage>) -> Result<Response, Failure> {
+    page.file("").ok_or_else(Failure::not_found)
 }
 
 /// A file the Swagger UI asks for.
 ///
 /// # Errors
 /// There is no such file.
-pub async fn swagger_file(file: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
+pub async fn swagger_file(
+    State(page): State<SwaggerPage>,
+    file: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
     // A path that is not UTF-8 names no file.
-    let Path(file) = file.map_err(|_| Failure::not_found())?;
-    swagger_ui(&file)
-}
-
-/// From memory: nothing is loaded from anywhere else.
-fn swagger_ui(file: &str) -> Result<Response, Failure> {
-    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-        Arc::new(Config::from(DOCUMENT_PATH).try_it_out_enabled(true).display_request_duration(true))
-    });
-    let file = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG))
-        .map_err(|error| Failure::internal(error.to_string()))?
-        .ok_or_else(Failure::not_found)?;
-    let bytes = match file.bytes {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
-    };
-    let encoding = file.gzpipped.then_some([(CONTENT_ENCODING, "gzip")]);
-    Ok(([(CONTENT_TYPE, file.content_type)], encoding, bytes).into_response())
+    let file = file.ok().and_then(|Path(file)| page.file(&file));
+    file.ok_or_else(Failure::not_found)
 }
 
 /// The description of the API.
@@ -178,7 +148,6 @@ fn problem_response(status: u16, when: &str, detail: &str) -> Described {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
     use weather::WeatherRequest;
 
     use super::*;
@@ -211,16 +180,5 @@ mod tests {
 
         let request = WeatherRequest::parse(example.as_bytes()).expect("accepted");
         assert_eq!(request.city, "New York");
-    }
-
-    #[tokio::test]
-    async fn the_swagger_ui_loads_the_description() {
-        let page = swagger_page().await.expect("found");
-        let script = swagger_file(Ok(Path("swagger-initializer.js".to_owned()))).await.expect("found");
-
-        assert!(page.headers()[CONTENT_TYPE].to_str().expect("text").starts_with("text/html"));
-        let script = script.into_body().collect().await.expect("in memory").to_bytes();
-        assert!(String::from_utf8_lossy(&script).contains(DOCUMENT_PATH));
-        assert!(swagger_file(Ok(Path("no-such-file".to_owned()))).await.is_err());
     }
 }

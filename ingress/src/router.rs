@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use streamgate::http::swagger::{self, SwaggerPage};
 use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -23,6 +24,7 @@ use crate::routes::{health, weather};
 #[rustfmt::skip]
 pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys: Option<Arc<ApiKeys>>) -> Router {
     let patience = gateway.body.time;
+    let page = SwaggerPage::of(openapi::description()).ready_to_try();
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,
@@ -32,11 +34,11 @@ pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys:
         .route("/healthz",              get(health::report))
         .route("/livez",                get(health::live))
         .route("/readyz",               get(health::ready))
-        .route(openapi::DOCUMENT_PATH,  get(openapi::document))
-        .route(openapi::SWAGGER_PATH,   get(openapi::swagger_page))
-        .route("/swagger/{*file}",      get(openapi::swagger_file))
-        .route("/swagger",              get(openapi::to_swagger_page))
-        .route("/",                     get(openapi::to_swagger_page))
+        .route(swagger::DOCUMENT_PATH,  get(openapi::document).with_state(page.clone()))
+        .route(swagger::PAGE_PATH,      get(openapi::swagger_page).with_state(page.clone()))
+        .route("/swagger/{*file}",      get(openapi::swagger_file).with_state(page))
+        .route("/swagger",              get(swagger::to_page))
+        .route("/",                     get(swagger::to_page))
         .method_not_allowed_fallback(|| async { Failure::method_not_allowed() })
         .fallback(|| async { Failure::not_found() })
         .layer(

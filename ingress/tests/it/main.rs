@@ -4,6 +4,7 @@ mod admission;
 mod api_keys;
 mod bad_input;
 mod configuration;
+mod description;
 mod harness;
 mod health;
 mod hosts;

@@ -5,6 +5,7 @@ mod dead_letters;
 mod description;
 mod head;
 mod health;
+mod page;
 mod streams;
 
 use std::time::Duration;
@@ -12,17 +13,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, map_request};
-use axum::response::Redirect;
-use axum::routing::get;
 use streamgate::connection::{Error, Redis};
 use streamgate::envelope::Problem;
 use streamgate::http::admin;
+use streamgate::http::swagger::SwaggerPage;
 use streamgate::stream::{ConsumerGroup, StreamKey};
 use streamgate::telemetry::{Liveness, Readiness, Scrapes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
 
 use self::description::{Bearer, ProblemSchema};
 use crate::config::{AdminToken, ProviderName, Settings};
@@ -102,8 +101,7 @@ impl Operations {
         described
             .with_state(self)
             .merge(probes)
-            .merge(SwaggerUi::new("/swagger").url("/api-docs/openapi.json", api))
-            .route("/", get(|| async { Redirect::temporary("/swagger") }))
+            .merge(page::routes(SwaggerPage::of(api)))
             .fallback(|| async { Problem::new(404, "there is nothing here; see /swagger") })
             .method_not_allowed_fallback(|| async {
                 Problem::new(405, "this path takes another method; see /swagger")
