@@ -25,13 +25,8 @@ use crate::problem::Failure;
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
 
 /// Which failures the forecast answers with, when, and an example of what it then says.
-const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
+const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
     (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
-    (
-        401,
-        "The gateway asks for an API key, and there is none or no valid one.",
-        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
-    ),
     (404, "The weather provider does not know the city.", "no place is called Atlantis"),
     (
         405,
@@ -50,11 +45,6 @@ const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
         "The JSON does not follow the schema or its values break their rules.",
         "the request breaks the rules listed in errors",
     ),
-    (
-        429,
-        "The API key is over its rate limit (nothing was done), or the weather provider asks to slow down.",
-        "this API key is over its rate limit: nothing was done; try again later",
-    ),
     (500, "A defect in the gateway.", "the gateway failed; its log has this request id"),
     (502, "The work failed.", "the weather provider could not be reached"),
     (
@@ -66,6 +56,20 @@ const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
         504,
         "Nobody replied in time. The work may have been done all the same.",
         "the deadline passed: the work may have been done all the same",
+    ),
+];
+
+/// The failures that only a gateway with API keys answers with.
+const KEY_FAILURES: [(u16, &str, &str); 2] = [
+    (
+        401,
+        "There is no API key, or no valid one.",
+        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+    ),
+    (
+        429,
+        "The API key is over its rate limit; nothing was done.",
+        "this API key is over its rate limit: nothing was done; try again later",
     ),
 ];
 
@@ -95,18 +99,23 @@ pub async fn swagger_file(
     file.ok_or_else(Failure::not_found)
 }
 
-/// The description of the API.
-pub fn description() -> utoipa::openapi::OpenApi {
+/// The description of the API; with `keys`, of one that asks for an API key.
+pub fn description(keys: bool) -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
-    security::describe(api.components.get_or_insert_default());
+    let key_failures = if keys { &KEY_FAILURES[..] } else { &[] };
+    if keys {
+        security::describe(api.components.get_or_insert_default());
+    }
     let operations = api.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
     for operation in operations {
         if operation.operation_id.as_deref() == Some("forecast") {
-            for (status, when, detail) in FORECAST_FAILURES {
-                let problem = problem_response(status, when, detail);
+            for (status, when, detail) in FORECAST_FAILURES.iter().chain(key_failures) {
+                let problem = problem_response(*status, when, detail);
                 operation.responses.responses.insert(status.to_string(), problem.into());
             }
-            security::guard(operation);
+            if keys {
+                security::guard(operation);
+            }
         }
         announce_headers(operation);
     }
@@ -152,19 +161,21 @@ mod tests {
 
     use super::*;
 
+    fn described(keys: bool) -> Value {
+        serde_json::to_value(description(keys)).expect("JSON")
+    }
+
     #[test]
-    fn the_forecast_describes_every_status_with_schema_example_and_headers() {
-        let api = serde_json::to_value(description()).expect("JSON");
+    fn every_status_of_the_forecast_has_schema_and_headers() {
+        let api = described(true);
 
         let responses = &api["paths"]["/WeatherForecast/city"]["post"]["responses"];
 
         assert!(responses["200"]["content"]["application/json"]["schema"].is_object());
-        for (status, ..) in FORECAST_FAILURES {
+        for (status, ..) in FORECAST_FAILURES.into_iter().chain(KEY_FAILURES) {
             let response = &responses[status.to_string()];
-            let content = &response["content"][PROBLEM_JSON];
-            assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{status}");
-            assert_eq!(content["example"]["status"], status);
-            assert!(content["example"]["title"] != "Error", "{status} has no title");
+            let schema = &response["content"][PROBLEM_JSON]["schema"];
+            assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{status}");
             assert!(response["headers"]["x-request-id"].is_object(), "{status}");
             let retry_after = response["headers"].get("retry-after").is_some();
             assert_eq!(retry_after, matches!(status, 429 | 503), "{status}");
@@ -172,8 +183,28 @@ mod tests {
     }
 
     #[test]
+    fn every_failure_has_an_example_of_its_own_status() {
+        for (path, methods) in described(true)["paths"].as_object().expect("paths") {
+            for (method, operation) in methods.as_object().expect("methods") {
+                assert!(!operation["summary"].as_str().expect("a summary").contains('`'), "{method} {path}");
+                for (status, response) in operation["responses"].as_object().expect("responses") {
+                    let place = format!("{method} {path} {status}");
+                    let example = &response["content"][PROBLEM_JSON]["example"];
+                    if let Some(problem) = example.as_object() {
+                        assert_eq!(problem["status"].to_string(), *status, "{place}");
+                        assert_ne!(problem["title"], "Error", "{place} has no title");
+                    } else if status != "200" {
+                        let report = &response["content"]["application/json"]["example"];
+                        assert_eq!((&**status, &report["status"]), ("503", &json!("degraded")), "{place}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_example_request_is_one_that_is_accepted() {
-        let api = serde_json::to_value(description()).expect("JSON");
+        let api = described(false);
         let body = &api["paths"]["/WeatherForecast/city"]["post"]["requestBody"];
 
         let example = body["content"]["application/json"]["example"].to_string();

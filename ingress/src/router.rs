@@ -24,7 +24,7 @@ use crate::routes::{health, weather};
 #[rustfmt::skip]
 pub fn router(gateway: Arc<Gateway>, metrics: HttpMetrics, tracer: Tracer, keys: Option<Arc<ApiKeys>>) -> Router {
     let patience = gateway.body.time;
-    let page = SwaggerPage::of(openapi::description()).ready_to_try();
+    let page = SwaggerPage::of(openapi::description(keys.is_some())).ready_to_try();
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use streamgate::testing::RedisServer;
 
-use crate::harness::Ingress;
+use crate::harness::{FORECAST, Ingress};
 
 const DOCUMENT: &str = "/api-docs/openapi.json";
 
@@ -37,6 +37,21 @@ async fn every_location_stays_below_the_prefix_of_a_proxy() {
         assert_eq!(resolve(at("/swagger/"), document), at(DOCUMENT), "{initializer}");
         let root = resolve(at(DOCUMENT), api_server["url"].as_str().expect("text"));
         assert_eq!(root, at("/"), "{api_server}");
+    }
+}
+
+#[tokio::test]
+async fn without_api_keys_the_description_shows_no_lock() {
+    let server = RedisServer::start();
+    let ingress = Ingress::ready(&server, &[]).await;
+
+    let api = ingress.get(DOCUMENT).await.json();
+
+    let forecast = &api["paths"][FORECAST]["post"];
+    assert!(forecast.get("security").is_none(), "{forecast}");
+    assert!(api["components"].get("securitySchemes").is_none(), "{api}");
+    for status in ["401", "429"] {
+        assert!(forecast["responses"].get(status).is_none(), "{status} is never answered");
     }
 }
 

@@ -23,7 +23,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::description::{Bearer, ProblemSchema};
+use self::description::ProblemSchema;
 use crate::config::{AdminToken, ProviderName, Settings};
 use crate::metrics::OperationMetrics;
 use crate::weather::UpstreamCircuits;
@@ -50,8 +50,7 @@ pub struct Operations {
         description = "Health, streams and dead letters of a worker. With the provider `open-meteo`, \
                        forecasts are made from weather data by Open-Meteo.com (CC BY 4.0)."
     ),
-    components(schemas(ProblemSchema)),
-    modifiers(&Bearer)
+    components(schemas(ProblemSchema))
 )]
 struct Api;
 
@@ -93,11 +92,12 @@ impl Operations {
             std::future::ready(request)
         };
         let probes = admin::routes(metrics, liveness, self.readiness.clone()).layer(map_request(refresh));
-        let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
+        let (described, mut api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))
             .merge(dead_letters::routes(self.admin_token.clone()))
             .split_for_parts();
+        description::guard(&mut api, self.admin_token.is_some());
         described
             .with_state(self)
             .merge(probes)
