@@ -92,7 +92,7 @@ async fn a_request_that_was_not_replicated_is_lost_and_its_caller_told_so() {
 
     // From here on the two have nothing in common.
     new.lead();
-    let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(4)), async {
+    let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(2)), async {
         eventually_async("it is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1).await;
         link.point_to(&new);
         old.follow(&new);
