@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use streamgate::request_reply::RequestErrorKind;
 use streamgate::telemetry::metrics::{RequesterMetrics, ResponderMetrics};
 use streamgate::testing::{RedisServer, eventually_async};
@@ -144,7 +145,7 @@ async fn a_worker_far_behind_works_for_those_who_have_gone_and_for_others() {
 
 #[tokio::test]
 async fn a_skewed_worker_keeps_its_leases() {
-    for skew in [-MINUTE, MINUTE / 4] {
+    join_all([-MINUTE, MINUTE / 4].map(async |skew| {
         let server = RedisServer::start();
         let asker = Asker::start(&server, None).await;
         let counts = Counts::default();
@@ -165,7 +166,8 @@ async fn a_skewed_worker_keeps_its_leases() {
         assert_eq!(answer.expect("an answer").reply.attempt, 1);
         assert!(counts.of("streamgate_claims_total") < 1.0, "nobody took it over");
         settled(&server).await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
