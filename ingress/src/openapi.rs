@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forecast_describes_every_status_with_schema_example_and_headers() {
+    fn each_status_is_described_by_schema_example_and_headers() {
         let api = serde_json::to_value(description()).expect("JSON");
 
         let responses = &api["paths"]["/WeatherForecast/city"]["post"]["responses"];

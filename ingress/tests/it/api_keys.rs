@@ -194,7 +194,7 @@ async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_limited_key_says_what_is_left_also_the_failed_ones() {
+async fn each_answer_to_a_limited_key_says_what_is_left_even_a_failed() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}:100/h"));
     let ingress = keys.ingress(&server).await;
     let request = || ingress.request(Method::POST, FORECAST).header("x-api-key", "k1");
@@ -228,7 +228,7 @@ async fn what_is_counted_about_keys_is_in_the_operations_manual() {
 }
 
 #[tokio::test]
-async fn the_description_says_how_to_present_a_key_and_that_none_may_be_needed() {
+async fn the_description_says_how_to_present_a_key_and_if_at_all() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 

@@ -34,7 +34,7 @@ async fn connections_that_are_dropped_fifty_times_heal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_for_five_seconds_is_refused_at_once_meanwhile_and_heals() {
+async fn a_server_that_stops_for_5_s_is_refused_at_once_and_heals() {
     heals_after(RedisServer::start(), async |server, scene| {
         let stopped = Instant::now();
         server.pause();
@@ -64,7 +64,7 @@ async fn a_server_that_pauses_its_clients_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_queued_for_a_server_that_takes_no_writes_are_told_while_it_still_does_not() {
+async fn callers_queued_for_a_stuck_server_are_told_while_it_is() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["CLIENT", "PAUSE", "20000", "WRITE"]);
@@ -137,7 +137,7 @@ async fn answers_that_break_off_anywhere_heal() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_to_a_half_open_connection_is_answered_in_time() {
+async fn what_a_half_open_connection_got_is_answered_in_time() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start(&server, None).await;

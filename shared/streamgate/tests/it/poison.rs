@@ -229,7 +229,7 @@ impl Handler for PanicsInTheCall {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_before_it_has_a_future_dead_letters_its_entry() {
+async fn a_panic_before_there_is_a_future_makes_a_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", PanicsInTheCall).await;

@@ -102,7 +102,7 @@ async fn a_lane_that_is_read_again_names_no_second_gateway() {
 }
 
 #[tokio::test]
-async fn the_first_of_two_replies_is_the_answer_and_the_second_is_counted() {
+async fn of_two_replies_the_first_answers_and_the_second_is_counted() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -175,7 +175,7 @@ async fn what_is_no_reply_is_counted_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_in_a_waiting_callers_name_that_is_no_reply_does_not_end_its_waiting() {
+async fn what_is_no_reply_ends_no_callers_waiting() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -208,7 +208,7 @@ async fn a_reply_on_another_replicas_lane_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn several_replies_in_one_entry_reach_their_callers_and_one_bad_one_spoils_no_other() {
+async fn replies_in_one_entry_reach_their_callers_despite_a_bad_one() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, None).await;
 
@@ -240,7 +240,7 @@ async fn several_replies_in_one_entry_reach_their_callers_and_one_bad_one_spoils
 }
 
 #[tokio::test]
-async fn replies_that_are_finished_together_share_an_entry_on_each_lane() {
+async fn replies_finished_together_share_an_entry_on_each_lane() {
     const CALLERS: usize = 12;
     let server = RedisServer::start();
     let askers = [Asker::start(&server, Some("a")).await, Asker::start(&server, Some("b")).await];
