@@ -228,7 +228,9 @@ async fn nobody_is_admitted_under(fault: &[&str]) {
     }
     // Somebody's command has to meet a permission that was taken away; a reader does so by itself.
     let _ = asker.ask_within("meets it", Duration::from_millis(100)).await;
+    let met = std::time::Instant::now();
     eventually_async("it is not ready", async || !asker.is_ready()).await;
+    assert!(met.elapsed() < Duration::from_secs(8), "{fault:?}: by the period of 15 s only");
     let length = || server.try_run::<i64>(redis::cmd("XLEN").arg(REQUESTS)).unwrap_or(-1);
     let before = length();
     let refused = asker.ask("refused").await.expect_err("the answer could not be heard");
