@@ -194,7 +194,7 @@ async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_limited_key_says_what_is_left_also_the_failed_ones() {
+async fn each_answer_to_a_limited_key_says_what_is_left_even_a_failed() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}:100/h"));
     let ingress = keys.ingress(&server).await;
     let request = || ingress.request(Method::POST, FORECAST).header("x-api-key", "k1");

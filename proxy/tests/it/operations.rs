@@ -9,7 +9,7 @@ use crate::harness::{Proxy, REPLIES, REQUESTS, TOKEN, add, add_request, metric};
 use crate::open_meteo::stub::{Answer, Stub, berlin};
 
 #[tokio::test]
-async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
+async fn the_health_report_says_who_works_with_what_and_what_lacks() {
     let mut server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -34,7 +34,7 @@ async fn the_health_report_says_who_works_with_what_and_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_weather_service_that_fails_degrades_the_worker_and_leaves_it_ready() {
+async fn a_failing_weather_service_leaves_a_degraded_worker_ready() {
     let server = RedisServer::start();
     let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
     let proxy = Proxy::ready(
@@ -192,7 +192,7 @@ async fn the_metrics_show_work_and_streams() {
 }
 
 #[tokio::test]
-async fn large_requests_are_trimmed_when_they_are_much_however_seldom_the_house_is_kept() {
+async fn much_in_large_requests_is_trimmed_however_seldom_a_tick_is() {
     let server = RedisServer::start();
     let flags = ["--housekeeping-period", "1h", "--retention-bytes", "4000000"];
     let _proxy = Proxy::ready(&server, &flags).await;
@@ -208,7 +208,7 @@ async fn large_requests_are_trimmed_when_they_are_much_however_seldom_the_house_
 }
 
 #[tokio::test]
-async fn the_ages_of_unread_and_of_pending_entries_are_told_apart_until_their_group_is_gone() {
+async fn unread_and_pending_ages_are_told_apart_while_the_group_lives() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
     server.command::<()>(&["XGROUP", "CREATE", REQUESTS, "audit", "$"]);
