@@ -1,4 +1,5 @@
-"""Uses the Swagger page as a person does, in a headless Chromium, and checks what it shows.
+"""Uses the Swagger pages as a person does, in a headless Chromium, and checks what they show: that of the
+gateway as it is, and those of both processes behind a proxy that ends TLS and strips a prefix.
 
     make browser-test                         or: python3 scripts/browser_test.py --screenshot a.png
 
@@ -15,11 +16,16 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 import cargo
 import python_venv
+from prefix_proxy import PrefixProxy
 from processes import StartError
 from stack import isolated
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ADVICE = "no Chromium on PATH; on Debian: apt install chromium"
@@ -35,6 +41,8 @@ FLAGS = [
 ]
 PATIENCE_MS = 30_000
 OPERATION = '.opblock-post:has([data-path="/WeatherForecast/city"])'
+HEALTH = '.opblock-get:has([data-path="/healthz"])'
+PREFIX = "/gw"
 
 
 def main() -> int:
@@ -47,9 +55,15 @@ def main() -> int:
         _continue_with_playwright()
         with tempfile.TemporaryDirectory() as data:
             stack = isolated(options.bin_dir or cargo.binaries(options.profile), Path(data))
+            stack.env.pop("ADMIN_TOKEN", None)
             try:
                 stack.start(print)
-                try_out_the_forecast(browser, stack.url("INGRESS_LISTEN"), options.screenshot)
+                gateway, operations = stack.url("INGRESS_LISTEN"), stack.url("PROXY_LISTEN")
+                use(browser, gateway, options.screenshot, try_out_the_forecast)
+                for server, steps in ((gateway, try_out_the_forecast), (operations, try_out_the_health)):
+                    with PrefixProxy(server, PREFIX, Path(data)) as proxy:
+                        print(f"using the Swagger page of {server} at {proxy.url}/swagger")
+                        use(browser, proxy.url, options.screenshot, steps)
             finally:
                 stack.stop()
     except (StartError, python_venv.Unavailable, AssertionError) as problem:
@@ -59,53 +73,75 @@ def main() -> int:
     return 0
 
 
-def try_out_the_forecast(browser: str, gateway: str, screenshot: Path) -> None:
-    """Opens the page, executes its example, compares what it shows with what was asked."""
+def use(browser: str, root: str, screenshot: Path, steps: Callable[[Page], None]) -> None:
+    """Opens the page below `root` and does `steps` there; everything it asks for must be below `root` too."""
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
-        page = chromium.new_page(viewport={"width": 1280, "height": 1600})
+        page = chromium.new_page(viewport={"width": 1280, "height": 1600}, ignore_https_errors=True)
         page.set_default_timeout(PATIENCE_MS)
         foreign, broken = [], []
-        page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, gateway) else None)
+        page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, root) else None)
         page.on("pageerror", lambda error: broken.append(str(error)))
         try:
-            _execute(page, gateway)
+            page.goto(f"{root}/swagger")
+            steps(page)
         except Error as problem:
-            raise AssertionError(f"{problem}\nscreenshot: {screenshot}") from None
+            asked = f"\nasked for, outside {root}/: {foreign}" if foreign else ""
+            raise AssertionError(f"{problem}{asked}\nscreenshot: {screenshot}") from None
         finally:
             screenshot.parent.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=screenshot)
             chromium.close()
         assert not broken, f"the page's scripts failed: {broken}"
-        assert not foreign, f"the page needs other hosts: {foreign}"
+        assert not foreign, f"the page asks for what is not below {root}/: {foreign}"
 
 
-def _execute(page, gateway: str) -> None:
-    page.goto(f"{gateway}/swagger")
-    operation = page.locator(OPERATION)
-    operation.locator(".opblock-summary-control").click()
-    # The page may be configured to open an operation ready to be tried; the button then cancels.
-    try_out = operation.locator(".try-out__btn")
-    if "cancel" not in (try_out.get_attribute("class") or ""):
-        try_out.click()
+def try_out_the_forecast(page: Page) -> None:
+    """Executes the example and compares what the page shows with what was asked."""
+    operation = _opened(page, OPERATION)
     asked = json.loads(operation.locator(".body-param__text").input_value())
-    with page.expect_response("**/WeatherForecast/city") as response:
-        operation.locator(".execute").click()
-
-    answers = operation.locator(".live-responses-table")
-    answers.scroll_into_view_if_needed()
-    shown = answers.locator(".response .response-col_status").first.inner_text()
-    assert shown.split()[0] == "200", f"the page shows status {shown!r}: {response.value.text()}"
-    answer = response.value.json()
+    answers, answer = _executed(page, operation, "**/WeatherForecast/city")
     assert answer.get("city") == asked["city"], f"asked for {asked}, got {answer}"
     body = answers.locator(".response .highlight-code").first.inner_text()
     assert asked["city"] in body, f"the page does not show the answer: {body!r}"
 
 
-def _is_foreign(url: str, gateway: str) -> bool:
-    return url.startswith("http") and not url.startswith(f"{gateway}/")
+def try_out_the_health(page: Page) -> None:
+    """Executes an operation of the proxy; without an admin token in its settings nothing is locked."""
+    operation = _opened(page, HEALTH)
+    assert page.locator(".authorize, .authorization__btn").count() == 0, "there is a lock and nothing to open it"
+    summaries = page.locator(".opblock-summary-description").all_inner_texts()
+    assert len(summaries) > 5 and not any("`" in text for text in summaries), f"not plain text: {summaries}"
+    _, answer = _executed(page, operation, "**/healthz")
+    assert answer.get("service") == "proxy", f"another server answered: {answer}"
+
+
+def _opened(page: Page, selector: str) -> Locator:
+    """The operation, ready to be tried."""
+    operation = page.locator(selector)
+    operation.locator(".opblock-summary-control").click()
+    # The page may be configured to open an operation ready to be tried; the button then cancels.
+    try_out = operation.locator(".try-out__btn")
+    if "cancel" not in (try_out.get_attribute("class") or ""):
+        try_out.click()
+    return operation
+
+
+def _executed(page: Page, operation: Locator, url: str) -> tuple[Locator, dict]:
+    """Where the page shows the answer, a 200, and its JSON."""
+    with page.expect_response(url) as response:
+        operation.locator(".execute").click()
+    answers = operation.locator(".live-responses-table")
+    answers.scroll_into_view_if_needed()
+    shown = answers.locator(".response .response-col_status").first.inner_text()
+    assert shown.split()[0] == "200", f"the page shows status {shown!r}: {response.value.text()}"
+    return answers, response.value.json()
+
+
+def _is_foreign(url: str, root: str) -> bool:
+    return url.startswith("http") and not url.startswith(f"{root}/")
 
 
 def _continue_with_playwright() -> None:

@@ -214,14 +214,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+    fn an_even_number_has_its_median_between_the_middle_two() {
         assert_eq!(Spread::of([4.0, 1.0, 3.0]), Some(Spread { min: 1.0, median: 3.0, max: 4.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
     }
 
     #[test]
-    fn a_ratio_is_taken_round_by_round_so_that_what_slows_both_does_not_show() {
+    fn a_ratio_by_round_hides_what_slows_both() {
         let results = results(&[("a", "1", &[50.0, 5.0, 60.0]), ("b", "1", &[100.0, 10.0, 100.0])]);
 
         let ratio = results.ratio(("a", "1"), ("b", "1"), Measure::PerSecond);

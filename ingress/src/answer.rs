@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_handler_and_the_caller_see_the_same_id_which_the_caller_does_not_choose() {
+    async fn handler_and_caller_see_one_id_that_no_caller_chooses() {
         let (router, _) = router();
 
         let (first, seen) = ask(&router, "/id").await;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_500_that_does_not_say_why_and_the_next_request_is_answered() {
+    async fn a_panic_is_a_500_without_a_reason_and_ends_nothing() {
         let (router, _) = router();
 
         let (response, body) = ask(&router, "/panic").await;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_counted_by_route_template_and_status_and_unknown_paths_as_one() {
+    async fn answers_count_by_template_and_status_unknown_paths_as_one() {
         let (router, metrics) = router();
 
         for path in ["/nothing", "/nowhere", "/with/a", "/with/b", "/panic"] {

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_documents_every_setting_with_its_variable_and_default() {
+    fn the_help_has_every_setting_with_variable_and_default() {
         let mut command = Settings::command();
 
         let help = command.render_long_help().to_string();

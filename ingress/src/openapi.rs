@@ -6,42 +6,27 @@
 mod api;
 mod security;
 
-use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
-
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::response::{IntoResponse, Redirect, Response};
-use bytes::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use serde_json::{Value, json};
 use streamgate::envelope::PROBLEM_JSON;
+use streamgate::http::swagger::SwaggerPage;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response as Described, ResponseBuilder, Type,
 };
-use utoipa_swagger_ui::Config;
 
 use self::api::Api;
 use crate::problem::Failure;
-
-/// Where the description is.
-pub const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
-/// Where the Swagger UI is; its scripts are beside it, hence the slash.
-pub const SWAGGER_PATH: &str = "/swagger/";
 
 /// The id of the examples below: made up, in the right shape.
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
 
 /// Which failures the forecast answers with, when, and an example of what it then says.
-const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
+const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
     (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
-    (
-        401,
-        "The gateway asks for an API key, and there is none or no valid one.",
-        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
-    ),
     (404, "The weather provider does not know the city.", "no place is called Atlantis"),
     (
         405,
@@ -60,11 +45,6 @@ const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
         "The JSON does not follow the schema or its values break their rules.",
         "the request breaks the rules listed in errors",
     ),
-    (
-        429,
-        "The API key is over its rate limit (nothing was done), or the weather provider asks to slow down.",
-        "this API key is over its rate limit: nothing was done; try again later",
-    ),
     (500, "A defect in the gateway.", "the gateway failed; its log has this request id"),
     (502, "The work failed.", "the weather provider could not be reached"),
     (
@@ -79,64 +59,63 @@ const FORECAST_FAILURES: [(u16, &str, &str); 13] = [
     ),
 ];
 
-/// `/api-docs/openapi.json`.
-pub async fn document() -> impl IntoResponse {
-    static DOCUMENT: LazyLock<Bytes> =
-        LazyLock::new(|| serde_json::to_vec(&description()).unwrap_or_default().into());
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone())
-}
+/// The failures that only a gateway with API keys answers with.
+const KEY_FAILURES: [(u16, &str, &str); 2] = [
+    (
+        401,
+        "There is no API key, or no valid one.",
+        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+    ),
+    (
+        429,
+        "The API key is over its rate limit; nothing was done.",
+        "this API key is over its rate limit: nothing was done; try again later",
+    ),
+];
 
-/// A redirect to the Swagger UI.
-pub async fn to_swagger_page() -> Redirect {
-    Redirect::temporary(SWAGGER_PATH)
+/// `/api-docs/openapi.json`.
+pub async fn document(State(page): State<SwaggerPage>) -> Response {
+    page.document()
 }
 
 /// The Swagger UI.
 ///
 /// # Errors
 /// It is not there, which does not happen.
-pub async fn swagger_page() -> Result<Response, Failure> {
-    swagger_ui("")
+pub async fn swagger_page(State(page): State<SwaggerPage>) -> Result<Response, Failure> {
+    page.file("").ok_or_else(Failure::not_found)
 }
 
 /// A file the Swagger UI asks for.
 ///
 /// # Errors
 /// There is no such file.
-pub async fn swagger_file(file: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
+pub async fn swagger_file(
+    State(page): State<SwaggerPage>,
+    file: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
     // A path that is not UTF-8 names no file.
-    let Path(file) = file.map_err(|_| Failure::not_found())?;
-    swagger_ui(&file)
+    let file = file.ok().and_then(|Path(file)| page.file(&file));
+    file.ok_or_else(Failure::not_found)
 }
 
-/// From memory: nothing is loaded from anywhere else.
-fn swagger_ui(file: &str) -> Result<Response, Failure> {
-    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-        Arc::new(Config::from(DOCUMENT_PATH).try_it_out_enabled(true).display_request_duration(true))
-    });
-    let file = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG))
-        .map_err(|error| Failure::internal(error.to_string()))?
-        .ok_or_else(Failure::not_found)?;
-    let bytes = match file.bytes {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
-    };
-    let encoding = file.gzpipped.then_some([(CONTENT_ENCODING, "gzip")]);
-    Ok(([(CONTENT_TYPE, file.content_type)], encoding, bytes).into_response())
-}
-
-/// The description of the API.
-pub fn description() -> utoipa::openapi::OpenApi {
+/// The description of the API; with `keys`, of one that asks for an API key.
+pub fn description(keys: bool) -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
-    security::describe(api.components.get_or_insert_default());
+    let key_failures = if keys { &KEY_FAILURES[..] } else { &[] };
+    if keys {
+        security::describe(api.components.get_or_insert_default());
+    }
     let operations = api.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
     for operation in operations {
         if operation.operation_id.as_deref() == Some("forecast") {
-            for (status, when, detail) in FORECAST_FAILURES {
-                let problem = problem_response(status, when, detail);
+            for (status, when, detail) in FORECAST_FAILURES.iter().chain(key_failures) {
+                let problem = problem_response(*status, when, detail);
                 operation.responses.responses.insert(status.to_string(), problem.into());
             }
-            security::guard(operation);
+            if keys {
+                security::guard(operation);
+            }
         }
         announce_headers(operation);
     }
@@ -178,24 +157,25 @@ fn problem_response(status: u16, when: &str, detail: &str) -> Described {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
     use weather::WeatherRequest;
 
     use super::*;
 
+    fn described(keys: bool) -> Value {
+        serde_json::to_value(description(keys)).expect("JSON")
+    }
+
     #[test]
-    fn the_forecast_describes_every_status_with_schema_example_and_headers() {
-        let api = serde_json::to_value(description()).expect("JSON");
+    fn every_status_of_the_forecast_has_schema_and_headers() {
+        let api = described(true);
 
         let responses = &api["paths"]["/WeatherForecast/city"]["post"]["responses"];
 
         assert!(responses["200"]["content"]["application/json"]["schema"].is_object());
-        for (status, ..) in FORECAST_FAILURES {
+        for (status, ..) in FORECAST_FAILURES.into_iter().chain(KEY_FAILURES) {
             let response = &responses[status.to_string()];
-            let content = &response["content"][PROBLEM_JSON];
-            assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{status}");
-            assert_eq!(content["example"]["status"], status);
-            assert!(content["example"]["title"] != "Error", "{status} has no title");
+            let schema = &response["content"][PROBLEM_JSON]["schema"];
+            assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{status}");
             assert!(response["headers"]["x-request-id"].is_object(), "{status}");
             let retry_after = response["headers"].get("retry-after").is_some();
             assert_eq!(retry_after, matches!(status, 429 | 503), "{status}");
@@ -203,24 +183,33 @@ mod tests {
     }
 
     #[test]
+    fn every_failure_has_an_example_of_its_own_status() {
+        for (path, methods) in described(true)["paths"].as_object().expect("paths") {
+            for (method, operation) in methods.as_object().expect("methods") {
+                assert!(!operation["summary"].as_str().expect("a summary").contains('`'), "{method} {path}");
+                for (status, response) in operation["responses"].as_object().expect("responses") {
+                    let place = format!("{method} {path} {status}");
+                    let example = &response["content"][PROBLEM_JSON]["example"];
+                    if let Some(problem) = example.as_object() {
+                        assert_eq!(problem["status"].to_string(), *status, "{place}");
+                        assert_ne!(problem["title"], "Error", "{place} has no title");
+                    } else if status != "200" {
+                        let report = &response["content"]["application/json"]["example"];
+                        assert_eq!((&**status, &report["status"]), ("503", &json!("degraded")), "{place}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_example_request_is_one_that_is_accepted() {
-        let api = serde_json::to_value(description()).expect("JSON");
+        let api = described(false);
         let body = &api["paths"]["/WeatherForecast/city"]["post"]["requestBody"];
 
         let example = body["content"]["application/json"]["example"].to_string();
 
         let request = WeatherRequest::parse(example.as_bytes()).expect("accepted");
         assert_eq!(request.city, "New York");
-    }
-
-    #[tokio::test]
-    async fn the_swagger_ui_loads_the_description() {
-        let page = swagger_page().await.expect("found");
-        let script = swagger_file(Ok(Path("swagger-initializer.js".to_owned()))).await.expect("found");
-
-        assert!(page.headers()[CONTENT_TYPE].to_str().expect("text").starts_with("text/html"));
-        let script = script.into_body().collect().await.expect("in memory").to_bytes();
-        assert!(String::from_utf8_lossy(&script).contains(DOCUMENT_PATH));
-        assert!(swagger_file(Ok(Path("no-such-file".to_owned()))).await.is_err());
     }
 }

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_way_to_miss_a_reply_has_its_status_and_503_says_when_to_come_back() {
+    async fn each_missed_reply_has_its_status_and_503_a_time_to_return() {
         for (kind, status, retry_after) in [
             (RequestErrorKind::Overloaded, 503, Some("3")),
             (RequestErrorKind::QueueTooLong, 503, Some("3")),

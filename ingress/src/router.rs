@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use streamgate::http::swagger::{self, SwaggerPage};
 use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -32,6 +33,7 @@ pub fn router(
     cors: Option<CorsLayer>,
 ) -> Router {
     let patience = gateway.body.time;
+    let page = SwaggerPage::of(openapi::description(keys.is_some())).ready_to_try();
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,
@@ -41,11 +43,11 @@ pub fn router(
         .route("/healthz",              get(health::report))
         .route("/livez",                get(health::live))
         .route("/readyz",               get(health::ready))
-        .route(openapi::DOCUMENT_PATH,  get(openapi::document))
-        .route(openapi::SWAGGER_PATH,   get(openapi::swagger_page))
-        .route("/swagger/{*file}",      get(openapi::swagger_file))
-        .route("/swagger",              get(openapi::to_swagger_page))
-        .route("/",                     get(openapi::to_swagger_page))
+        .route(swagger::DOCUMENT_PATH,  get(openapi::document).with_state(page.clone()))
+        .route(swagger::PAGE_PATH,      get(openapi::swagger_page).with_state(page.clone()))
+        .route("/swagger/{*file}",      get(openapi::swagger_file).with_state(page))
+        .route("/swagger",              get(swagger::to_page))
+        .route("/",                     get(swagger::to_page))
         .method_not_allowed_fallback(cors::method_not_allowed)
         .fallback(|| async { Failure::not_found() });
     let router = match cors {

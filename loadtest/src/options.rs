@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_load_ends_with_its_count_or_its_duration_whichever_is_first() {
+    fn the_load_ends_with_its_count_or_duration_as_is_first() {
         let requests = |args: &[&str]| read(args).expect("valid").requests();
         let rate = |more: &[&str]| requests(&[&["--mode", "rate", "--rate", "50"], more].concat());
 

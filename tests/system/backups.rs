@@ -152,12 +152,12 @@ async fn a_copy_of_the_append_only_files_is_continued_where_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_that_became_an_append_only_file_is_continued_where_it_ended() {
+async fn a_snapshot_made_an_append_only_file_goes_on_where_it_ended() {
     is_continued_on_a_new_disk(snapshot, as_append_only_files).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_an_append_only_file_to_be_starts_empty_beside_a_snapshot() {
+async fn an_append_only_file_to_be_starts_empty_beside_a_snapshot() {
     let server = RedisServer::start_with(&EVERYSEC);
     server.command::<()>(&["XADD", "weather-requests", "*", "id", "1"]);
     let backup = snapshot(&server);

@@ -100,7 +100,7 @@ fn every_setting_is_in_the_help_and_in_the_operations_manual() {
 }
 
 #[test]
-fn invalid_configuration_ends_with_64_and_one_message_without_secrets() {
+fn bad_configuration_ends_with_64_and_a_message_without_secrets() {
     for (name, variable, value, rule) in [
         ("proxy", "CLAIM_MIN_IDLE", "1s", "CLAIM_MIN_IDLE=1s must be at least 3 × LEASE_RENEWAL=500ms"),
         ("ingress", "REQUEST_TIMEOUT", "soon", "REQUEST_TIMEOUT=soon must be a duration with its unit"),

@@ -30,7 +30,7 @@ async fn a_worker_killed_while_holding_requests_loses_none_of_them() {
 }
 
 #[tokio::test]
-async fn a_worker_that_was_stopped_and_continued_does_not_acknowledge_what_it_lost() {
+async fn a_worker_stopped_and_continued_acknowledges_nothing_it_lost() {
     let server = RedisServer::start();
     let ingress = ingress(&server, &[]).await;
     let paused = proxy(&server, "paused", &[("SIMULATED_LATENCY", "2s")]).await;

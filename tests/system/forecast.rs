@@ -41,7 +41,7 @@ async fn a_thousand_callers_at_once_each_get_their_own_city() {
 }
 
 #[tokio::test]
-async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
+async fn two_replicas_and_three_workers_send_each_reply_to_its_caller() {
     let server = RedisServer::start();
     // A machine that stands still for a second must not make a redelivery or a refusal.
     let calm = [("CLAIM_MIN_IDLE", "12s"), ("REDIS_RESPONSE_TIMEOUT", "12s")];

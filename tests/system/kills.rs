@@ -134,7 +134,7 @@ async fn a_worker_killed_between_its_work_and_the_reply_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_between_the_reply_and_its_acknowledgement_costs_a_second_reply_to_nobody() {
+async fn a_worker_killed_before_acknowledging_answers_nobody_twice() {
     let server = RedisServer::start();
     let (link, ingress, client) = (Link::to(&server), gateway(&server).await, client());
     let worker = doomed(&server, &link).await;
@@ -158,7 +158,7 @@ async fn a_worker_killed_between_the_reply_and_its_acknowledgement_costs_a_secon
 }
 
 #[tokio::test]
-async fn a_worker_killed_after_its_acknowledgement_leaves_nothing_behind() {
+async fn a_worker_killed_after_its_acknowledgement_leaves_nothing() {
     let server = RedisServer::start();
     let (link, ingress, client) = (Link::to(&server), gateway(&server).await, client());
     let worker = doomed(&server, &link).await;
@@ -174,7 +174,7 @@ async fn a_worker_killed_after_its_acknowledgement_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_killed_gateway_takes_its_callers_along_and_confuses_nobody_after_it() {
+async fn a_killed_gateway_takes_its_callers_and_confuses_nobody_later() {
     let server = RedisServer::start();
     let ingress = gateway(&server).await;
     let worker = proxy(&server, "w1", &[]).await;

@@ -30,7 +30,7 @@ async fn a_worker_that_is_terminated_under_load_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_terminated_answers_what_it_holds_and_exits_cleanly() {
+async fn a_terminated_gateway_answers_what_it_holds_and_ends_cleanly() {
     let server = RedisServer::start();
     let mut ingress = ingress(&server, &[]).await;
     let _proxy = proxy(&server, "w1", &[("SIMULATED_LATENCY", "500ms")]).await;

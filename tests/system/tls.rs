@@ -47,7 +47,7 @@ fn text(path: &std::path::Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_goes_through_tls_as_the_user_and_into_the_database_of_the_url() {
+async fn all_goes_through_tls_as_the_user_and_database_of_the_url() {
     let server = RedisServer::start();
     // Knowing one's own number is not needed.
     let alice = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", "-client|id"];

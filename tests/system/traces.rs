@@ -146,7 +146,7 @@ fn find<'a>(spans: &'a [Seen], kind: SpanKind, name: &str) -> &'a Seen {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_caller_through_both_processes_to_the_weather_service() {
+async fn one_trace_leads_from_the_caller_to_the_weather_service() {
     let server = RedisServer::start();
     let ((collector, endpoint), (service, told)) = (Collector::start().await, weather_service().await);
     let (search, forecast) = (format!("{service}/v1/search"), format!("{service}/v1/forecast"));
@@ -196,7 +196,7 @@ async fn one_trace_leads_from_the_caller_through_both_processes_to_the_weather_s
 }
 
 #[tokio::test]
-async fn without_a_collector_the_callers_trace_passes_unchanged_and_none_is_made_up() {
+async fn without_a_collector_a_callers_trace_passes_and_none_is_made() {
     let server = RedisServer::start();
     let (_proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
 
@@ -208,7 +208,7 @@ async fn without_a_collector_the_callers_trace_passes_unchanged_and_none_is_made
 }
 
 #[tokio::test]
-async fn the_last_spans_are_sent_before_the_process_ends_and_unsampled_ones_never() {
+async fn the_last_spans_leave_before_the_end_and_unsampled_ones_never() {
     let server = RedisServer::start();
     let (collector, endpoint) = Collector::start().await;
     // Nothing is sent until the end.
@@ -233,7 +233,7 @@ async fn the_last_spans_are_sent_before_the_process_ends_and_unsampled_ones_neve
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_costs_no_request_and_the_log_says_so() {
+async fn an_absent_collector_costs_no_request_and_the_log_tells() {
     let server = RedisServer::start();
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", nobody.local_addr().expect("bound"));

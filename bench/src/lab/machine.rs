@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_busy_with_programs_and_stolen_time_but_not_with_waiting_or_interrupts() {
+    fn busy_is_what_programs_and_theft_take_not_waiting() {
         let stat = "cpu  1000 200 30 9999 500 7 8 4 3 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
 
         assert_eq!(of_all(stat), 1_234);

@@ -47,7 +47,7 @@ mod tests {
     use crate::results::tests::results;
 
     #[test]
-    fn a_load_takes_as_many_processors_as_its_cpu_time_at_the_planned_utilisation() {
+    fn a_load_takes_the_processors_of_its_cpu_time_as_planned() {
         let mut results = results(&[("gateway", "256", &[1.0])]);
         for (role, us) in [(Role::Gateway, 24.0), (Role::Broker, 12.0), (Role::Worker, 6.0)] {
             results.series[0].samples[0].cpu_us.insert(role.name().to_owned(), us);

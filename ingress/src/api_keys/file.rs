@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_broken_line_names_itself_and_its_rule_and_never_its_content() {
+    fn a_broken_line_names_itself_and_its_rule_not_its_content() {
         let (good, other) = (hash("a"), hash("b"));
         let long = "x".repeat(65);
         for (line, rule) in [

@@ -28,10 +28,9 @@ pub(super) struct Api;
 #[derive(ToSchema)]
 struct Problem {
     /// A short name of the kind of problem; constant for a status.
-    #[schema(example = "Bad Request")]
     title: String,
     /// The HTTP status.
-    #[schema(example = 400, minimum = 400, maximum = 599)]
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What happened and what to do next, for this occurrence.
     detail: String,
@@ -83,7 +82,11 @@ fn forecast() {}
     tag = "health",
     responses(
         (status = 200, description = "Everything works", body = Report, content_type = "application/json"),
-        (status = 503, description = "Redis does not answer", body = Report, content_type = "application/json"),
+        (status = 503, description = "Redis does not answer, or no worker is alive", body = Report, content_type = "application/json",
+            example = json!({
+                "status": "degraded", "service": "ingress", "version": "0.1.0",
+                "redis": {"circuit": "open"}, "workersAlive": 3, "pendingRequests": 0, "notReady": ["redis"],
+            })),
     ),
 )]
 fn health() {}
@@ -104,7 +107,11 @@ fn live() {}
     tag = "health",
     responses(
         (status = 200, description = "It should", body = String, content_type = "text/plain", example = "ready"),
-        (status = 503, description = "It should not", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It should not", body = Problem, content_type = "application/problem+json",
+            example = json!({
+                "title": "Service Unavailable", "status": 503, "detail": "not ready: redis",
+                "requestId": "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f",
+            })),
     ),
 )]
 fn ready() {}

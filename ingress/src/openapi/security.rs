@@ -11,22 +11,18 @@ use utoipa::openapi::{Components, Header, HeaderBuilder, ObjectBuilder, RefOr, T
 pub(super) fn describe(components: &mut Components) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key, where the gateway asks for one (API_KEYS_FILE)"))
+        .description(Some("An API key of the gateway (API_KEYS_FILE)"))
         .build();
     let header = ApiKeyValue::with_description("X-API-Key", "The same, where authorization is taken");
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(header)));
 }
 
-/// Says that `operation` may need a key, and announces the headers that come with that.
+/// Says that `operation` needs a key, and announces the headers that come with that.
 pub(super) fn guard(operation: &mut Operation) {
     let none: [&str; 0] = [];
-    // Optional, since a gateway without API_KEYS_FILE is open.
-    operation.security = Some(vec![
-        SecurityRequirement::default(),
-        SecurityRequirement::new("bearer", none),
-        SecurityRequirement::new("apiKey", none),
-    ]);
+    operation.security =
+        Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("apiKey", none)]);
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let headers = match status.as_str() {

@@ -68,6 +68,7 @@ pub struct Report {
     #[schema(example = 12)]
     pub pending_requests: usize,
     /// Parts that are not ready; empty when `/readyz` says so.
+    #[schema(example = json!([]))]
     pub not_ready: Vec<&'static str>,
 }
 

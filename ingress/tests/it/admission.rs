@@ -13,7 +13,7 @@ async fn nobody_works(ingress: &Ingress) {
 }
 
 #[tokio::test]
-async fn without_a_worker_callers_are_sent_away_once_the_grace_period_is_over_and_nothing_is_stored() {
+async fn without_a_worker_nothing_is_stored_after_the_grace_period() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
     nobody_works(&ingress).await;
@@ -104,7 +104,7 @@ async fn offer(ingress: &Ingress, rounds: usize) -> Vec<Heard> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_the_workers_can_do_in_time_is_refused_at_once_and_never_worked_on() {
+async fn more_than_can_be_done_in_time_is_refused_and_never_done() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--request-timeout", "1s"]).await;
     // 4 at once, 40 ms each: about 100 a second, a fifth of what is offered.

@@ -94,7 +94,7 @@ async fn all_values_that_break_a_rule_are_named_together() {
 }
 
 #[tokio::test]
-async fn a_caller_that_writes_all_of_a_huge_body_before_it_reads_hears_why_it_is_refused() {
+async fn who_writes_all_of_a_huge_body_hears_why_it_is_refused() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
@@ -206,7 +206,7 @@ async fn a_body_that_does_not_arrive_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_no_http_or_too_large_is_refused_before_the_gateway_sees_it() {
+async fn a_bad_or_large_head_is_refused_before_the_gateway_sees_it() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 

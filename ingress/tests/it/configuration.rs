@@ -9,7 +9,7 @@ const SECRET: &str = "hunter2";
 const URL: &str = "redis://alice:hunter2@127.0.0.1:1/0";
 
 #[test]
-fn an_invalid_setting_is_named_with_value_and_rule_before_a_port_is_bound() {
+fn a_bad_setting_is_named_with_its_rule_before_a_port_is_bound() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
 
@@ -107,7 +107,7 @@ fn the_help_does_not_show_the_secrets_of_the_environment() {
 }
 
 #[test]
-fn it_ends_with_0_on_sigterm_and_says_no_secret_even_in_its_most_talkative_log() {
+fn it_ends_with_0_on_sigterm_and_its_longest_log_has_no_secret() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("log");
     let file = std::fs::File::create(&path).expect("a log file");

@@ -18,7 +18,7 @@ fn head(more: &str, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn whoever_writes_to_the_end_before_reading_hears_why_and_may_ask_again_on_the_same_connection() {
+async fn who_writes_to_the_end_hears_why_and_may_ask_again_there() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
@@ -42,7 +42,7 @@ async fn whoever_writes_to_the_end_before_reading_hears_why_and_may_ask_again_on
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_wait_for_the_body_and_the_body_is_not_waited_for_forever() {
+async fn a_refusal_awaits_no_body_and_no_body_is_awaited_forever() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--header-timeout", "5s"]).await;
     let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");

@@ -5,6 +5,7 @@ mod api_keys;
 mod bad_input;
 mod configuration;
 mod cors;
+mod description;
 mod harness;
 mod health;
 mod hosts;

@@ -40,7 +40,7 @@ async fn a_request_travels_to_a_worker_and_back() {
 }
 
 #[tokio::test]
-async fn the_callers_trace_is_continued_on_the_stream_and_its_choice_of_an_id_is_not() {
+async fn a_callers_trace_goes_on_on_the_stream_and_its_id_does_not() {
     let server = RedisServer::start();
     let _worker = Worker::start(&server).await;
     let ingress = Ingress::ready(&server, &[]).await;

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_documents_every_setting_with_its_variable_and_default() {
+    fn the_help_has_every_setting_with_variable_and_default() {
         let help = Settings::command().render_long_help().to_string();
 
         for argument in Settings::command().get_arguments().filter(|a| !a.is_hide_set()) {

@@ -33,7 +33,7 @@ pub(super) const OFF: &str =
     "dead-letter operations are off: set ADMIN_TOKEN for this process to turn them on";
 
 /// What to do about a 401.
-pub(super) const NO_TOKEN: &str = "send the admin token: `authorization: Bearer <ADMIN_TOKEN>`";
+pub(super) const NO_TOKEN: &str = "send the admin token as authorization: Bearer <ADMIN_TOKEN>";
 
 /// The challenge to a token that is not the right one.
 const WRONG: &str = r#"Bearer error="invalid_token""#;

@@ -1,16 +1,19 @@
-//! What all operations have in common in their description: problems, and how to be let in.
+//! What operations have in common in their description: problems, each with an example that is true for
+//! its status, and how to be let in.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 use streamgate::envelope::{PROBLEM_JSON, Problem};
+use streamgate::stream::NotReplayable;
+use utoipa::IntoResponses;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type,
 };
-use utoipa::{IntoResponses, Modify};
 
 use super::access::{NO_TOKEN, OFF};
+use super::dead_letters::{NEITHER, NOT_JSON};
 
 /// An error (RFC 9457, `application/problem+json`).
 #[derive(utoipa::ToSchema)]
@@ -18,16 +21,31 @@ use super::access::{NO_TOKEN, OFF};
 #[allow(dead_code)] // only its schema is used; `streamgate::envelope::Problem` is what is sent
 pub(super) struct ProblemSchema {
     /// A short name of the kind of problem.
-    #[schema(example = "Not Found")]
     title: String,
     /// The HTTP status.
-    #[schema(example = 404)]
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What happened and what to do next.
-    #[schema(
-        example = "`orders` is none of the configured streams: weather-requests, weather-responses, {weather-requests}:dlq"
-    )]
     detail: String,
+}
+
+/// Problems of an operation on a stream.
+pub(super) struct OfStream;
+
+impl IntoResponses for OfStream {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (400, "The name is no text in UTF-8.", "the name of the stream must be text in UTF-8"),
+            (401, "The admin token is wrong.", NO_TOKEN),
+            (
+                404,
+                "Not one of the configured streams.",
+                "this is none of the configured streams: weather-requests, weather-responses (and its lanes), \
+                 {weather-requests}:dlq",
+            ),
+            (503, "Redis does not answer.", "the streams cannot be read now: Redis cannot be reached"),
+        ])
+    }
 }
 
 /// Problems of everything behind the admin token and in Redis.
@@ -56,6 +74,25 @@ impl IntoResponses for Guarded {
     }
 }
 
+/// Problems of an operation on a page of dead letters.
+pub(super) struct OfPage;
+
+impl IntoResponses for OfPage {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(400, "A parameter breaks its rule.", "count must be from 1 to 500")])
+    }
+}
+
+/// Problems of a replay of one dead letter.
+pub(super) struct OfReplay;
+
+impl IntoResponses for OfReplay {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let refusal = NotReplayable::FieldsLeftOut(2).to_string();
+        problems(&[(409, "It cannot be put back as it was: fields of it were not kept.", &refusal)])
+    }
+}
+
 /// Problems of an operation on one dead letter.
 pub(super) struct OfOne;
 
@@ -78,28 +115,31 @@ pub(super) struct OfMany;
 impl IntoResponses for OfMany {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
+            (400, "The body is not JSON.", "the body is not JSON: key must be a string at line 1 column 2"),
             (413, "The body is larger than 64 KiB.", "the body is larger than 65536 bytes"),
-            (
-                415,
-                "The body is not announced as JSON, or has a content coding.",
-                "send the body with content-type application/json",
-            ),
-            (422, "The JSON breaks a rule.", "name the dead letters by `ids` or by a `filter`"),
+            (415, "The body is not announced as JSON, or has a content coding.", NOT_JSON),
+            (422, "The JSON breaks a rule.", NEITHER),
         ])
     }
 }
 
-/// Adds the scheme that the operations behind the token name.
-pub(super) struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, api: &mut OpenApi) {
+/// Says how to be let in if there is a `token` in the settings; if there is none, no operation shows a
+/// lock, since nobody can open it.
+pub(super) fn guard(api: &mut OpenApi, token: bool) {
+    if token {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("The ADMIN_TOKEN of the process"))
             .build();
         api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+    let items = api.paths.paths.values_mut();
+    for operation in items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.delete]).flatten() {
+        // With a token nothing is off, and without one nothing is asked for.
+        operation.responses.responses.remove(if token { "403" } else { "401" });
+        if !token {
+            operation.security = None;
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Report {
     #[schema(nullable = false)]
     upstream: Option<UpstreamReport>,
     /// Parts that are not ready; empty when `/readyz` says so.
+    #[schema(example = json!([]))]
     not_ready: Vec<&'static str>,
 }
 
@@ -62,7 +63,9 @@ struct UpstreamReport {
     forecast: &'static str,
 }
 
-/// How the worker is: 200, or 503 while a part is not ready. It repeats what the last heartbeat
+/// How the worker is
+///
+/// 200, or 503 while a part is not ready. It repeats what the last heartbeat
 /// found and asks Redis nothing, so it cannot hang. An open circuit to the weather service degrades
 /// the worker but does not stop it: the answer stays 200, because another worker would fare no
 /// better.
@@ -72,7 +75,10 @@ struct UpstreamReport {
     tag = "health",
     responses(
         (status = 200, description = "Everything works, or the weather service alone does not (`degraded`).", body = Report),
-        (status = 503, description = "A part is not ready.", body = Report),
+        (status = 503, description = "A part is not ready.", body = Report, example = json!({
+            "status": "degraded", "service": "proxy", "version": "0.1.0", "worker": "weather-worker-1",
+            "provider": "simulated", "redis": {"circuit": "open"}, "notReady": ["redis"],
+        })),
     )
 )]
 pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode, Json<Report>) {

@@ -5,6 +5,7 @@ mod dead_letters;
 mod description;
 mod head;
 mod health;
+mod page;
 mod streams;
 
 use std::time::Duration;
@@ -12,19 +13,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, map_request};
-use axum::response::Redirect;
-use axum::routing::get;
 use streamgate::connection::{Error, Redis};
 use streamgate::envelope::Problem;
 use streamgate::http::admin;
+use streamgate::http::swagger::SwaggerPage;
 use streamgate::stream::{ConsumerGroup, StreamKey};
 use streamgate::telemetry::{Liveness, Readiness, Scrapes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
 
-use self::description::{Bearer, ProblemSchema};
+use self::description::ProblemSchema;
 use crate::config::{AdminToken, ProviderName, Settings};
 use crate::metrics::OperationMetrics;
 use crate::weather::UpstreamCircuits;
@@ -51,8 +50,7 @@ pub struct Operations {
         description = "Health, streams and dead letters of a worker. With the provider `open-meteo`, \
                        forecasts are made from weather data by Open-Meteo.com (CC BY 4.0)."
     ),
-    components(schemas(ProblemSchema)),
-    modifiers(&Bearer)
+    components(schemas(ProblemSchema))
 )]
 struct Api;
 
@@ -94,16 +92,16 @@ impl Operations {
             std::future::ready(request)
         };
         let probes = admin::routes(metrics, liveness, self.readiness.clone()).layer(map_request(refresh));
-        let (described, api) = OpenApiRouter::with_openapi(Api::openapi())
+        let (described, mut api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
             .routes(routes!(streams::stream))
             .merge(dead_letters::routes(self.admin_token.clone()))
             .split_for_parts();
+        description::guard(&mut api, self.admin_token.is_some());
         described
             .with_state(self)
             .merge(probes)
-            .merge(SwaggerUi::new("/swagger").url("/api-docs/openapi.json", api))
-            .route("/", get(|| async { Redirect::temporary("/swagger") }))
+            .merge(page::routes(SwaggerPage::of(api)))
             .fallback(|| async { Problem::new(404, "there is nothing here; see /swagger") })
             .method_not_allowed_fallback(|| async {
                 Problem::new(405, "this path takes another method; see /swagger")

@@ -14,7 +14,7 @@ use streamgate::stream::{ConsumerHealth, EntryId, EntrySummary, GroupHealth, Str
 use utoipa::ToSchema;
 
 use super::access::{NO_TOKEN, shows_values};
-use super::description::ProblemSchema;
+use super::description::OfStream;
 use super::{Operations, unavailable};
 
 /// A stream at this moment.
@@ -86,6 +86,7 @@ struct GroupReport {
     #[schema(example = 0.12)]
     oldest_age_seconds: f64,
     /// True if nobody reads it although there is work: trimming stops there.
+    #[schema(example = false)]
     abandoned: bool,
     /// Its consumers.
     consumers: Vec<ConsumerReport>,
@@ -108,6 +109,8 @@ struct ConsumerReport {
     alive: bool,
 }
 
+/// A stream and its consumer groups
+///
 /// Length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
 /// configured stream: the request stream, the reply stream and its lanes, the dead letters. Values of
 /// fields are shown with the admin token only.
@@ -118,10 +121,7 @@ struct ConsumerReport {
     params(("name" = String, Path, description = "Name of a configured stream", example = "weather-requests")),
     responses(
         (status = 200, description = "The stream; empty if nothing was ever added.", body = StreamReport),
-        (status = 400, description = "The name is no text in UTF-8.", body = ProblemSchema, content_type = "application/problem+json"),
-        (status = 401, description = "The admin token is wrong.", body = ProblemSchema, content_type = "application/problem+json"),
-        (status = 404, description = "Not one of the configured streams.", body = ProblemSchema, content_type = "application/problem+json"),
-        (status = 503, description = "Redis does not answer.", body = ProblemSchema, content_type = "application/problem+json"),
+        OfStream,
     ),
     security((), ("bearer" = []))
 )]
@@ -136,7 +136,7 @@ pub(super) async fn stream(
         Err(refusal) => return Ok(*refusal),
     };
     let note = (!shows_values).then_some(if token.is_some() { NO_TOKEN } else { OFF });
-    let Path(name) = name.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
+    let Path(name) = name.map_err(|_| Problem::new(400, "the name of the stream must be text in UTF-8"))?;
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
     let grace = operations.group.settings().grace;

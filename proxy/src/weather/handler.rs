@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_failure_has_its_status_and_keeps_the_services_words_to_itself() {
+    async fn each_failure_has_its_status_without_the_services_words() {
         let retry_after = Duration::from_millis(1_200);
         let detail = || "http://10.0.0.7 said no".to_owned();
         for (error, status) in [

@@ -108,7 +108,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_same_place_and_day_give_the_same_weather_in_every_version() {
+    fn a_place_and_a_day_have_one_weather_in_every_version() {
         let weather = simulated_on("2026-11-21").weather(&place("New York", Some("Downtown")));
 
         assert_eq!(

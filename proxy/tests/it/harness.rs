@@ -1,6 +1,7 @@
 //! What tests of the whole worker share: one that runs in this process, and how to ask it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proxy::config::Settings;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -12,12 +13,15 @@ use streamgate::telemetry::Tracer;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const REQUESTS: &str = "weather-requests";
 pub(crate) const DEAD_LETTERS: &str = "{weather-requests}:dlq";
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 pub(crate) const REPLIES: &str = "weather-responses";
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running proxy on a port of its own; it is told to stop with this value.
 pub(crate) struct Proxy {
@@ -70,7 +74,10 @@ impl Proxy {
         let mut stream = TcpStream::connect(self.address).await.expect("accepted");
         stream.write_all(request.as_bytes()).await.expect("written");
         let mut heard = String::new();
-        stream.read_to_string(&mut heard).await.expect("answered and closed");
+        match timeout(PATIENCE, stream.read_to_string(&mut heard)).await {
+            Ok(read) => read.expect("answered and closed"),
+            Err(_) => panic!("not answered and closed within {PATIENCE:?}: {request}"),
+        };
         heard
     }
 

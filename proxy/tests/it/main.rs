@@ -1,6 +1,7 @@
 //! Tests of the worker from the outside.
 
 mod dead_letters;
+mod description;
 mod harness;
 mod heads;
 mod open_meteo;

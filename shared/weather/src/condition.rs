@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_of_the_subset_has_its_own_words_and_no_other_code_has_any() {
+    fn just_the_codes_of_the_subset_have_words_each_its_own() {
         let mut words: Vec<_> = (0..=u8::MAX).filter_map(summary).collect();
 
         words.sort_unstable();

@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_seed_gives_the_same_schedule_and_no_two_faults_overlap(seed: u64, seconds in 5u64..700) {
+        fn one_seed_gives_one_schedule_and_no_two_faults_overlap(seed: u64, seconds in 5u64..700) {
             let duration = Duration::from_secs(seconds);
 
             let planned = schedule(seed, duration);

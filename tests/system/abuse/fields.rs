@@ -185,7 +185,7 @@ async fn checked(address: &str, request: &[u8]) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn odd_text_in_any_field_is_refused_or_echoed_and_becomes_no_key_and_no_script() {
+async fn odd_text_is_refused_or_echoed_and_is_no_key_and_no_script() {
     let server = RedisServer::start();
     let (_proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
     let witness = Witness::start(&ingress).await;

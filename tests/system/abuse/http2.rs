@@ -221,7 +221,7 @@ async fn floods_of_frames_cost_little_and_others_are_answered() {
 }
 
 #[tokio::test]
-async fn a_connection_that_asks_nothing_does_not_stay_however_often_it_pings() {
+async fn a_connection_that_only_pings_does_not_stay() {
     let server = RedisServer::start();
     let (_proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &TIGHT).await);
     let witness = Witness::start(&ingress).await;

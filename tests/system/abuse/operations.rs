@@ -5,7 +5,7 @@ use super::{Witness, exchange, statuses};
 use crate::harness::{client, ingress, proxy};
 
 #[tokio::test]
-async fn odd_names_and_queries_are_refused_by_the_operations_and_become_no_key() {
+async fn operations_refuse_odd_names_and_queries_and_make_no_key() {
     let server = RedisServer::start();
     let token = "a-token-for-this-test-alone";
     let (proxy, ingress) =

@@ -33,7 +33,7 @@ async fn dribble(mut stream: TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn callers_who_never_finish_a_head_or_a_body_are_cut_off_and_others_are_answered() {
+async fn callers_who_never_finish_are_cut_off_and_others_answered() {
     for (start, told) in [
         ("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: ".to_owned(), None),
         ("GET /".to_owned(), None),
@@ -117,7 +117,7 @@ async fn callers_who_ask_and_never_read_are_cut_off_at_a_bounded_cost() {
 }
 
 #[tokio::test]
-async fn a_flood_of_connections_leaves_redis_probes_and_callers_their_files() {
+async fn a_flood_of_connections_leaves_others_their_files() {
     let server = RedisServer::start();
     let limits = [("HEADER_TIMEOUT", "1s")];
     let _proxy = proxy(&server, "w1", &[]).await;

@@ -16,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_new_key_is_shown_once_and_its_line_goes_into_the_file_although_that_is_not_there_yet() {
+fn a_new_key_is_shown_once_and_its_line_makes_the_file() {
     let args = ["new-key", "shop", "--rate", "50", "--burst", "100"];
 
     let made = ingress(&args, &[("API_KEYS_FILE", "/nowhere/keys")]);
@@ -50,7 +50,7 @@ fn what_is_wrong_with_a_new_key_is_said_with_its_rule() {
 }
 
 #[test]
-fn a_missing_or_broken_file_ends_the_start_with_64_and_without_its_content() {
+fn a_bad_file_ends_the_start_with_64_without_its_content() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     std::fs::write(path("broken"), "# keys\nshop:hunter2\n").expect("written");

@@ -14,7 +14,7 @@ use crate::harness::{BERLIN, FORECAST, workers_were_here};
 const SECRETS: [&str; 2] = ["sgk_hunter2", "sgk_tangerine"];
 
 #[tokio::test]
-async fn no_key_is_ever_logged_or_counted_valid_or_not_over_http_1_or_2() {
+async fn no_key_valid_or_not_is_logged_or_counted_over_http_1_or_2() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{sgk_hunter2}:1/h"));
     workers_were_here(&server);
     let path = keys.folder.path().join("log");

@@ -9,7 +9,7 @@ use super::report::{DeadLetterReport, DeadLetters};
 use super::selection::Filter;
 use super::{MOST, entry_id, gone, unreadable};
 use crate::operations::Operations;
-use crate::operations::description::{Guarded, OfOne, ProblemSchema};
+use crate::operations::description::{Guarded, OfOne, OfPage};
 
 /// Which dead letters to list: those that meet every condition.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -46,8 +46,10 @@ impl Page {
     }
 }
 
-/// A page of dead letters, the newest first. A page looks at 2,000 dead letters or 16 MiB at most:
-/// with a filter it may be short, even empty, and still have a `next`.
+/// A page of dead letters, the newest first
+///
+/// A page looks at 2,000 dead letters or 16 MiB at most: with a filter it may be short, even empty, and
+/// still have a `next`.
 #[utoipa::path(
     get,
     path = "/dead-letters",
@@ -56,7 +58,7 @@ impl Page {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "A page of dead letters.", body = DeadLetters),
-        (status = 400, description = "A parameter breaks its rule.", body = ProblemSchema, content_type = "application/problem+json"),
+        OfPage,
         Guarded,
     )
 )]
@@ -82,7 +84,7 @@ pub(super) async fn list(
     }))
 }
 
-/// One dead letter with its original fields.
+/// One dead letter with its original fields
 #[utoipa::path(
     get,
     path = "/dead-letters/{id}",

@@ -64,8 +64,9 @@ enum OutcomeKind {
     NotTried,
 }
 
-/// Replays dead letters, each as one is replayed. Asking again is safe: what was replayed is
-/// `notFound` then. To replay everything that matches a filter, go on with `before` = `next`; what is
+/// Makes dead letters requests again
+///
+/// Replays each as one is replayed. Asking again is safe: what was replayed is `notFound` then. To replay everything that matches a filter, go on with `before` = `next`; what is
 /// given up anew meanwhile is not met again.
 #[utoipa::path(
     post,
@@ -99,8 +100,9 @@ pub(super) async fn replay(
     Ok(Json(Outcomes::new(results, next)))
 }
 
-/// Removes dead letters for good, all at once. Asking again is safe: what was discarded is
-/// `notFound` then.
+/// Removes dead letters for good, all at once
+///
+/// Asking again is safe: what was discarded is `notFound` then.
 #[utoipa::path(
     post,
     path = "/dead-letters/discard",

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{gone, id_of_path, unconfirmed};
 use crate::operations::Operations;
-use crate::operations::description::{Guarded, OfOne, ProblemSchema};
+use crate::operations::description::{Guarded, OfOne, OfReplay};
 
 /// What a replayed dead letter has become.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,6 +23,8 @@ pub(super) struct Replayed {
     entry_id: String,
 }
 
+/// Makes one dead letter a request again
+///
 /// Puts the original fields back on the request stream as a new entry and removes the dead letter,
 /// in one step. The request keeps its id and gets REQUEST_TIMEOUT from now for its deadline; its
 /// caller has gone, so its reply reaches nobody.
@@ -34,8 +36,7 @@ pub(super) struct Replayed {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "It is a request again.", body = Replayed),
-        (status = 409, description = "It cannot be put back as it was: fields of it were not kept.", body = ProblemSchema,
-            content_type = "application/problem+json"),
+        OfReplay,
         OfOne,
         Guarded,
     )
@@ -52,7 +53,7 @@ pub(super) async fn replay(
     }
 }
 
-/// Removes one dead letter for good.
+/// Removes one dead letter for good
 #[utoipa::path(
     delete,
     path = "/dead-letters/{id}",

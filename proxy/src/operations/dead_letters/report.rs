@@ -28,10 +28,10 @@ pub(super) struct DeadLetterReport {
     #[serde(flatten)]
     entry: EntryReport,
     /// Why the entry was given up.
-    #[schema(example = "undecodable: field `id` is missing")]
+    #[schema(example = "given up after 5 deliveries")]
     reason: String,
     /// How often it had been delivered.
-    #[schema(example = 1)]
+    #[schema(example = 5)]
     attempts: u32,
     /// Its id on the original stream.
     #[schema(example = "1763683200000-0")]

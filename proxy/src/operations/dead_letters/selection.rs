@@ -73,6 +73,12 @@ pub(super) enum SelectionSchema {
     ByFilter(ByFilter),
 }
 
+/// What to do about a body that is not announced as JSON.
+pub(in crate::operations) const NOT_JSON: &str = "send the body with content-type application/json";
+
+/// What to do about a selection that selects nothing.
+pub(in crate::operations) const NEITHER: &str = "name the dead letters by ids or by a filter";
+
 /// Which dead letters, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selection {
@@ -101,7 +107,7 @@ impl Selection {
             return ids.map(Self::Ids).map_err(unprocessable);
         }
         if !body.contains_key("filter") {
-            return Err(unprocessable("name the dead letters by `ids` or by a `filter`"));
+            return Err(unprocessable(NEITHER));
         }
         let ByFilter { filter, before, limit } = shaped(body)?;
         if !(1..=MOST).contains(&limit) {
@@ -169,7 +175,17 @@ fn unprocessable(detail: impl Into<String>) -> Problem {
 }
 
 fn refused(rejection: JsonRejection) -> Problem {
-    Problem::new(rejection.status().as_u16(), rejection.body_text())
+    let detail = match &rejection {
+        JsonRejection::MissingJsonContentType(_) => NOT_JSON.to_owned(),
+        JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", innermost(error)),
+        _ => rejection.body_text(),
+    };
+    Problem::new(rejection.status().as_u16(), detail)
+}
+
+/// What the parser said, without what its callers wrapped around it.
+fn innermost(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 #[cfg(test)]

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_prefers_the_place_it_fits_and_an_unfitting_one_changes_nothing() {
+    fn a_hint_prefers_the_place_it_fits_or_changes_nothing() {
         let places = springfields();
 
         for (hint, chosen) in [
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_holes_or_impossible_numbers_is_refused_whatever_the_hole() {
+    fn an_answer_with_any_hole_or_impossible_number_is_refused() {
         for (pointer, value) in [
             ("/current", Value::Null),
             ("/current/temperature_2m", Value::Null),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_results_means_no_places_and_an_impossible_place_is_refused() {
+    fn no_results_are_no_places_and_an_impossible_one_is_refused() {
         let places = serde_json::from_value::<GeocodingAnswer>;
         let off = json!({"results": [{"name": "X", "latitude": 91, "longitude": 0}]});
 

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn snow_falls_only_where_it_could_and_thunder_only_where_it_is_warm() {
+    fn snow_falls_only_where_it_could_thunder_only_where_warm() {
         let mut seen = (0, 0);
         for (city, day) in all_weather() {
             if day.summary.contains("now") {

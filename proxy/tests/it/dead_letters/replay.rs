@@ -42,7 +42,7 @@ async fn a_replayed_dead_letter_is_worked_on_and_answered() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_a_dead_letter_again_and_says_which_it_was_last() {
+async fn what_cannot_be_done_is_buried_again_and_says_which_it_was() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
     let garbage = add(&server, REQUESTS, &["number", "7", "dlq_reason", "theirs"]);

@@ -126,7 +126,7 @@ async fn nobody_listening_is_an_unavailable_service() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_told_from_a_failure_and_not_repeated() {
+async fn a_senseless_answer_is_no_failure_and_not_repeated() {
     let mut short = fine_weather_body();
     short["daily"]["weather_code"] = json!([3, 61]);
     let mut holes = fine_weather_body();
@@ -176,7 +176,7 @@ async fn a_short_retry_after_is_waited_for_and_a_long_one_passed_on() {
 }
 
 #[tokio::test]
-async fn a_service_that_keeps_failing_is_left_alone_and_the_other_endpoint_is_not() {
+async fn a_failing_endpoint_is_left_alone_and_the_other_is_not() {
     let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
     let breaker = BreakerSettings { failures: 2, open_for: PLENTY, probes: 1 };
     let provider = provider(OpenMeteoSettings { tries: 1, breaker, ..settings(&stub) });

@@ -19,7 +19,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_hundred_callers_for_one_place_cause_one_request_to_each_endpoint() {
+async fn a_hundred_callers_of_one_place_cost_one_request_per_endpoint() {
     let release = Arc::new(Notify::new());
     let script = {
         let release = Arc::clone(&release);
@@ -45,7 +45,7 @@ async fn a_hundred_callers_for_one_place_cause_one_request_to_each_endpoint() {
 }
 
 #[tokio::test]
-async fn who_has_more_time_asks_again_when_the_one_who_asked_runs_out_of_it() {
+async fn who_has_more_time_asks_again_when_the_asker_has_none_left() {
     let recovered = Arc::new(AtomicBool::new(false));
     let script = {
         let recovered = Arc::clone(&recovered);

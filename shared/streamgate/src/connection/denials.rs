@@ -12,7 +12,8 @@ use super::{Error, ErrorKind, Redis};
 /// What was denied so far.
 #[derive(Default)]
 pub(super) struct Denials {
-    /// Raised when a command is denied: what a process needs is looked through then.
+    /// Raised when a command is denied or meets a key of another type: what a process needs is looked
+    /// through then.
     denied: Notify,
     /// Commands that can be done without.
     done_without: Mutex<HashSet<&'static str>>,
@@ -51,14 +52,14 @@ impl Redis {
         }
     }
 
-    /// Passes an error on to whoever looks after permissions, if it is about them.
+    /// Passes an error on to whoever looks after permissions, if it is about what that one looks at.
     pub(super) fn heard(&self, error: &Error) {
-        if error.kind() == ErrorKind::NotPermitted {
+        if error.kind() == ErrorKind::NotPermitted || error.is_about_the_type() {
             self.denials().denied.notify_waiters();
         }
     }
 
-    /// Completes when a command is denied from now on.
+    /// Completes when a command is denied, or meets a key of another type, from now on.
     pub(super) fn denied(&self) -> Notified<'_> {
         self.denials().denied.notified()
     }

@@ -73,6 +73,11 @@ impl Error {
         )
     }
 
+    /// True if the key holds something of another type than the command is for.
+    pub(super) fn is_about_the_type(&self) -> bool {
+        self.message().starts_with("WRONGTYPE")
+    }
+
     fn from_code(code: &str, message: String) -> Self {
         // A command that a script may not run is an error of the script: 7.0 and 7.2 have a text each.
         let in_script = code == "ERR"

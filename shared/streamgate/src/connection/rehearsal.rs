@@ -20,7 +20,8 @@ pub struct Rehearsal {
     steps: Vec<(&'static str, Cmd)>,
 }
 
-/// How often it is performed while it passes; besides that, whenever a command is denied.
+/// How often it is performed while it passes; besides that, whenever a command is denied or meets a key of
+/// another type.
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// How often it is performed while it does not pass.
@@ -94,7 +95,7 @@ fn fault(answer: Result<Value, Error>) -> Option<String> {
     let error = answer.err()?;
     let text = error.message();
     let for_good = error.kind() == ErrorKind::NotPermitted
-        || text.starts_with("WRONGTYPE")
+        || error.is_about_the_type()
         || text.contains("unknown command")
         || text.contains("unknown subcommand");
     for_good.then(|| text.to_owned())

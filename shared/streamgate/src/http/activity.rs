@@ -106,7 +106,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn it_ceases_when_nothing_was_asked_for_long_enough_and_not_while_something_is_at_work() {
+    async fn it_ceases_when_long_unasked_and_not_while_at_work() {
         let (activity, started) = (Activity::new(), Instant::now());
         let at_work = AtWork::begin(&activity);
         tokio::spawn(async move {

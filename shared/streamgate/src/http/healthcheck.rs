@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_accepts_and_never_answers_costs_no_more_than_the_timeout() {
+    fn accepting_and_never_answering_costs_only_the_timeout() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let args = HealthcheckArgs { ready: false, timeout: Span(Duration::from_millis(50)) };
 

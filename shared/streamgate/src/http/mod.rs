@@ -14,6 +14,8 @@ mod problem;
 mod protocol;
 mod server;
 mod stall;
+#[cfg(feature = "swagger")]
+pub mod swagger;
 
 pub use coding::is_encoded;
 pub use healthcheck::{HealthcheckArgs, Unhealthy};

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_is_granted_as_long_as_the_own_files_and_the_admin_listener_have_theirs() {
+    fn what_is_wanted_is_granted_beyond_own_files_and_the_admins() {
         for (limit, wanted, public, admin) in [
             (1_048_576, 8_192, 8_192, 256),
             (8_496, 8_192, 8_192, 256),

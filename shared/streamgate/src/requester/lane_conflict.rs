@@ -91,4 +91,15 @@ mod tests {
 
         assert_eq!(warnings(&mut strangers, 1_000), 0);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_that_are_read_again_are_no_reason() {
+        let mut strangers = strangers().await;
+
+        strangers.read_again();
+
+        assert_eq!(warnings(&mut strangers, 1_000), 0);
+        tokio::time::advance(QUIET * 2).await;
+        assert_eq!(warnings(&mut strangers, 1_000), 1, "not for good");
+    }
 }

@@ -182,14 +182,14 @@ mod tests {
     const STEPS: usize = KEPT / STEP;
 
     #[test]
-    fn the_last_steps_of_our_own_replies_stay_and_those_before_them_go() {
+    fn the_last_steps_of_our_replies_stay_and_earlier_ones_go() {
         assert_eq!(read(0, [true; STEPS]).cut(id(1)), id(1), "nothing is that far back yet");
         assert_eq!(read(0, [true; STEPS + 2]).cut(id(1)), id(2));
         assert_eq!(read(0, [true; STEPS + 5]).cut(id(1)), id(5));
     }
 
     #[test]
-    fn small_replies_make_a_step_together_and_large_ones_are_not_kept_for_their_number() {
+    fn small_replies_share_a_step_and_large_ones_fill_one() {
         for (size, count, cut) in [(STEP / 2, 2 * STEPS as u64 + 4, 4), (KEPT, 5, 4)] {
             let (sender, finished) = watch::channel(Finished::default());
             let mut progress = Progress::from(EntryId::MIN, sender);

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_goes_leaves_nothing_behind_and_its_reply_is_late() {
+    async fn a_caller_that_goes_leaves_only_a_late_reply() {
         let pending = PendingReplies::default();
         let id = CorrelationId::mint();
         let waiting = pending.register(id, Instant::now() + Duration::from_secs(1));

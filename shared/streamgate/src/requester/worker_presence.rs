@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_group_without_workers_is_absent_once_the_grace_period_is_over() {
+    async fn a_group_without_workers_is_absent_after_the_grace_period() {
         let workers = workers();
 
         workers.saw(&[], false);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+    async fn failures_in_a_row_open_it_unless_a_success_is_between() {
         let breaker = breaker();
 
         breaker.failed();

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_in_front_of_busy_workers_takes_its_length_times_the_time_per_answer() {
+    fn a_queue_takes_its_length_times_the_time_per_answer() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 200.0, ms(900), 200, ms(5_000));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_never_queued_show_idle_workers_and_let_a_burst_in() {
+    fn answers_that_never_queued_let_a_burst_in() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 10.0, ms(1), 1, ms(5_000));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_takes_most_of_the_time_is_let_in_while_a_worker_is_free_for_it() {
+    fn long_work_is_let_in_while_a_worker_is_free_for_it() {
         let estimate = WaitEstimate::default();
 
         // Ten at once, 50 ms each.

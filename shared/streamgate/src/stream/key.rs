@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_spaces_controls_stray_braces_or_nothing_are_refused() {
+    fn empty_names_spaces_controls_and_stray_braces_are_refused() {
         for bad in ["", "a b", "a\nb", "ü", "odd{}name", "a{", "}a{", "{a}{b}"] {
             assert!(bad.parse::<StreamKey>().is_err(), "{bad:?}");
         }

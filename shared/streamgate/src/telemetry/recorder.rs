@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_is_rendered_with_its_help_its_labels_and_its_buckets() {
+    fn a_histogram_is_rendered_with_help_labels_and_buckets() {
         let recorder = MetricsRecorder::default();
         let record = |route: &'static str, milliseconds| {
             let histogram = histogram!("answer_seconds", "route" => route);

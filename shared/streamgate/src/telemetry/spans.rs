@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_span_stays_in_its_parents_trace_and_those_around_a_future_below_it() {
+    async fn a_span_stays_in_its_parents_trace_and_a_futures_below_it() {
         let tracer = Tracer::new(SdkTracerProvider::builder().build().tracer("test"));
 
         let span = tracer.start(SpanKind::Server, Some(caller()), || "outer");

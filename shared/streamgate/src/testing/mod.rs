@@ -131,6 +131,8 @@ impl RedisServer {
         let process = Command::new(server_binary())
             .args(["--port", "0", "--unixsocket", &self.socket().display().to_string()])
             .args(["--dir", &self.folder.path().display().to_string()])
+            // A replica is served at once, not after five seconds in which another one might come.
+            .args(["--repl-diskless-sync-delay", "0"])
             .args(&self.options)
             .args(options)
             .stdin(Stdio::null())

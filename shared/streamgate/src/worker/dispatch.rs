@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_task_may_do_in_one_turn_does_not_bound_what_ends_at_once() {
+    async fn one_turn_of_a_task_does_not_bound_what_ends_at_once() {
         let lock = RwLock::new(());
 
         for _ in 0..1_000 {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use streamgate::requester::RequestErrorKind;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::time::Instant;
@@ -100,7 +101,7 @@ async fn a_gateway_that_is_ahead_lets_nobody_wait_longer() {
 }
 
 #[tokio::test]
-async fn what_a_gateway_far_behind_stores_has_expired_already_and_is_not_done() {
+async fn what_a_gateway_far_behind_stores_has_expired_undone() {
     let server = RedisServer::start();
     let asker = skewed_asker(&server, -MINUTE).await;
     let gate = open_gate();
@@ -115,7 +116,7 @@ async fn what_a_gateway_far_behind_stores_has_expired_already_and_is_not_done() 
 }
 
 #[tokio::test]
-async fn a_worker_far_ahead_drops_what_still_has_time_until_it_is_replaced() {
+async fn a_worker_far_ahead_drops_live_work_until_it_is_replaced() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = open_gate();
@@ -131,7 +132,7 @@ async fn a_worker_far_ahead_drops_what_still_has_time_until_it_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_worker_far_behind_works_for_those_who_have_gone_and_for_others() {
+async fn a_worker_far_behind_works_for_those_gone_and_for_others() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _ = asker.ask_within("gone", Duration::from_millis(50)).await.expect_err("no worker");
@@ -146,7 +147,7 @@ async fn a_worker_far_behind_works_for_those_who_have_gone_and_for_others() {
 
 #[tokio::test]
 async fn a_skewed_worker_keeps_its_leases() {
-    for skew in [-MINUTE, MINUTE / 4] {
+    join_all([-MINUTE, MINUTE / 4].map(async |skew| {
         let server = RedisServer::start();
         let asker = Asker::start(&server, None).await;
         let counts = Counts::default();
@@ -167,7 +168,8 @@ async fn a_skewed_worker_keeps_its_leases() {
         assert_eq!(answer.expect("an answer").reply.attempt, 1);
         assert!(counts.of("streamgate_claims_total") < 1.0, "nobody took it over");
         settled(&server).await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

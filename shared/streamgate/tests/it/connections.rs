@@ -54,7 +54,7 @@ async fn a_server_that_takes_no_more_clients_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_redis_closed_meanwhile_is_replaced_before_it_is_used() {
+async fn a_connection_closed_meanwhile_is_replaced_before_its_use() {
     let server = RedisServer::start();
     let counts = Counts::default();
     let redis = open(&server.url(), &counts);

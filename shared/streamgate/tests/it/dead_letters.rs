@@ -49,7 +49,7 @@ async fn what_is_replayed_is_what_it_was_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_entry_whose_fields_were_too_many_to_keep_says_so_and_is_not_replayed() {
+async fn an_entry_of_too_many_fields_says_so_and_is_not_replayed() {
     let server = RedisServer::start();
     let queue = queue(&server);
     let _worker = Worker::start(&server, "w1", Echo).await;

@@ -48,7 +48,7 @@ async fn a_primary_that_is_replaced_after_it_died_is_found() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_sees_replicas_only_refuses_and_goes_on_when_there_is_a_primary() {
+async fn a_gateway_that_sees_only_replicas_refuses_until_a_primary() {
     let (old, new, link) = pair();
     let asker = Asker::start(&link, None).await;
     let _worker = Worker::start(&link, "w1", Echo).await;
@@ -86,13 +86,13 @@ async fn work_in_hand_is_answered_over_the_new_primary() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_not_replicated_is_lost_and_its_caller_told_so() {
+async fn an_unreplicated_request_is_lost_and_its_caller_told_so() {
     let (old, new, link) = pair();
     let asker = Asker::start(&link, None).await;
 
     // From here on the two have nothing in common.
     new.lead();
-    let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(4)), async {
+    let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(2)), async {
         eventually_async("it is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1).await;
         link.point_to(&new);
         old.follow(&new);

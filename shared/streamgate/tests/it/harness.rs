@@ -139,9 +139,22 @@ impl Asker {
         grace: Duration,
         metrics: RequesterMetrics,
     ) -> Self {
-        let workers = Some(WorkerGroup { name: GROUP.to_owned(), grace });
-        let settings = RequesterSettings { workers, ..requester_settings(Some("a")) };
-        let asker = Self::start_with(redis(target), settings, metrics);
+        Self::start_with_settings(redis(target), metrics, |settings| {
+            settings.replica = Some("a".to_owned());
+            settings.workers = Some(WorkerGroup { name: GROUP.to_owned(), grace });
+        })
+        .await
+    }
+
+    /// One whose settings `change` has changed.
+    pub(crate) async fn start_with_settings(
+        redis: Redis,
+        metrics: RequesterMetrics,
+        change: impl FnOnce(&mut RequesterSettings),
+    ) -> Self {
+        let mut settings = requester_settings(None);
+        change(&mut settings);
+        let asker = Self::start_with(redis, settings, metrics);
         eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
         asker
     }
@@ -188,6 +201,7 @@ impl Drop for Asker {
 /// A responder in this process; dropping it without [`Worker::stop`] abandons what it holds, as a
 /// crash would, except that its tasks go on until the runtime ends.
 pub(crate) struct Worker {
+    readiness: Readiness,
     stop: CancellationToken,
     running: JoinHandle<Result<(), PartEnded>>,
 }
@@ -242,7 +256,12 @@ impl Worker {
         let responder = Responder::new(redis, settings, metrics, &readiness, handler);
         let running = tokio::spawn(responder.run(stop.clone(), grace));
         eventually_async("the worker reads", || async { readiness.is_ready() }).await;
-        Self { stop, running }
+        Self { readiness, stop, running }
+    }
+
+    /// True while it takes work.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.readiness.is_ready()
     }
 
     /// Lets it go on until the test's runtime ends.
@@ -304,6 +323,20 @@ impl Handler for Gate {
         self.left.fetch_add(1, Ordering::SeqCst);
         Echo.handle(work).await
     }
+}
+
+/// Runs the cases of a test next to each other, each on a thread and a runtime of its own: they mostly wait,
+/// and what is logged is captured by thread.
+pub(crate) fn side_by_side<C: Send>(cases: impl IntoIterator<Item = C>, test: impl AsyncFn(C) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(test(case));
+            });
+        }
+    });
 }
 
 /// How many entries the group has delivered and not seen acknowledged.

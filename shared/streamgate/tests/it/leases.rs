@@ -95,7 +95,7 @@ async fn work_longer_than_a_lease_is_done_once_while_its_worker_lives() {
 }
 
 #[tokio::test]
-async fn what_a_stopping_worker_cannot_finish_is_handed_back_as_if_never_delivered() {
+async fn unfinished_work_is_handed_back_as_if_never_delivered() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -116,7 +116,7 @@ async fn what_a_stopping_worker_cannot_finish_is_handed_back_as_if_never_deliver
 }
 
 #[tokio::test]
-async fn what_was_delivered_to_a_socket_nobody_listened_to_is_found_again() {
+async fn what_was_delivered_to_a_deaf_socket_is_found_again() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let worker = Worker::start(&server, "w1", Echo).await;
@@ -226,7 +226,7 @@ impl Handler for Panics {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_costs_one_dead_letter_and_its_caller_gets_502() {
+async fn a_panic_costs_one_dead_letter_and_its_caller_gets_502() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Panics).await;
@@ -294,7 +294,7 @@ async fn an_idle_entry_is_found_behind_a_thousand_that_are_not() {
 }
 
 #[tokio::test]
-async fn a_worker_takes_no_more_than_it_may_from_claims_and_reads_together() {
+async fn claims_and_reads_together_take_no_more_than_they_may() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     leave_pending_after(&server, 1, 1);

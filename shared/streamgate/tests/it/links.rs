@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use streamgate::requester::RequestErrorKind;
 use streamgate::resilience::BreakerState;
 use streamgate::testing::{Link, RedisServer, eventually_async};
@@ -33,7 +34,7 @@ async fn connections_that_are_dropped_fifty_times_heal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_for_five_seconds_is_refused_at_once_meanwhile_and_heals() {
+async fn a_server_that_stops_for_5_s_is_refused_at_once_and_heals() {
     heals_after(RedisServer::start(), async |server, scene| {
         let stopped = Instant::now();
         server.pause();
@@ -49,8 +50,8 @@ async fn a_server_that_stops_for_five_seconds_is_refused_at_once_meanwhile_and_h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_pauses_its_clients_heals() {
-    for what in ["ALL", "WRITE"] {
-        heals_after(RedisServer::start(), async |server, scene| {
+    join_all(["ALL", "WRITE"].map(|what| {
+        heals_after(RedisServer::start(), async move |server, scene| {
             let _: () = server.command(&["CLIENT", "PAUSE", "2500", what]);
             let began = Instant::now();
             let error = scene.asker.ask_within("now?", Duration::from_secs(1)).await;
@@ -58,18 +59,18 @@ async fn a_server_that_pauses_its_clients_heals() {
 
             assert!(error.is_err(), "nothing is stored meanwhile");
         })
-        .await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_queued_for_a_server_that_takes_no_writes_are_told_while_it_still_does_not() {
+async fn callers_queued_for_a_stuck_server_are_told_while_it_is() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["CLIENT", "PAUSE", "20000", "WRITE"]);
 
     // Batches of 32 would take a second each.
-    let calls = futures_util::future::join_all((0..1_500).map(|_| asker.ask("anybody?")));
+    let calls = join_all((0..1_500).map(|_| asker.ask("anybody?")));
     let heard = tokio::time::timeout(Duration::from_secs(18), calls).await;
     let heard = heard.expect("nobody waits longer for a queue that does not move");
     let _: () = server.command(&["CLIENT", "UNPAUSE"]);
@@ -122,19 +123,21 @@ async fn a_slow_link_is_slow_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_break_off_anywhere_heal() {
-    heals_over(async |link, scene| {
-        for bytes in [0, 1, 3, 17, 64, 300, 2_000, 20_000] {
-            link.cut_replies_after(bytes);
-            circuit_opens(scene).await;
-            link.flow();
-            scene.load.flows().await;
-        }
-    })
+    join_all([[0, 1], [3, 17], [64, 300], [2_000, 20_000]].map(|lengths| {
+        heals_over(async move |link, scene| {
+            for bytes in lengths {
+                link.cut_replies_after(bytes);
+                circuit_opens(scene).await;
+                link.flow();
+                scene.load.flows().await;
+            }
+        })
+    }))
     .await;
 }
 
 #[tokio::test]
-async fn what_was_delivered_to_a_half_open_connection_is_answered_in_time() {
+async fn what_a_half_open_connection_got_is_answered_in_time() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start(&server, None).await;
@@ -143,7 +146,7 @@ async fn what_was_delivered_to_a_half_open_connection_is_answered_in_time() {
 
     // The server goes on delivering to the worker's blocked read; the worker hears nothing.
     link.freeze();
-    let answers = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string()))).await;
+    let answers = join_all((0..20).map(|n| asker.ask(n.to_string()))).await;
 
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.expect("an answer").reply.body, n.to_string());

@@ -1,11 +1,11 @@
 //! What is logged on this test's thread.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// The log of a test whose runtime has one thread; capturing ends when it is dropped.
@@ -23,6 +23,7 @@ pub(crate) struct Line {
 
 impl Logs {
     pub(crate) fn capture() -> Self {
+        keep_lines_of_other_threads();
         let lines = Arc::<Mutex<Vec<Line>>>::default();
         let subscriber = tracing_subscriber::registry().with(Capture(Arc::clone(&lines)));
         Self { lines, _capturing: tracing::subscriber::set_default(subscriber) }
@@ -38,6 +39,13 @@ impl Logs {
     pub(crate) fn told(&self) -> Vec<Line> {
         self.with("").into_iter().filter(|line| line.level <= Level::INFO).collect()
     }
+}
+
+/// To be called before a subscriber of a thread is set. While there is only one in the process, a line that
+/// another thread, without one, is the first to log is taken for a line that nobody wants, on all threads.
+pub(crate) fn keep_lines_of_other_threads() {
+    static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+    ANOTHER.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
 }
 
 struct Capture(Arc<Mutex<Vec<Line>>>);

@@ -24,7 +24,7 @@ async fn open_without_memory(server: &RedisServer, gate: &Gate, entered: usize) 
 }
 
 #[tokio::test]
-async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memory_again() {
+async fn a_reply_refused_without_memory_is_stored_once_there_is_some() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -42,7 +42,7 @@ async fn a_reply_that_is_refused_for_want_of_memory_is_stored_when_there_is_memo
 }
 
 #[tokio::test]
-async fn a_lane_whose_first_reply_was_refused_has_a_time_to_live_once_it_is_there() {
+async fn a_lane_whose_first_reply_was_refused_gets_a_time_to_live() {
     let server = RedisServer::start();
     let gate = Gate::default();
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
@@ -58,7 +58,7 @@ async fn a_lane_whose_first_reply_was_refused_has_a_time_to_live_once_it_is_ther
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_for_want_of_memory_is_answered_at_once() {
+async fn a_request_refused_without_memory_is_answered_at_once() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -71,7 +71,7 @@ async fn a_request_that_is_refused_for_want_of_memory_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_reply_lane_of_another_type_makes_a_dead_letter_and_holds_up_nobody() {
+async fn a_lane_of_another_type_makes_a_dead_letter_and_blocks_nobody() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("good")).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -91,7 +91,7 @@ async fn a_reply_lane_of_another_type_makes_a_dead_letter_and_holds_up_nobody() 
 }
 
 #[tokio::test]
-async fn replies_that_share_a_refused_entry_are_dead_letters_and_those_beside_it_are_answered() {
+async fn a_refused_entry_buries_its_own_replies_and_no_others() {
     const EACH: usize = 3;
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("good")).await;
@@ -144,7 +144,7 @@ async fn replies_that_share_an_entry_wait_together_for_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_and_restarted_under_load_heals_without_a_restart_of_ours() {
+async fn a_redis_killed_and_restarted_under_load_heals_by_itself() {
     heals_after(RedisServer::start_durable(), async |server, _| server.restart()).await;
 }
 
@@ -192,7 +192,7 @@ async fn a_redis_that_is_gone_is_answered_at_once_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_reply_is_not_missed_when_its_stream_starts_over_with_lower_ids() {
+async fn a_reply_is_not_missed_when_its_lane_restarts_with_lower_ids() {
     let server = RedisServer::start();
     // A reply stream from the future, as after a clock that was wrong: the cursor is far ahead.
     let _: String = server.command(&["XADD", REPLIES, "99999999999999-0", "x", "y"]);
@@ -234,7 +234,7 @@ async fn a_worker_without_a_free_slot_heals_too() {
 }
 
 #[tokio::test]
-async fn nothing_is_admitted_before_the_listener_knows_where_its_lane_ends() {
+async fn nothing_is_admitted_before_the_end_of_the_lane_is_known() {
     let server = RedisServer::start();
     // Redis answers, but the lane cannot be read yet.
     let _: () = server.command(&["SET", REPLIES, "not a stream"]);
@@ -251,7 +251,7 @@ async fn nothing_is_admitted_before_the_listener_knows_where_its_lane_ends() {
 }
 
 #[tokio::test]
-async fn a_first_start_is_no_recreation_of_the_group_and_a_lost_group_is() {
+async fn only_a_lost_group_is_recreated_not_that_of_a_first_start() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let counts = Counts::default();
@@ -267,7 +267,7 @@ async fn a_first_start_is_no_recreation_of_the_group_and_a_lost_group_is() {
 }
 
 #[tokio::test]
-async fn a_burial_that_is_refused_again_and_again_tells_its_caller_only_in_time() {
+async fn a_burial_refused_again_and_again_tells_its_caller_in_time() {
     let server = RedisServer::start();
     let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
     let id = "0191f3a0-0000-7000-8000-000000000000";

@@ -41,6 +41,7 @@ async fn the_warning_of_a_dead_letter_has_the_id_of_its_request() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    crate::logs::keep_lines_of_other_threads();
     let _guard = tracing::subscriber::set_default(subscriber);
     let server = RedisServer::start();
     let _: String = server.command(&["XADD", REQUESTS, "*", "id", ID]);
@@ -228,7 +229,7 @@ impl Handler for PanicsInTheCall {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_before_it_has_a_future_dead_letters_its_entry() {
+async fn a_panic_before_there_is_a_future_makes_a_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", PanicsInTheCall).await;

@@ -1,13 +1,16 @@
 //! Replies that nobody asked for: twice, too late, or made up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use streamgate::envelope::CorrelationId;
 use streamgate::requester::RequestErrorKind;
-use streamgate::testing::{RedisServer, eventually_async};
+use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::counts::Counts;
-use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis, requester_metrics, settled};
+use crate::harness::{
+    Asker, Echo, Gate, REPLIES, REQUESTS, Target, Worker, redis, requester_metrics, settled,
+};
+use crate::logs::Logs;
 
 const LANE: &str = "replies.a";
 const LATE: &str = "streamgate_replies_late_total";
@@ -41,8 +44,66 @@ async fn counted(counts: &Counts, name: &str, times: f64) {
     assert!(counts.of(name) <= times, "{name}: {}", counts.of(name));
 }
 
+/// What a gateway says that hears of requests which it has not stored.
+const SHARED: &str = "does another gateway run with the same INGRESS_REPLICA?";
+
+/// The longest timeout of a request, and so the time in which such replies may be those of a predecessor.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The gateway of a replica, past the time in which it says nothing of strangers.
+async fn outspoken(target: &impl Target) -> (Asker, Counts) {
+    let counts = Counts::default();
+    let metrics = counts.declare(requester_metrics);
+    let asker = Asker::start_with_settings(redis(target), metrics, |settings| {
+        settings.replica = Some("a".to_owned());
+        settings.longest_timeout = QUIET;
+    })
+    .await;
+    let started = Instant::now();
+    eventually_async("it may speak", async || started.elapsed() > QUIET).await;
+    (asker, counts)
+}
+
 #[tokio::test]
-async fn the_first_of_two_replies_is_the_answer_and_the_second_is_counted() {
+async fn two_gateways_of_one_replica_are_told_once() {
+    let server = RedisServer::start();
+    let logs = Logs::capture();
+    let ((one, _), (_two, counts)) = (outspoken(&server).await, outspoken(&server).await);
+    let _worker = Worker::start(&server, "w1", Echo).await;
+
+    eventually_async("strangers come again and again", async || {
+        let _ = one.ask("x").await;
+        counts.of(LATE) >= 50.0
+    })
+    .await;
+
+    assert_eq!(logs.with(SHARED).len(), 1, "{:#?}", logs.told());
+}
+
+#[tokio::test]
+async fn a_lane_that_is_read_again_names_no_second_gateway() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let link = Link::to(&old);
+    let logs = Logs::capture();
+    let (asker, counts) = outspoken(&link).await;
+    let worker = Worker::start(&link, "w1", Echo).await;
+    for _ in 0..50 {
+        asker.ask("x").await.expect("answered");
+    }
+    worker.stop().await;
+
+    // The same lane on another server: the reader begins anew.
+    new.follow(&old);
+    new.lead();
+    link.point_to(&new);
+    link.cut();
+    eventually_async("all are read again", async || counts.of(LATE) >= 50.0).await;
+
+    assert!(logs.with(SHARED).is_empty(), "{:#?}", logs.told());
+}
+
+#[tokio::test]
+async fn of_two_replies_the_first_answers_and_the_second_is_counted() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -115,7 +176,7 @@ async fn what_is_no_reply_is_counted_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_in_a_waiting_callers_name_that_is_no_reply_does_not_end_its_waiting() {
+async fn what_is_no_reply_ends_no_callers_waiting() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -148,7 +209,7 @@ async fn a_reply_on_another_replicas_lane_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn several_replies_in_one_entry_reach_their_callers_and_one_bad_one_spoils_no_other() {
+async fn replies_in_one_entry_reach_their_callers_despite_a_bad_one() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, None).await;
 
@@ -180,7 +241,7 @@ async fn several_replies_in_one_entry_reach_their_callers_and_one_bad_one_spoils
 }
 
 #[tokio::test]
-async fn replies_that_are_finished_together_share_an_entry_on_each_lane() {
+async fn replies_finished_together_share_an_entry_on_each_lane() {
     const CALLERS: usize = 12;
     let server = RedisServer::start();
     let askers = [Asker::start(&server, Some("a")).await, Asker::start(&server, Some("b")).await];

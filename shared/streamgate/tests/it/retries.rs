@@ -1,46 +1,72 @@
 //! Whatever Redis answers, a loop that tries again does so ever more slowly, says so once, and does not
 //! connect anew each time.
 
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate::requester::WorkerGroup;
 use streamgate::testing::{Link, RedisServer, eventually_async};
+use streamgate::worker::{Handler, Response, Work};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Target, Worker};
+use crate::harness::{
+    Asker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Target, Worker, redis, requester_metrics,
+    side_by_side,
+};
 use crate::logs::Logs;
+
+/// Answers at once, or after its lease had to be renewed.
+struct Busy;
+
+impl Handler for Busy {
+    async fn handle(&self, work: Work) -> Response {
+        if work.request.body == "long" {
+            tokio::time::sleep(LEASE / 2).await;
+        }
+        Echo.handle(work).await
+    }
+}
 
 /// A gateway and a worker, with callers that give up soon, so that every loop has something to do.
 struct Scene {
     logs: Logs,
-    _callers: Vec<AbortOnDropHandle<()>>,
+    asker: Arc<Asker>,
+    worker: Worker,
+    _callers: [AbortOnDropHandle<()>; 3],
 }
 
 impl Scene {
     async fn start(target: &impl Target) -> Self {
         let logs = Logs::capture();
-        let asker = std::sync::Arc::new(Asker::start(target, Some("r0")).await);
-        let worker = Worker::start(target, "w1", Echo).await;
+        // The gateway sees at its first look that somebody is there.
+        let worker = Worker::start(target, "w1", Busy).await;
+        let asker = Asker::start_with_settings(redis(target), requester_metrics(), |settings| {
+            settings.replica = Some("r0".to_owned());
+            settings.workers = Some(WorkerGroup { name: GROUP.to_owned(), grace: Duration::from_secs(60) });
+        });
+        let asker = Arc::new(asker.await);
         assert!(asker.ask("before").await.is_ok());
-        worker.forget();
-        let callers = (0..2).map(|_| {
-            let asker = std::sync::Arc::clone(&asker);
+        let callers = ["x", "x", "long"].map(|body| {
+            let asker = Arc::clone(&asker);
             AbortOnDropHandle::new(tokio::spawn(async move {
                 loop {
-                    let _ = asker.ask_within("x", Duration::from_millis(300)).await;
+                    let _ = asker.ask_within(body, Duration::from_millis(300)).await;
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }))
         });
-        Self { logs, _callers: callers.collect() }
+        Self { logs, asker, worker, _callers: callers }
     }
 
-    /// Waits until some loop has failed `failures` times, and looks at what was told meanwhile: one line when
-    /// it began, none that it works again.
-    async fn is_quiet(&self, fault: &str, failures: usize) {
+    /// Waits until some loop has failed `failures` times, and the view of the workers if it is under the
+    /// fault, and looks at what was told meanwhile: one line when it began, none that it works again.
+    async fn is_quiet(&self, fault: &str, failures: usize, view: View) {
         eventually_async(&format!("a loop goes on failing under {fault}"), async || {
             !self.logs.with(&format!("attempt={failures} ")).is_empty()
         })
         .await;
+        self.view_fails_quietly(fault, view).await;
         let told = self.logs.told();
         for line in &told {
             let (part, again) = line.text.split_once(" error=").unwrap_or((&line.text, ""));
@@ -50,6 +76,27 @@ impl Scene {
         assert!(self.logs.with("works again").len() <= 1, "{fault}: {told:#?}");
         assert!(told.len() <= 20, "{fault}: {told:#?}");
     }
+
+    /// The view of the workers looks once a second, not as often as others fail.
+    async fn view_fails_quietly(&self, fault: &str, view: View) {
+        let failures = || self.logs.with("part=\"view of the workers\"");
+        if view == View::Fails {
+            eventually_async(&format!("the view goes on failing under {fault}"), async || {
+                failures().len() >= 3
+            })
+            .await;
+        }
+        let told = failures().iter().filter(|line| line.level <= tracing::Level::INFO).count();
+        assert!(told <= 1, "{fault}: {:#?}", failures());
+    }
+}
+
+/// What a fault does to the loop that looks at the workers.
+#[derive(Clone, Copy, PartialEq)]
+enum View {
+    Fails,
+    /// It works, or fails too seldom to wait for it.
+    Unwatched,
 }
 
 /// Connections that the server has accepted, without the one that asks.
@@ -59,45 +106,42 @@ fn connections(server: &RedisServer) -> i64 {
     line.expect("INFO counts connections").trim().parse().expect("a number")
 }
 
-/// What happens under `fault` on a server with `options`; without more than a few connections.
-async fn quiet_under(options: &[&str], fault: &[&str], prepare: impl Fn(&RedisServer)) {
-    let server = RedisServer::start_with(&[&["--save", ""], options].concat());
-    prepare(&server);
+#[test]
+fn a_key_of_another_type_is_told_once() {
+    side_by_side(
+        [(format!("{REPLIES}.r0"), View::Unwatched), (REQUESTS.to_owned(), View::Fails)],
+        another_type,
+    );
+}
+
+async fn another_type((key, view): (String, View)) {
+    let server = RedisServer::start();
     let scene = Scene::start(&server).await;
     let before = connections(&server);
 
-    for command in fault {
-        let words: Vec<&str> = command.split(' ').collect();
-        let _: redis::Value = server.command(&words);
-    }
+    let _: i64 = server.command(&["DEL", &key]);
+    let _: () = server.command(&["SET", &key, "x"]);
 
-    scene.is_quiet(&fault.join("; "), 5).await;
-    let made = connections(&server) - before - fault.len() as i64 - 1;
-    assert!(made <= 12, "{fault:?}: {made} connections");
+    scene.is_quiet(&key, 5, view).await;
+    let made = connections(&server) - before - 3;
+    assert!(made <= 12, "{key}: {made} connections");
 }
 
-#[tokio::test]
-async fn a_key_of_another_type_is_told_once() {
-    for key in [&format!("{REPLIES}.r0"), REQUESTS] {
-        quiet_under(&[], &[&format!("DEL {key}"), &format!("SET {key} x")], |_| ()).await;
-    }
+#[test]
+fn a_command_denied_to_the_gateway_is_told_once() {
+    let gateway: fn(&Scene) -> bool = |scene| scene.asker.is_ready();
+    side_by_side(["xread", "xinfo", "xadd", "expire"].map(|command| (command, gateway)), denied);
 }
 
-#[tokio::test]
-async fn a_command_denied_to_the_gateway_is_told_once() {
-    for command in ["xread", "xinfo", "xadd", "expire"] {
-        denied(command).await;
-    }
+#[test]
+fn a_command_denied_to_the_worker_is_told_once() {
+    let worker: fn(&Scene) -> bool = |scene| scene.worker.is_ready();
+    let commands = ["xreadgroup", "xack", "xclaim", "xautoclaim", "evalsha"];
+    side_by_side(commands.map(|command| (command, worker)), denied);
 }
 
-#[tokio::test]
-async fn a_command_denied_to_the_worker_is_told_once() {
-    for command in ["xreadgroup", "xack", "xclaim", "xautoclaim", "evalsha"] {
-        denied(command).await;
-    }
-}
-
-async fn denied(command: &str) {
+/// What happens without a command to the process that is ready by `is_ready`.
+async fn denied((command, is_ready): (&str, fn(&Scene) -> bool)) {
     let server = RedisServer::start();
     let scene = Scene::start(&server).await;
     let (before, mut asked) = (connections(&server), 1);
@@ -108,6 +152,7 @@ async fn denied(command: &str) {
     })
     .await;
 
+    eventually_async(&format!("nobody is ready without {command}"), async || !is_ready(&scene)).await;
     let named = scene.logs.with("does not let this process");
     assert!(named.iter().all(|line| line.text.contains("category=\"@")), "{named:?}");
     let refusals = async || {
@@ -119,6 +164,8 @@ async fn denied(command: &str) {
         count.is_some_and(|count| count.trim().parse::<u32>().expect("a number") >= 6)
     };
     eventually_async("Redis has denied it again and again", refusals).await;
+    let view = if command == "xinfo" { View::Fails } else { View::Unwatched };
+    scene.view_fails_quietly(command, view).await;
     let told = scene.logs.told();
     assert!(told.len() <= 12, "{command}: {told:#?}");
     assert!(scene.logs.with("works again").is_empty(), "{command}: {told:#?}");
@@ -135,7 +182,7 @@ async fn a_demoted_node_is_told_once() {
     new.lead();
     old.follow(&new);
 
-    scene.is_quiet("READONLY", 5).await;
+    scene.is_quiet("READONLY", 5, View::Unwatched).await;
 }
 
 /// A node of a cluster that has all slots, and knows another node that nobody can reach.
@@ -145,47 +192,57 @@ const NODES: &str = "\
 vars currentEpoch 2 lastVoteEpoch 0
 ";
 
-#[tokio::test]
-async fn a_cluster_that_serves_the_slots_elsewhere_is_told_once() {
+/// The only node of a cluster that answers.
+fn cluster() -> RedisServer {
+    // Without a port for clients, all would have one and the same for other nodes.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port().to_string();
+    let timeout = ["--cluster-node-timeout", "3600000"];
+    let options = [&["--cluster-enabled", "yes", "--cluster-port", &port][..], &timeout].concat();
+    RedisServer::start_on(&options, |folder| {
+        std::fs::write(folder.join("nodes.conf"), NODES).expect("written");
+    })
+}
+
+#[test]
+fn a_cluster_that_serves_the_slots_elsewhere_is_told_once() {
     // MOVED, then CLUSTERDOWN.
-    for change in ["SETSLOT {} NODE 0000000000000000000000000000000000000002", "DELSLOTS {}"] {
-        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3600000"];
-        let server = RedisServer::start_on(&options, |folder| {
-            std::fs::write(folder.join("nodes.conf"), NODES).expect("written");
+    let changes = ["SETSLOT {} NODE 0000000000000000000000000000000000000002", "DELSLOTS {}"];
+    side_by_side(changes, served_elsewhere_by);
+}
+
+async fn served_elsewhere_by(change: &str) {
+    let server = cluster();
+    let scene = Scene::start(&server).await;
+    let before = connections(&server);
+
+    let mut changes = 0;
+    for key in [REQUESTS, &format!("{REPLIES}.r0")] {
+        let slot: i64 = server.command(&["CLUSTER", "KEYSLOT", key]);
+        let mut cmd = redis::cmd("CLUSTER");
+        change.replace("{}", &slot.to_string()).split(' ').for_each(|word| {
+            cmd.arg(word);
         });
-        let scene = Scene::start(&server).await;
-        let before = connections(&server);
-
-        let mut changes = 0;
-        for key in [REQUESTS, &format!("{REPLIES}.r0")] {
-            let slot: i64 = server.command(&["CLUSTER", "KEYSLOT", key]);
-            let mut cmd = redis::cmd("CLUSTER");
-            change.replace("{}", &slot.to_string()).split(' ').for_each(|word| {
-                cmd.arg(word);
-            });
-            // A slot with keys is not given away.
-            let mut connection = redis::Client::open(server.url()).and_then(|client| client.get_connection());
-            let connection = connection.as_mut().expect("connected");
-            let mut pipe = redis::pipe();
-            if change.starts_with("SETSLOT") {
-                pipe.atomic().del(key);
-            }
-            pipe.add_command(cmd).exec(connection).expect("changed");
-            changes += 2;
+        // A slot with keys is not given away.
+        let mut connection = redis::Client::open(server.url()).and_then(|client| client.get_connection());
+        let connection = connection.as_mut().expect("connected");
+        let mut pipe = redis::pipe();
+        if change.starts_with("SETSLOT") {
+            pipe.atomic().del(key);
         }
-
-        scene.is_quiet(change, 5).await;
-        let made = connections(&server) - before - changes - 1;
-        assert!(made <= 30, "{change}: {made} connections");
+        pipe.add_command(cmd).exec(connection).expect("changed");
+        changes += 2;
     }
+
+    scene.is_quiet(change, 5, View::Unwatched).await;
+    let made = connections(&server) - before - changes - 1;
+    assert!(made <= 30, "{change}: {made} connections");
+    scene.view_fails_quietly(change, View::Fails).await;
 }
 
 #[tokio::test]
 async fn a_lane_served_elsewhere_makes_no_dead_letters() {
-    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3600000"];
-    let server = RedisServer::start_on(&options, |folder| {
-        std::fs::write(folder.join("nodes.conf"), NODES).expect("written");
-    });
+    let server = cluster();
     let asker = Asker::start(&server, Some("r0")).await;
     let gate = Gate::default();
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
@@ -217,7 +274,7 @@ async fn a_server_that_is_gone_is_told_once() {
 
     server.kill();
 
-    scene.is_quiet("connection refused", 5).await;
+    scene.is_quiet("connection refused", 5, View::Fails).await;
 }
 
 #[tokio::test]
@@ -229,5 +286,5 @@ async fn a_link_that_breaks_at_each_answer_is_told_once() {
     link.cut_replies_after(0);
     link.cut();
 
-    scene.is_quiet("reset", 5).await;
+    scene.is_quiet("reset", 5, View::Fails).await;
 }

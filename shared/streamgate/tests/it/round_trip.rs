@@ -39,7 +39,7 @@ async fn a_thousand_callers_each_get_their_own_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_and_three_workers_send_every_reply_to_its_own_caller() {
+async fn two_replicas_and_three_workers_send_each_reply_to_its_caller() {
     let server = RedisServer::start();
     let askers = [
         Asker::start(&server, None).await,
@@ -129,7 +129,7 @@ async fn a_caller_that_hangs_up_leaves_the_pending_map_empty() {
 }
 
 #[tokio::test]
-async fn work_that_nobody_waits_for_is_acknowledged_without_being_done() {
+async fn work_nobody_waits_for_is_acknowledged_undone() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _ = asker.ask_within("too late", Duration::from_millis(50)).await;
@@ -182,7 +182,7 @@ async fn every_lane_a_worker_writes_to_has_a_time_to_live() {
 }
 
 #[tokio::test]
-async fn garbage_on_the_stream_stops_nobody_and_lands_in_the_dead_letters_with_a_reason() {
+async fn garbage_stops_nobody_and_is_buried_with_a_reason() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let id = "0191f3a0-0000-7000-8000-000000000000";
@@ -213,7 +213,7 @@ async fn garbage_on_the_stream_stops_nobody_and_lands_in_the_dead_letters_with_a
 }
 
 #[tokio::test]
-async fn an_entry_with_thousands_of_fields_is_a_dead_letter_like_others() {
+async fn an_entry_of_thousands_of_fields_is_a_usual_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let mut huge = redis::cmd("XADD");

@@ -60,7 +60,7 @@ async fn a_group_and_a_consumer_may_have_any_bytes_for_a_name() {
 }
 
 #[tokio::test]
-async fn a_tail_reads_everything_from_its_start_in_order_and_nothing_before() {
+async fn a_tail_reads_all_from_its_start_in_order_nothing_before() {
     let server = RedisServer::start();
     let redis = redis(&server);
     let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));

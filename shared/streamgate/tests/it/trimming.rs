@@ -211,7 +211,7 @@ async fn ask_much(asker: &Asker) {
 }
 
 #[tokio::test]
-async fn large_replies_that_were_read_do_not_stay_until_their_time_is_up() {
+async fn large_replies_once_read_go_before_their_time_is_up() {
     let server = RedisServer::start();
     for (replica, lane) in [(None, REPLIES), (Some("a"), "replies.a")] {
         let asker = Asker::start(&server, replica).await;
@@ -227,7 +227,7 @@ async fn large_replies_that_were_read_do_not_stay_until_their_time_is_up() {
 }
 
 #[tokio::test]
-async fn replies_that_somebody_else_may_be_about_to_read_stay_until_their_time_is_up() {
+async fn replies_that_others_may_read_stay_until_their_time_is_up() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;

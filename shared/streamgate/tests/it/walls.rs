@@ -78,7 +78,7 @@ fn only_the_heartbeat_reads_this_machines_clock() {
 }
 
 #[test]
-fn the_library_knows_nothing_of_the_weather_and_the_processes_not_of_each_other() {
+fn the_library_knows_no_weather_and_no_process_another() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for (folder, stranger) in [
         ("shared/streamgate", "weather"),

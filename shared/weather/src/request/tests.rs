@@ -104,7 +104,7 @@ fn lengths_count_characters_after_trimming_not_bytes() {
 }
 
 #[test]
-fn characters_that_make_logs_lie_are_refused_and_joiners_are_not() {
+fn characters_that_make_logs_lie_are_refused_but_no_joiners() {
     for c in ["\\u0000", "\\n", "\\u007f", "\\u0085", "\\u2028", "\\u2029", "\\u202e", "\\u2066", "\\ufeff"] {
         assert_eq!(broken_fields(&format!(r#"{{"city":"Os{c}lo"}}"#)), ["city"], "{c}");
     }
@@ -157,7 +157,7 @@ fn accepted(text: &str) -> (bool, bool) {
 }
 
 #[test]
-fn the_description_and_the_check_agree_on_every_character_and_length() {
+fn description_and_check_agree_on_each_character_and_length() {
     let (city, location) = (pattern("city"), pattern("location"));
     // All that Unicode has of white space and invisible characters is in these.
     let characters = ('\0'..='\u{3100}').chain('\u{FE00}'..='\u{10000}');

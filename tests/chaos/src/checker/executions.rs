@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_after_the_deadline_is_noticed_unless_the_clock_was_set_wrong() {
+    fn a_start_past_the_deadline_is_noticed_unless_a_clock_was_set() {
         let mut sample = Sample::default();
         let worker = sample.worker("w");
         sample.request("a", 0);

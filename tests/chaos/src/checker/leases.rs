@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_says_late_what_it_took_does_not_make_a_thief_of_the_next() {
+    fn telling_late_what_was_taken_makes_no_thief_of_the_next() {
         let auto_claim =
             |consumer: &str| CommandKind::AutoClaim { consumer: consumer.to_owned(), min_idle_ms: 900 };
         let mut sample = held();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_idle_for_long_may_be_claimed_and_what_was_not_may_not() {
+    fn only_what_was_idle_for_long_may_be_claimed() {
         let auto_claim = |min_idle_ms| CommandKind::AutoClaim { consumer: "two".to_owned(), min_idle_ms };
         let mut sample = held();
         sample.command(1_000, auto_claim(900));

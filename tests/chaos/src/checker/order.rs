@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_before_the_reply_is_noticed_and_one_after_it_is_good() {
+    fn acknowledging_before_the_reply_is_noticed_after_it_is_good() {
         let mut sample = Sample::default();
         sample.request("good", 0);
         sample.reply("good", 5);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_acknowledged_and_never_answered_is_unaccounted_for() {
+    fn what_was_acknowledged_and_never_answered_is_unaccounted_for() {
         let mut lost = Sample::default();
         lost.request("a", 0);
         lost.acknowledge("a", 10);

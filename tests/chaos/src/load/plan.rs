@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_load_and_no_two_calls_the_same_location() {
+    fn one_seed_gives_one_load_and_each_call_its_own_location() {
         let calls: Vec<PlannedCall> = plan(7, 100).take(5_000).collect();
 
         assert_eq!(calls, plan(7, 100).take(5_000).collect::<Vec<_>>());

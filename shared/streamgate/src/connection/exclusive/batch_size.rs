@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_queued_already_goes_along_if_there_are_callers_for_it() {
+    async fn what_is_queued_goes_along_if_it_has_callers() {
         assert_eq!(filled(&mut batch_size(8), 100).await, 16);
         assert_eq!(filled(&mut batch_size(200), 100).await, 100);
         assert_eq!(filled(&mut batch_size(1_000), 1_000).await, 128);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_and_what_is_to_be_tried_again_stay_in_their_order() {
+    fn unsent_entries_and_those_to_try_again_stay_in_order() {
         let (told, settled) = channel();
         let mut batch: Vec<Numbered> = (0..5).map(|number| Numbered(number, told.clone())).collect();
         let answer = |text: &[u8]| redis::parse_redis_value(text).expect("RESP2");

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_ends_before_what_makes_it_too_large_unless_that_is_alone() {
+    fn a_pipeline_ends_before_it_is_too_large_unless_one_alone_is() {
         let large = vec![0; LARGEST_PIPELINE];
         let pack = |commands: &mut Commands, argument: &[u8]| {
             commands.command_if_it_fits(|args| {
