@@ -18,8 +18,8 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use opentelemetry::KeyValue;
+use service::http::host;
 use streamgate::envelope::{CorrelationId, TraceContext};
-use streamgate::http::host;
 use streamgate::telemetry::{Span, SpanKind, Tracer};
 use tower::{Layer, Service};
 
@@ -186,7 +186,7 @@ mod tests {
     use axum::routing::get;
     use axum::{Extension, Router};
     use http_body_util::BodyExt;
-    use streamgate::telemetry::{MetricsRecorder, Scrapes};
+    use service::exporter::{MetricsRecorder, Scrapes};
     use tower::{ServiceBuilder, ServiceExt};
     use tower_http::catch_panic::CatchPanicLayer;
 

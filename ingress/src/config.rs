@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use streamgate::config::value::{address, count};
-use streamgate::config::{ConfigError, GroupArgs, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
-use streamgate::http::{HealthcheckArgs, ServerLimits};
+use service::config::value::{address, count};
+use service::config::{
+    ConfigError, GroupArgs, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs,
+};
+use service::http::{HealthcheckArgs, ServerLimits};
 use streamgate::requester::{RequesterSettings, WorkerGroup};
 use streamgate::telemetry::Tracer;
 
@@ -50,7 +52,7 @@ pub struct Settings {
     /// How long to go on looking for a near reply or request instead of sleeping, while at most 8 callers
     /// wait and replies come within this time, a duration up to 10ms; 0s is never
     #[arg(long, env = "INGRESS_BUSY_POLL", default_value = "500us", value_name = "DURATION")]
-    pub ingress_busy_poll: Span,
+    pub ingress_busy_poll: HumanDuration,
 
     /// File of API keys, a line each: name:hash, name:hash:rate or name:hash:rate:burst (`ingress
     /// new-key NAME` makes one); changes count within seconds [default: none, everybody may call]
@@ -76,11 +78,11 @@ pub struct Settings {
 
     /// Longest wait for the head of a request, and for its body, a duration
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
-    pub header_timeout: Span,
+    pub header_timeout: HumanDuration,
 
     /// Longest wait for a caller to go on reading its answer, a duration
     #[arg(long, env = "WRITE_TIMEOUT", default_value = "10s", value_name = "DURATION")]
-    pub write_timeout: Span,
+    pub write_timeout: HumanDuration,
 
     /// Redis.
     #[command(flatten)]
@@ -103,7 +105,7 @@ pub struct Settings {
     pub process: ProcessArgs,
 }
 
-impl streamgate::config::Settings for Settings {
+impl service::config::Settings for Settings {
     fn validate(&self) -> Result<(), ConfigError> {
         self.redis.validate()?;
         self.streams.validate()?;
@@ -159,7 +161,7 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
 }
 
-impl streamgate::config::Settings for Cli {
+impl service::config::Settings for Cli {
     fn validate(&self) -> Result<(), ConfigError> {
         match &self.command {
             // The settings may speak of a file of keys that is only now being made.
@@ -236,7 +238,7 @@ fn replica(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use streamgate::config::{Refusal, from_args};
+    use service::config::{Refusal, from_args};
 
     use super::*;
 

@@ -11,7 +11,7 @@ use axum::http::header::{
     RETRY_AFTER,
 };
 use axum::http::{Method, Uri};
-use streamgate::http::host::is_host;
+use service::http::host::is_host;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::answer::X_REQUEST_ID;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use service::liveness::Liveness;
 use streamgate::connection::Redis;
 use streamgate::requester::Requester;
-use streamgate::telemetry::{Liveness, Readiness};
+use streamgate::telemetry::Readiness;
 
 use crate::body::BodyLimits;
 

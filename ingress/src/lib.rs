@@ -17,7 +17,7 @@
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
 //! | `metrics` | what is counted |
 //!
-//! Connections, their limits and the admin listener are `streamgate::http`'s. [`run`] puts it all
+//! Connections, their limits and the admin listener are `service::http`'s. [`run`] puts it all
 //! together and takes it apart again.
 
 pub mod answer;
@@ -39,14 +39,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::metrics::{Recorder, with_local_recorder};
+use service::exporter::{MetricsRecorder, ProcessMetrics};
+use service::http::admin::{self, AdminThread};
+use service::http::{self, ServerMetrics};
+use service::liveness::Liveness;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
-use streamgate::http::admin::{self, AdminThread};
-use streamgate::http::{self, ServerMetrics};
 use streamgate::requester::Requester;
 use streamgate::requester::RequesterMetrics;
 use streamgate::stream::InvalidStreamKey;
-use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::{Readiness, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use streamgate::http::{BindError, listen};
+use service::http::{BindError, listen};
 
 use crate::config::Settings;
 

@@ -1,7 +1,7 @@
 //! What ingress counts, declared in one place: name, help, unit and labels.
 //!
-//! The engine's metrics are declared in `streamgate::telemetry::metrics`, those of connections in
-//! `streamgate::http`.
+//! The engine's metrics are declared in `streamgate` beside what they count, those of connections in
+//! `service::http`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -10,8 +10,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::{Value, json};
+use service::http::swagger::SwaggerPage;
 use streamgate::envelope::PROBLEM_JSON;
-use streamgate::http::swagger::SwaggerPage;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{

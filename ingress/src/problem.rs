@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use service::http::host::HostError;
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
-use streamgate::http::host::HostError;
 use streamgate::requester::{RequestError, RequestErrorKind};
 use weather::ParseError;
 

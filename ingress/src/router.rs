@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
-use streamgate::http::swagger::{self, SwaggerPage};
+use service::http::swagger::{self, SwaggerPage};
 use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;

@@ -23,10 +23,12 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use service::exporter::{MetricsRecorder, ProcessMetrics};
+use service::http::admin::AdminThread;
+use service::liveness::Liveness;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
-use streamgate::http::admin::AdminThread;
-use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::worker::ResponderMetrics;
 use streamgate::worker::{Handler, PartEnded, Responder};
 use tokio::task::JoinError;

@@ -1,7 +1,7 @@
 //! Streams, their groups and the server that holds them as Prometheus sees them; refreshed by
 //! housekeeping, never per request.
 //!
-//! The engine's own metrics are declared in `streamgate::telemetry::metrics`, those of the weather
+//! The engine's own metrics are declared in `streamgate` beside what they count, those of the weather
 //! service in [`crate::weather::metrics`].
 
 use std::collections::{HashMap, HashSet};

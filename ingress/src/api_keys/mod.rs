@@ -104,7 +104,7 @@ impl ApiKeys {
 
 #[cfg(test)]
 mod tests {
-    use streamgate::telemetry::MetricsRecorder;
+    use service::exporter::MetricsRecorder;
 
     use super::*;
 

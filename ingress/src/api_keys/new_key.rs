@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use streamgate::config::ConfigError;
+use service::config::ConfigError;
 
 use super::file::{KeyLine, name_of};
 use super::hash::NewKey;

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use streamgate::http::admin;
+use service::http::admin;
 use utoipa::ToSchema;
 
 use crate::gateway::Gateway;

@@ -12,9 +12,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::Response;
 use bytes::Bytes;
+use service::http::is_encoded;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
-use streamgate::http::is_encoded;
 use streamgate::requester::{Answer, Call, Timing};
 
 use crate::body;

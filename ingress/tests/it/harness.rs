@@ -11,7 +11,7 @@ use ingress::{RunError, run};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use streamgate::config::from_args;
+use service::config::from_args;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::stream::GroupSettings;

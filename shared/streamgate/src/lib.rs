@@ -14,23 +14,18 @@
 //! 5. [`connection`]: Redis, with what happens to it: reconnects, time limits, kinds of errors.
 //! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, retry budget.
 //! 7. [`codec`], [`clock`], [`fields`]: small things everybody needs.
-//! 8. [`config`], [`process`], [`shutdown`], [`telemetry`] and `http` (a cargo feature): what makes a process of it.
+//! 8. [`telemetry`]: metrics, readiness and spans, whatever exports them.
 //!
 //! Imports run one way: `envelope`, `codec`, `resilience` know no Redis; `stream` stands on
 //! `connection`; `requester` and `worker` stand on all of them and do not know each other. A test holds these walls.
 
 pub mod clock;
 pub mod codec;
-pub mod config;
 pub mod connection;
 pub mod envelope;
 pub mod fields;
-#[cfg(feature = "http")]
-pub mod http;
-pub mod process;
 pub mod requester;
 pub mod resilience;
-pub mod shutdown;
 pub mod stream;
 pub mod telemetry;
 #[cfg(feature = "testing")]

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use serde_json::json;
-use streamgate::telemetry::MetricsRecorder;
+use service::exporter::MetricsRecorder;
 use tokio::net::TcpListener;
 
 use super::stub::{berlin, fine_weather_body};

@@ -16,7 +16,7 @@ pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
     /// Fails if the URL asks for TLS and there is no certificate to trust.
-    pub(crate) fn check_trust(&self) -> io::Result<()> {
+    pub fn check_trust(&self) -> io::Result<()> {
         match self.0.addr() {
             ConnectionAddr::TcpTls { .. } => exclusive::check_trust(),
             _ => Ok(()),

@@ -1,10 +1,15 @@
 //! Metrics of one part of a test, apart from all others.
 
-use streamgate::telemetry::MetricsRecorder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 /// What was counted by metrics that were declared on it.
-#[derive(Default)]
-pub(crate) struct Counts(MetricsRecorder);
+pub(crate) struct Counts(PrometheusRecorder);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(PrometheusBuilder::new().build_recorder())
+    }
+}
 
 impl Counts {
     pub(crate) fn declare<M>(&self, declare: impl FnOnce() -> M) -> M {

@@ -10,8 +10,6 @@ mod dead_letters;
 mod failover;
 mod harness;
 mod housekeeping;
-#[cfg(feature = "http")]
-mod hung;
 mod leases;
 mod links;
 mod load;

@@ -7,7 +7,7 @@
 
 mod common;
 mod explain;
-mod span;
+mod human_duration;
 #[cfg(feature = "otlp")]
 mod tracing;
 pub mod value;
@@ -18,7 +18,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 pub use common::{GroupArgs, ProcessArgs, RedisArgs, StreamArgs};
-pub use span::{Span, SpanRange};
+pub use human_duration::{DurationRange, HumanDuration};
 #[cfg(feature = "otlp")]
 pub use tracing::{SamplerName, TracingArgs};
 
@@ -56,7 +56,7 @@ pub fn read<S: Settings>() -> S {
             std::process::exit(0);
         }
         Err(Refusal::Invalid(error)) => {
-            crate::telemetry::print_error(error);
+            crate::logs::print_error(error);
             std::process::exit(EXIT_INVALID);
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Example {
         #[arg(long, env = "EXAMPLE_TIMEOUT", default_value = "30s")]
-        timeout: Span,
+        timeout: HumanDuration,
         #[arg(long, env = "EXAMPLE_URL", hide_env_values = true, default_value = "1")]
         url: u8,
         #[arg(long, env = "EXAMPLE_THREADS", default_value = "1", value_parser = value::count(1u16..=256))]

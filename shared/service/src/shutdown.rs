@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry;
+use crate::logs;
 
 /// The exit code of a process ended by a second signal: 128 + SIGINT, as shells report it.
 pub const IMPATIENT_EXIT: i32 = 130;
@@ -66,6 +66,6 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 /// Ends the process without its exit handlers: `std::process::exit` waits for ever if the main thread
 /// hangs in one of them.
 fn end(code: i32) -> ! {
-    telemetry::flush_logs();
+    logs::flush_logs();
     signal_hook::low_level::exit(code)
 }

@@ -1,3 +1,7 @@
+//! Log lines on stderr: JSON or text, written by a thread of their own so that they never hold up work.
+
+mod queue;
+
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -8,7 +12,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::log_queue::{Line, STDERR};
+use self::queue::{Line, STDERR};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

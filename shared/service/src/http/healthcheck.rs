@@ -2,7 +2,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::config::{ConfigError, Span};
+use crate::config::{ConfigError, HumanDuration};
 
 /// An answer of a probe is one line; whoever sends more is not ours.
 const LONGEST_ANSWER: u64 = 64 << 10;
@@ -17,7 +17,7 @@ pub struct HealthcheckArgs {
 
     /// Longest wait for the answer, a duration
     #[arg(long, default_value = "2s", value_name = "DURATION")]
-    timeout: Span,
+    timeout: HumanDuration,
 }
 
 /// Why a process does not count as healthy.
@@ -100,12 +100,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::exporter::{MetricsRecorder, ProcessMetrics};
     use crate::http::admin::{AdminThread, routes};
     use crate::http::listen;
-    use crate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness};
+    use crate::liveness::Liveness;
+    use streamgate::telemetry::Readiness;
 
     fn asking(ready: bool) -> HealthcheckArgs {
-        HealthcheckArgs { ready, timeout: Span(Duration::from_secs(10)) }
+        HealthcheckArgs { ready, timeout: HumanDuration(Duration::from_secs(10)) }
     }
 
     /// An admin listener as the processes have it, on all addresses of this machine.
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn accepting_and_never_answering_costs_only_the_timeout() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let args = HealthcheckArgs { ready: false, timeout: Span(Duration::from_millis(50)) };
+        let args = HealthcheckArgs { ready: false, timeout: HumanDuration(Duration::from_millis(50)) };
 
         let answer = args.run(silent.local_addr().expect("bound"));
 

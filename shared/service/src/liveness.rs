@@ -1,3 +1,5 @@
+//! Whether the main runtime of a process still runs its tasks, as a probe wants to know.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -1,6 +1,4 @@
 //! Serving HTTP: what the public and the admin listeners of every process have in common.
-//!
-//! Behind the cargo feature `http`, so that a worker without a listener needs no web framework.
 
 mod activity;
 pub mod admin;
@@ -20,4 +18,5 @@ pub mod swagger;
 pub use coding::is_encoded;
 pub use healthcheck::{HealthcheckArgs, Unhealthy};
 pub use listen::{BindError, listen};
+pub use problem::ProblemAnswer;
 pub use server::{ServerLimits, ServerMetrics, serve};

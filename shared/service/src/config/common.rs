@@ -5,16 +5,16 @@ use std::time::Duration;
 use clap::Args;
 
 use super::value::count;
-use super::{ConfigError, Span};
-use crate::connection::{RedisSettings, RedisUrl};
-use crate::stream::{ConsumerGroup, StreamKey};
-use crate::telemetry::{LogFilter, LogFormat};
+use super::{ConfigError, HumanDuration};
+use crate::logs::{LogFilter, LogFormat};
+use streamgate::connection::{RedisSettings, RedisUrl};
+use streamgate::stream::{ConsumerGroup, StreamKey};
 
 /// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The largest CLOCK_SKEW either way, in milliseconds: as long as the longest duration.
-const LARGEST_SKEW: i64 = Span::LONGEST.as_millis() as i64;
+const LARGEST_SKEW: i64 = HumanDuration::LONGEST.as_millis() as i64;
 
 /// Where Redis is and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -32,11 +32,11 @@ pub struct RedisArgs {
 
     /// Longest wait for one answer of Redis, a duration
     #[arg(long, env = "REDIS_RESPONSE_TIMEOUT", default_value = "1s", value_name = "DURATION")]
-    pub redis_response_timeout: Span,
+    pub redis_response_timeout: HumanDuration,
 
     /// Longest wait for a connection to Redis, a duration
     #[arg(long, env = "REDIS_CONNECT_TIMEOUT", default_value = "1s", value_name = "DURATION")]
-    pub redis_connect_timeout: Span,
+    pub redis_connect_timeout: HumanDuration,
 
     /// Milliseconds added to the clock on purpose, for tests of clock skew
     #[arg(long, env = "CLOCK_SKEW", default_value_t = 0, hide = true, allow_negative_numbers = true, value_parser = count(-LARGEST_SKEW..=LARGEST_SKEW))]
@@ -89,7 +89,7 @@ pub struct StreamArgs {
 
     /// How long a caller waits for the reply, a duration up to 10m
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30s", value_name = "DURATION")]
-    pub request_timeout: Span,
+    pub request_timeout: HumanDuration,
 }
 
 impl StreamArgs {
@@ -100,7 +100,7 @@ impl StreamArgs {
     pub fn validate(&self) -> Result<(), ConfigError> {
         longer_than_zero("REQUEST_TIMEOUT", self.request_timeout)?;
         if self.request_timeout.0 > LONGEST_TIMEOUT {
-            let rule = format!("must be at most {}", Span(LONGEST_TIMEOUT));
+            let rule = format!("must be at most {}", HumanDuration(LONGEST_TIMEOUT));
             return Err(ConfigError::rule("REQUEST_TIMEOUT", self.request_timeout, rule));
         }
         // A request stream among the reply lanes would be trimmed and expired as one.
@@ -127,7 +127,7 @@ pub struct GroupArgs {
 
     /// A worker silent for longer counts as dead, a duration
     #[arg(long, env = "CONSUMER_GRACE", default_value = "15s", value_name = "DURATION")]
-    pub consumer_grace: Span,
+    pub consumer_grace: HumanDuration,
 }
 
 impl GroupArgs {
@@ -148,11 +148,11 @@ impl GroupArgs {
 pub struct ProcessArgs {
     /// Pause between "not ready" and the end of taking new work, so that load balancers notice, a duration
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION")]
-    pub shutdown_delay: Span,
+    pub shutdown_delay: HumanDuration,
 
     /// Longest time from the signal to the exit, SHUTDOWN_DELAY included, a duration
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "30s", value_name = "DURATION")]
-    pub shutdown_grace: Span,
+    pub shutdown_grace: HumanDuration,
 
     /// Which log lines are written: error, warn, info, debug or trace, or levels by module
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
@@ -191,7 +191,7 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The span is zero.
-pub(crate) fn longer_than_zero(variable: &str, span: Span) -> Result<(), ConfigError> {
+pub(crate) fn longer_than_zero(variable: &str, span: HumanDuration) -> Result<(), ConfigError> {
     if span.0.is_zero() {
         return Err(ConfigError::rule(variable, span, "must be longer than 0"));
     }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use streamgate::http::admin::{AdminThread, routes};
-use streamgate::http::listen;
-use streamgate::shutdown::{self, IMPATIENT_EXIT, OVERDUE_EXIT};
-use streamgate::telemetry::{
-    Liveness, LogFormat, MetricsRecorder, ProcessMetrics, Readiness, init_logs, print_error,
-};
+use service::exporter::{MetricsRecorder, ProcessMetrics};
+use service::http::admin::{AdminThread, routes};
+use service::http::listen;
+use service::liveness::Liveness;
+use service::logs::{LogFormat, init_logs, print_error};
+use service::shutdown::{self, IMPATIENT_EXIT, OVERDUE_EXIT};
+use streamgate::telemetry::Readiness;
 use streamgate::testing::eventually;
 
 /// Set for the process of [`hung_process`]: the grace of its end in seconds.
@@ -25,7 +26,7 @@ fn hung_process() {
     let Ok(grace) = std::env::var(GRACE) else { return };
     let grace = Duration::from_secs(grace.parse().expect("seconds"));
     let _last_lines = init_logs(LogFormat::Json, &"info".parse().expect("a filter"));
-    let runtime = streamgate::process::runtime(1).expect("a runtime");
+    let runtime = service::process::runtime(1).expect("a runtime");
     runtime.block_on(async {
         let _stop = shutdown::on_signal(grace).expect("signals");
         let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics::{Recorder, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_process::Collector;
 
-use super::logs;
+use crate::logs;
 
 /// The usual `process_` metrics of Prometheus, read from the system when [`refresh`] is called.
 ///
@@ -52,7 +52,7 @@ impl ProcessMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::MetricsRecorder;
+    use crate::exporter::MetricsRecorder;
 
     #[test]
     fn a_process_tells_its_costs_and_its_build() {

@@ -15,7 +15,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerLimits, ServerMetrics, host, open_files, serve};
-use crate::telemetry::{Liveness, ProcessMetrics, Readiness, Scrapes};
+use crate::exporter::{ProcessMetrics, Scrapes};
+use crate::liveness::Liveness;
+use streamgate::telemetry::Readiness;
 
 /// Probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
@@ -144,8 +146,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::exporter::MetricsRecorder;
     use crate::http::listen;
-    use crate::telemetry::MetricsRecorder;
 
     #[tokio::test]
     async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {

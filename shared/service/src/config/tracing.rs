@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 use reqwest::Url;
 
 use super::ConfigError;
-use crate::telemetry::{OtlpSettings, Sampling};
+use crate::otlp::{OtlpSettings, Sampling};
 
 /// Where spans of requests go: the variables are OpenTelemetry's own.
 ///

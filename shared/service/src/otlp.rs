@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
+use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use reqwest::Url;
 
-use super::Tracer;
+use streamgate::telemetry::Tracer;
 
 /// How long an ending process waits for its last spans to be taken.
 const LAST_SPANS: Duration = Duration::from_millis(500);
@@ -60,7 +61,10 @@ impl SpanExport {
 
     /// Starts spans that are exported; off if nothing is.
     pub fn tracer(&self) -> Tracer {
-        self.0.as_ref().map(|provider| Tracer::new(provider.tracer("streamgate"))).unwrap_or_default()
+        self.0
+            .as_ref()
+            .map(|provider| Tracer::new(BoxedTracer::new(Box::new(provider.tracer("streamgate")))))
+            .unwrap_or_default()
     }
 }
 

@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Http;
 use super::open_files;
-use crate::resilience::Backoff;
-use crate::telemetry::{declare_counter, declare_gauge};
+use streamgate::resilience::Backoff;
+use streamgate::telemetry::{declare_counter, declare_gauge};
 
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]

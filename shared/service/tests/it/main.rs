@@ -1,0 +1,3 @@
+//! The library as a process uses it.
+
+mod hung;
