@@ -59,8 +59,8 @@ pub struct Settings {
     #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// Origins of web pages that may call (CORS), with commas between, such as https://app.example.org;
-    /// or * for all [default: none, CORS is off]
+    /// Origins of web pages that may call (CORS), scheme and host, with commas between; or * for all
+    /// [default: none, CORS is off]
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_name = "ORIGINS")]
     pub cors_allowed_origins: Option<AllowedOrigins>,
 

@@ -108,14 +108,26 @@ fn report(faults: &[Fault], known: &[Fault]) {
     if faults.is_empty() {
         tracing::info!("Redis lets this process do everything that it needs again");
     }
-    for (command, error) in faults.iter().filter(|fault| !known.contains(fault)) {
+    for (error, commands) in by_error(faults.iter().filter(|fault| !known.contains(fault))) {
         tracing::error!(
-            command,
-            category = category(command),
+            command = commands.join(", "),
+            category = category(commands[0]),
             error,
             "Redis does not let this process do what it is there for; it is not ready and takes nothing on until that is mended (docs/OPERATIONS.md, \"Access control\")"
         );
     }
+}
+
+/// What the server says, each with the commands that it says it of: a key of another type fails many of them.
+fn by_error<'a>(faults: impl Iterator<Item = &'a Fault>) -> Vec<(&'a str, Vec<&'static str>)> {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (command, error) in faults {
+        match told.iter_mut().find(|(known, _)| known == error) {
+            Some((_, commands)) => commands.push(command),
+            None => told.push((error, vec![*command])),
+        }
+    }
+    told
 }
 
 /// The category that an access control list can grant a command by.

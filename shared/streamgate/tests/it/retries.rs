@@ -74,7 +74,9 @@ impl Scene {
             assert!(same <= 2, "{fault}: said {same} times: {part} {again}\n{told:#?}");
         }
         assert!(self.logs.with("works again").len() <= 1, "{fault}: {told:#?}");
-        assert!(told.len() <= 20, "{fault}: {told:#?}");
+        // A dead letter has a line of its own.
+        let of_loops = told.iter().filter(|line| !line.text.contains("moved to the dead letters")).count();
+        assert!(of_loops <= 10, "{fault}: {told:#?}");
     }
 
     /// The view of the workers looks once a second, not as often as others fail.
