@@ -1,4 +1,4 @@
-//! The engine against real Redis servers.
+//! Tests of the engine against real Redis servers.
 
 mod abort;
 mod absence;

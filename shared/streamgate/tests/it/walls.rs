@@ -1,4 +1,4 @@
-//! Architecture invariants, held by reading the sources.
+//! Checks of the architecture invariants, by reading the sources.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("testing", &[]),
 ];
 
-/// Modules that know no Redis at all.
+/// The modules that do not use Redis.
 const NO_REDIS: [&str; 5] = ["clock", "fields", "codec", "envelope", "resilience"];
 
 #[test]
-fn imports_inside_the_crate_run_one_way() {
+fn imports_inside_the_crate_have_no_cycles() {
     for (module, allowed) in MAY_IMPORT {
         for file in files_of(module) {
             let text = code_of(&file);
@@ -39,7 +39,7 @@ fn imports_inside_the_crate_run_one_way() {
 }
 
 #[test]
-fn every_module_is_behind_a_wall() {
+fn every_module_has_a_rule_for_its_imports() {
     let modules: BTreeSet<String> = std::fs::read_dir(source())
         .expect("the sources")
         .map(|entry| {
@@ -54,10 +54,10 @@ fn every_module_is_behind_a_wall() {
 }
 
 #[test]
-fn envelope_codec_and_resilience_know_no_redis() {
+fn envelope_codec_and_resilience_do_not_use_redis() {
     for module in NO_REDIS {
         for file in files_of(module) {
-            assert!(!code_of(&file).contains("redis::"), "{} knows Redis", file.display());
+            assert!(!code_of(&file).contains("redis::"), "{} uses Redis", file.display());
         }
     }
 }
@@ -68,15 +68,15 @@ fn only_the_heartbeat_reads_this_machines_clock() {
         for file in files_of(module).iter().filter(|file| !file.ends_with("connection/heartbeat.rs")) {
             let code = code_of(file);
             let reads = code.contains("SystemClock") || code.contains("SystemTime");
-            assert!(!reads, "{} takes this machine's clock for the server's", file.display());
+            assert!(!reads, "{} reads the clock of this machine", file.display());
         }
     }
 }
 
 #[test]
-fn the_library_knows_no_weather_and_no_process_another() {
+fn the_library_and_the_processes_are_independent() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for (folder, stranger) in [
+    for (folder, other) in [
         ("shared/streamgate", "weather"),
         ("shared/streamgate", "service"),
         ("shared/weather", "streamgate"),
@@ -86,10 +86,7 @@ fn the_library_knows_no_weather_and_no_process_another() {
     ] {
         let manifest = std::fs::read_to_string(root.join(folder).join("Cargo.toml")).expect("a manifest");
         let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
-        assert!(
-            !dependencies.lines().any(|line| first_word(line) == stranger),
-            "{folder} depends on {stranger}"
-        );
+        assert!(!dependencies.lines().any(|line| first_word(line) == other), "{folder} depends on {other}");
     }
 }
 
@@ -97,7 +94,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// A module's files: `name.rs`, or everything below `name/`.
+/// The files of a module: `name.rs`, or all files below `name/`.
 fn files_of(module: &str) -> Vec<PathBuf> {
     let single = source().join(format!("{module}.rs"));
     if single.exists() {
@@ -119,7 +116,7 @@ fn files_of(module: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A file without its comments and its tests.
+/// The code of a file without comments and tests.
 fn code_of(file: &Path) -> String {
     let text = std::fs::read_to_string(file).expect("readable");
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
