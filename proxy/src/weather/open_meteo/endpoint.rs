@@ -13,7 +13,8 @@ use streamgate::resilience::{Backoff, CircuitBreaker, RetryBudget};
 use streamgate::telemetry::Tracer;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::attempt::{self, Failure};
+use super::attempt;
+use super::failure::Failure;
 use super::traced::Traced;
 use super::{OpenMeteoSettings, SetupError};
 use crate::weather::ProviderError;
