@@ -1,0 +1,5 @@
+//! Streams without requests and replies.
+
+mod dead_letters;
+mod toolkit;
+mod trimming;
