@@ -57,7 +57,7 @@ async fn worker_process() {
 
 fn start_worker(url: &str, name: &str) -> Child {
     Command::new(std::env::current_exe().expect("a path"))
-        .args(["abort::worker_process", "--exact", "--ignored"])
+        .args(["workers::abort::worker_process", "--exact", "--ignored"])
         .envs([(URL, url), (NAME, name)])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
