@@ -21,8 +21,8 @@ use tokio::time::Instant;
 /// How much of a body is read and thrown away, in bytes.
 const DISCARDED: usize = 32 << 20;
 
-/// If the body of `request` is dropped before its end, the rest is read and thrown away until at most
-/// `time` from now.
+/// If the body of `request` is dropped before its end, its rest is read and thrown away. This ends at
+/// the latest when `time` has passed from now.
 pub fn discard_later(request: Request, time: Duration) -> Request {
     // HTTP/2 resets a single stream and keeps the connection. A caller that expects `100 Continue` sends
     // no body without it.

@@ -34,7 +34,7 @@ impl fmt::Display for KeyLine {
     }
 }
 
-/// Why a file of keys cannot be used. The message continues `API_KEYS_FILE=path`.
+/// Why a file of keys cannot be used. The message ends a sentence that starts with `API_KEYS_FILE=path`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// The system cannot read the file.

@@ -82,7 +82,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Reads a rate and a burst. Without a burst, it is the number of requests in `rate`.
+    /// Reads a rate and a burst. If no burst is given, it is the number of requests in `rate`.
     ///
     /// # Errors
     /// The rule that is broken.

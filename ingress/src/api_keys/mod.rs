@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `file` | reads and checks API_KEYS_FILE |
 //! | `hash` | keys and their hashes |
-//! | `guard` | the layer in front of the handler, which answers 401 or 429 |
+//! | `guard` | the layer in front of the handler: answers 401 or 429, or passes the request on |
 //! | `limit` | the rate limit of one key and its headers |
 //! | `reload` | applies changes of the file |
 //! | `new_key` | the command that makes a key |

@@ -48,8 +48,8 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `ok`, or `degraded` while Redis does not respond, its circuit is open, or no worker has been
-    /// alive for longer than CONSUMER_GRACE.
+    /// `ok`, or `degraded` while Redis does not respond, while its circuit is open, or after there was
+    /// no live worker for longer than CONSUMER_GRACE.
     #[schema(example = "ok")]
     pub status: &'static str,
     /// The name of the process.

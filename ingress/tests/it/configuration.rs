@@ -114,12 +114,14 @@ fn it_exits_with_0_on_sigterm_and_logs_no_secret() {
     let log = || std::fs::read_to_string(&path).expect("a log");
     let mut command = ingress(&[("REDIS_URL", URL), ("RUST_LOG", "trace")]);
     let mut running = Running(command.stderr(file).spawn().expect("starts"));
-    eventually("it says that Redis fails", || log().contains("127.0.0.1:1") || log().contains("refused"));
+    eventually("ingress logs that Redis fails", || {
+        log().contains("127.0.0.1:1") || log().contains("refused")
+    });
 
     let pid = running.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
     let mut status = None;
-    eventually("it ends", || {
+    eventually("ingress ends", || {
         status = running.0.try_wait().expect("can be waited for");
         status.is_some()
     });

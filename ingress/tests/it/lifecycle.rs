@@ -35,7 +35,7 @@ async fn during_the_shutdown_delay_ingress_still_serves() {
     let ingress = Ingress::ready(&server, &["--shutdown-delay", "1m", "--shutdown-grace", "2m"]).await;
 
     ingress.stop.cancel();
-    eventually_async("it is not ready", || async { ingress.get("/readyz").await.status == 503 }).await;
+    eventually_async("ingress is not ready", || async { ingress.get("/readyz").await.status == 503 }).await;
 
     assert_eq!(ingress.forecast(BERLIN).await.status, 200);
     assert!(ingress.get("/readyz").await.text.contains("listener"));

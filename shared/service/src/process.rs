@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime on `threads` threads. With one thread, no task is woken on another core, which halves
-/// the latency of a single request. More threads serve more requests per second.
+/// A runtime on `threads` threads. With one thread, no task is woken on another core. That halves the
+/// latency of a single request. More threads serve more requests per second.
 ///
 /// # Errors
 /// The system refuses to create a thread or an event queue.

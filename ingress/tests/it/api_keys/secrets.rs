@@ -32,12 +32,12 @@ async fn no_key_appears_in_the_log_or_in_the_metrics() {
         .env("API_KEYS_FILE", keys.path());
     command.stderr(std::fs::File::create(&path).expect("a log file"));
     let _running = Running(command.spawn().expect("starts"));
-    eventually("it listens", || log().contains("callers need an API key"));
+    eventually("ingress listens", || log().contains("callers need an API key"));
     let (api, admin) = (logged(&log(), "api"), logged(&log(), "admin"));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http_1 = Client::builder().no_proxy().build().expect("a client");
     let http_2 = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
-    eventually_async("it is ready", || async {
+    eventually_async("ingress is ready", || async {
         let answer = http_1.get(format!("http://{api}/readyz")).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     })

@@ -10,7 +10,7 @@ use crate::logs::{LogFilter, LogFormat};
 use streamgate::connection::{RedisSettings, RedisUrl};
 use streamgate::stream::{ConsumerGroup, StreamKey};
 
-/// The longest REQUEST_TIMEOUT: Redis keeps replies and reply lanes for a multiple of it.
+/// The longest REQUEST_TIMEOUT: Redis keeps replies and reply lanes for a multiple of this time.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The largest CLOCK_SKEW in either direction, in milliseconds: the longest [`HumanDuration`].
@@ -83,7 +83,7 @@ pub struct StreamArgs {
     #[arg(long, env = "REQUEST_STREAM", default_value = "weather-requests", value_name = "KEY")]
     pub request_stream: StreamKey,
 
-    /// Stream that replies come from; the reply lane of a replica is named REPLY_STREAM.NAME
+    /// Stream that replies come from; a replica with a name has its own (its reply lane), REPLY_STREAM.NAME
     #[arg(long, env = "REPLY_STREAM", default_value = "weather-responses", value_name = "KEY")]
     pub reply_stream: StreamKey,
 

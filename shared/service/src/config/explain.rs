@@ -5,8 +5,8 @@ use clap::{Arg, Command};
 
 use super::ConfigError;
 
-/// Turns an error of clap into one of ours. clap names the flag, but operators set the variable, so
-/// the message names the variable.
+/// Turns an error of clap into a [`ConfigError`]. clap names the flag, but operators set the variable,
+/// so the message names the variable.
 ///
 /// It repeats no text of clap: clap quotes the arguments, and one of them may be a misplaced password.
 pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {

@@ -32,7 +32,7 @@ pub enum Unhealthy {
         address: SocketAddr,
         /// The path that was asked for.
         path: &'static str,
-        /// Part of the message, so it is not a source as well.
+        /// The reason is part of the message, so it is not the source of the error as well.
         reason: io::Error,
     },
     /// The process answered that it is not healthy.

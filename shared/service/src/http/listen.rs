@@ -13,7 +13,7 @@ const ACCEPT_QUEUE: i32 = 4_096;
 pub struct BindError {
     address: SocketAddr,
     variable: &'static str,
-    /// Part of the message, so it is not a source as well: a chain of causes would repeat it.
+    /// The reason is part of the message. As the source of the error, a chain of causes would repeat it.
     reason: io::Error,
 }
 

@@ -348,7 +348,7 @@ pub(crate) fn pending(server: &RedisServer) -> u64 {
 
 /// Waits until the group has no pending entries.
 pub(crate) async fn settled(server: &RedisServer) {
-    eventually_async("everything is acknowledged", || async { pending(server) == 0 }).await;
+    eventually_async("every entry is acknowledged", || async { pending(server) == 0 }).await;
 }
 
 /// The consumer that holds a pending entry.

@@ -35,7 +35,7 @@ impl Load {
                         let body = format!("{caller}-{n}");
                         let asked = Instant::now();
                         let ended = asker.ask_within(body.clone(), TIMEOUT).await;
-                        assert!(asked.elapsed() < TIMEOUT + LENIENCE, "it outlasted its deadline");
+                        assert!(asked.elapsed() < TIMEOUT + LENIENCE, "a call outlasted its deadline");
                         match ended {
                             Ok(answer) => {
                                 assert_eq!(answer.reply.body, body);

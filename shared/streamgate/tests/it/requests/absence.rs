@@ -118,7 +118,7 @@ async fn a_worker_that_comes_back_in_time_replies_to_all() {
 
     let asking = join_all((0..20).map(|_| asker.ask("x")));
     let (answers, worker) = join(asking, async {
-        eventually_async("all are stored", async || stored(&server) == before + 20).await;
+        eventually_async("all requests are stored", async || stored(&server) == before + 20).await;
         Worker::start(&server, "w", Echo).await
     })
     .await;
@@ -136,7 +136,7 @@ async fn a_delivered_request_is_not_taken_back() {
     let before = stored(&server);
 
     let (delivered, ()) = join(asker.ask("delivered"), async {
-        eventually_async("it is stored", async || stored(&server) > before).await;
+        eventually_async("the request is stored", async || stored(&server) > before).await;
         let read = ["XREADGROUP", "GROUP", GROUP, "dead", "STREAMS", REQUESTS, ">"];
         let _: redis::Value = server.command(&read);
         let undelivered = asker.ask("undelivered").await.expect_err("no worker");

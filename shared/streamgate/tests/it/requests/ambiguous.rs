@@ -53,7 +53,7 @@ async fn a_request_whose_caller_left_is_not_sent_again() {
     link.hold_replies();
     {
         let asking = std::pin::pin!(asker.ask("its caller leaves"));
-        let stored = eventually_async("it is stored", async || server.ids_on(REQUESTS).len() == 1);
+        let stored = eventually_async("the request is stored", async || server.ids_on(REQUESTS).len() == 1);
         futures_util::future::select(asking, std::pin::pin!(stored)).await;
     }
     link.flow();

@@ -40,7 +40,7 @@ async fn id_of_the_request(server: &RedisServer) -> String {
 }
 
 async fn counted(counts: &Counts, name: &str, times: f64) {
-    eventually_async("it is counted", async || counts.of(name) >= times).await;
+    eventually_async("the reply is counted", async || counts.of(name) >= times).await;
     assert!(counts.of(name) <= times, "{name}: {}", counts.of(name));
 }
 
@@ -99,7 +99,7 @@ async fn a_lane_that_is_read_again_logs_no_second_gateway() {
     new.lead();
     link.point_to(&new);
     link.cut();
-    eventually_async("all are read again", async || counts.of(LATE) >= 50.0).await;
+    eventually_async("all replies are read again", async || counts.of(LATE) >= 50.0).await;
 
     assert!(logs.with(SHARED).is_empty(), "{:#?}", logs.shown());
 }

@@ -92,7 +92,7 @@ async fn a_gateway_that_is_ahead_does_not_delay_its_callers() {
         // The entry seems to have time left, so a worker handles it although its caller has left.
         let gate = open_gate();
         let _worker = Worker::start(&server, "w1", gate.clone()).await;
-        eventually_async("its reply is counted as late", async || {
+        eventually_async("the reply is counted as late", async || {
             counts.of("streamgate_replies_late_total") >= 1.0
         })
         .await;

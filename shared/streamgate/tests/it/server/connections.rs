@@ -62,10 +62,11 @@ async fn a_closed_connection_is_replaced_before_its_next_use() {
     producer.append(fields()).await.expect("stored");
 
     let clients: String = server.command(&["CLIENT", "LIST"]);
-    let writer = clients.lines().find(|client| client.contains("cmd=xadd")).expect("it is there");
+    let writer =
+        clients.lines().find(|client| client.contains("cmd=xadd")).expect("the connection of the writer");
     let id = writer.split(' ').find_map(|field| field.strip_prefix("id=")).expect("an id");
     let _: u64 = server.command(&["CLIENT", "KILL", "ID", id]);
-    eventually_async("it is gone", async || {
+    eventually_async("the connection is gone", async || {
         !server.command::<String>(&["CLIENT", "LIST"]).contains("cmd=xadd")
     })
     .await;

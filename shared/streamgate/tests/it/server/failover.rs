@@ -93,7 +93,8 @@ async fn the_caller_of_an_unreplicated_request_gets_an_error() {
     // From here on, the new primary gets no data from the old one.
     new.lead();
     let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(2)), async {
-        eventually_async("it is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1).await;
+        eventually_async("the request is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1)
+            .await;
         link.point_to(&new);
         old.follow(&new);
     });

@@ -72,7 +72,7 @@ async fn a_move_is_logged_once() {
 
     // Gateway and worker have a handle each. One of them may notice the move only by its heartbeat.
     let logged = || logs.with("another Redis server answers under this address; all").len();
-    eventually_async("both have logged it", async || logged() >= 2).await;
+    eventually_async("both processes have logged it", async || logged() >= 2).await;
     assert_eq!(logged(), 2, "{:#?}", logs.shown());
     assert!(new.command::<i64>(&["XLEN", REQUESTS]) > 0);
 }
@@ -85,7 +85,7 @@ async fn after_a_restart_of_the_same_server_requests_work_again() {
 
     server.restart();
 
-    eventually_async("it answers again", async || {
+    eventually_async("a request is answered again", async || {
         asker.ask_within("x", Duration::from_secs(5)).await.is_ok()
     })
     .await;
@@ -179,7 +179,7 @@ async fn check_reads_from_a_new_primary(meanwhile: impl AsyncFnOnce(&Redis)) {
     link.cut();
     meanwhile(&redis).await;
     let mut found = Vec::new();
-    eventually_async("both are read", async || {
+    eventually_async("both entries are read", async || {
         if let Ok(entries) = tail.read().await {
             found.extend(entries.iter().map(|entry| entry.id.to_string()));
         }
@@ -252,7 +252,7 @@ async fn check_that_requests_are_refused(fault: &[&str]) {
     // the writer, this request does it.
     let _ = asker.ask_within("meets it", Duration::from_millis(100)).await;
     let met = std::time::Instant::now();
-    eventually_async("it is not ready", async || !asker.is_ready()).await;
+    eventually_async("the gateway is not ready", async || !asker.is_ready()).await;
     assert!(met.elapsed() < Duration::from_secs(8), "{fault:?}: noticed only by the check every 15 s");
     let length = || server.try_run::<i64>(redis::cmd("XLEN").arg(REQUESTS)).unwrap_or(-1);
     let before = length();
@@ -266,6 +266,6 @@ async fn check_that_requests_are_refused(fault: &[&str]) {
     if fault[0].starts_with("DEL requests") {
         let _: i64 = server.command(&["DEL", "requests"]);
     }
-    eventually_async("it is ready again", async || asker.is_ready()).await;
+    eventually_async("the gateway is ready again", async || asker.is_ready()).await;
     asker.ask("after").await.unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
 }

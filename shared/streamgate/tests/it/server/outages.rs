@@ -189,7 +189,7 @@ async fn without_redis_callers_are_refused_until_it_restarts() {
 
     let error = asker.ask("no Redis").await.expect_err("no Redis");
     server.restart();
-    eventually_async("it is found again", async || asker.ask("back?").await.is_ok()).await;
+    eventually_async("Redis is found again", async || asker.ask("back?").await.is_ok()).await;
 
     assert_eq!(error.kind, RequestErrorKind::Unavailable);
     assert!(error.retry_after.is_some());
@@ -232,7 +232,7 @@ async fn a_worker_without_a_free_slot_heals() {
         gate.open();
     });
 
-    assert_eq!(answer.expect("its work was done, so it is answered").reply.status, 200);
+    assert_eq!(answer.expect("the work was done, so there is a reply").reply.status, 200);
     assert_eq!(asker.ask("and the next").await.expect("an answer").reply.status, 200);
     settled(&server).await;
 }
@@ -245,13 +245,13 @@ async fn no_request_is_admitted_before_the_lane_can_be_read() {
     let asker = Asker::start_unready(&server, None);
     eventually_async("Redis is reached", async || asker.redis.round_trip().is_some()).await;
 
-    let error = asker.ask("too early").await.expect_err("its reply could be missed");
+    let error = asker.ask("too early").await.expect_err("the reply could be missed");
     assert_eq!(error.kind, RequestErrorKind::Unavailable);
     assert_eq!(server.command::<u64>(&["EXISTS", REQUESTS]), 0, "nothing was sent");
     let _: u64 = server.command(&["DEL", REPLIES]);
 
     let _worker = Worker::start(&server, "w1", Echo).await;
-    eventually_async("it is admitted", async || asker.ask("now?").await.is_ok()).await;
+    eventually_async("a request is admitted", async || asker.ask("now?").await.is_ok()).await;
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn only_a_lost_group_counts_as_recreated() {
     assert!(recreations(0));
     let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
 
-    eventually_async("it is counted", async || recreations(1)).await;
+    eventually_async("the new group is counted", async || recreations(1)).await;
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn a_refused_dead_letter_sends_no_reply_after_the_deadline() {
     let _: String = server.command(&["XADD", REQUESTS, "1000-0", "id", id, "reply_to", REPLIES]);
 
     let _worker = Worker::start(&server, "w1", Echo).await;
-    eventually_async("it was tried more than once", async || {
+    eventually_async("the dead letter was tried more than once", async || {
         let tried: Vec<(String, String, u64, u64)> =
             server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "1"]);
         tried.first().is_some_and(|(.., deliveries)| *deliveries > 2)

@@ -71,7 +71,7 @@ async fn a_reply_that_cannot_be_saved_is_stored_later() {
         let disk = BadDisk::of(&server);
         gate.open();
         eventually_async("the work is over", async || gate.left() == 1).await;
-        eventually_async("its reply is refused", async || refused(&server, "MISCONF")).await;
+        eventually_async("the reply is refused", async || refused(&server, "MISCONF")).await;
         assert_eq!(pending(&server), 1, "not acknowledged before its reply is stored");
         disk.repair();
     });
@@ -93,7 +93,7 @@ async fn requests_work_again_after_a_server_has_loaded_its_data() {
             info.is_ok_and(|info| info.contains("\nloading:1"))
         })
         .await;
-        eventually_async("it is loaded", async || {
+        eventually_async("the data is loaded", async || {
             server.try_run::<u64>(redis::cmd("XLEN").arg(REQUESTS)).is_ok_and(|length| length >= before)
         })
         .await;

@@ -148,7 +148,7 @@ async fn check_denied((command, is_ready): (&str, fn(&Scene) -> bool)) {
     let (before, mut asked) = (connections(&server), 1);
 
     let _: () = server.command(&["ACL", "SETUSER", "default", &format!("-{command}")]);
-    eventually_async("it is logged", async || {
+    eventually_async("the denied command is logged", async || {
         scene.logs.with("does not let this process").iter().any(|line| line.text.contains(command))
     })
     .await;

@@ -55,7 +55,8 @@ async fn an_entry_with_too_many_fields_is_not_replayed() {
     let _worker = Worker::start(&server, "w1", Echo).await;
     let fields: Vec<String> = (0..2_400).map(|n| n.to_string()).collect();
     add(&server, REQUESTS, &fields.iter().map(String::as_bytes).collect::<Vec<_>>());
-    eventually_async("it is given up", async || queue.count().await.expect("a number") == 1).await;
+    eventually_async("the entry is a dead letter", async || queue.count().await.expect("a number") == 1)
+        .await;
 
     let page = queue.search(&DeadLetterFilter::default(), None, 10).await.expect("a page");
 

@@ -76,7 +76,7 @@ async fn a_tail_reads_all_entries_since_its_start_in_order() {
     // The producer may store them in any order.
     sent.sort_unstable();
     let mut seen = Vec::new();
-    eventually_async("everything is read", async || {
+    eventually_async("all entries are read", async || {
         seen.extend(tail.read().await.expect("reads").iter().map(|entry| entry.id));
         seen.len() == sent.len()
     })

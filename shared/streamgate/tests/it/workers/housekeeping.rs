@@ -30,7 +30,7 @@ async fn a_worker_trims_finished_requests() {
 
     assert!(answers.iter().all(Result::is_ok));
     // Redis removes only whole nodes of 100 entries.
-    eventually_async("it is trimmed", async || server.ids_on(REQUESTS).len() <= 110).await;
+    eventually_async("the stream is trimmed", async || server.ids_on(REQUESTS).len() <= 110).await;
     assert!(counts.of("streamgate_trimmed_entries_total") >= 890.0);
     worker.stop().await;
 }

@@ -205,7 +205,7 @@ async fn an_entry_delivered_too_often_is_given_up_with_a_502() {
     gate.open();
 
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
-    eventually_async("it is a dead letter", || async {
+    eventually_async("the entry is a dead letter", || async {
         server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
     })
     .await;
@@ -237,7 +237,7 @@ async fn a_panic_makes_a_dead_letter_and_its_caller_gets_502() {
         assert_eq!(answer.expect("an answer").reply.status, 502);
     }
     settled(&server).await;
-    eventually_async("both are dead letters", || async {
+    eventually_async("both entries are dead letters", || async {
         server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 2
     })
     .await;
@@ -288,7 +288,8 @@ async fn an_idle_entry_is_found_behind_1000_others() {
 
     let _worker = Worker::start_with(&server, settings, Echo).await;
 
-    eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1).await;
+    eventually_async("the request is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1)
+        .await;
     eventually_async("only this entry is acknowledged", async || pending(&server) <= 1_000).await;
     assert_eq!(pending(&server), 1_000, "the others are left to their worker");
 }

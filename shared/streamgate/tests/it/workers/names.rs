@@ -110,7 +110,7 @@ async fn a_worker_that_gets_no_response_when_it_joins_keeps_its_name() {
         let first = group.join().await;
         link.flow();
         lost += usize::from(first.is_err() && !consumers(&server).is_empty());
-        eventually_async("it joins", async || group.join().await.is_ok()).await;
+        eventually_async("the worker joins", async || group.join().await.is_ok()).await;
         assert_eq!(group.consumer(), "w", "{bytes} bytes");
         assert!(group.leave().await.expect("answered"));
     }

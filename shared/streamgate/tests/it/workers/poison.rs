@@ -119,7 +119,8 @@ async fn entries_too_large_for_a_slow_link_are_read_one_by_one() {
     let all = futures_util::future::join_all((0..6).map(|n| asker.ask(vec![b'x'; 300_000 + n])));
 
     let (answers, _worker) = tokio::join!(all, async {
-        eventually_async("all are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6).await;
+        eventually_async("all requests are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6)
+            .await;
         // The entries are delivered to the worker's name before it starts. The worker first reads them all at
         // once, which takes twice the response timeout.
         let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0"]);
@@ -204,7 +205,7 @@ async fn refused_dead_letters_are_counted_and_tried_again() {
     }
 
     let _worker = Worker::start_counting(&server, responder_settings("w1"), Echo, metrics).await;
-    eventually_async("each was refused more than once", async || {
+    eventually_async("each dead letter was refused more than once", async || {
         counts.of("streamgate_dead_letters_refused_total") >= 20.0
     })
     .await;
