@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::service::Service;
 use tokio::time::Instant;
 
-/// Counts the requests under way on one connection, and knows since when there is none.
+/// Counts the requests under way on one connection, and stores when that number last changed.
 ///
 /// hyper limits the wait for the next request with HTTP/1.1, but not with HTTP/2. There, a peer that
 /// answers pings could keep a connection for ever without sending a request.

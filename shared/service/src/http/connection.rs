@@ -22,8 +22,9 @@ const PENDING_RESETS: usize = 32;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2: a peer that sends no more requests has this many `write_timeout`s to read its answers. If
-/// the peer closes its HTTP/2 window, no write fails, so the write timeout does not notice it. At the
-/// default, the peer must read the largest answer (a Swagger UI script of 1.4 MB) at 50 KB/s.
+/// the peer keeps its HTTP/2 window closed, the server writes nothing, so the write timeout does not
+/// notice it. At the default, the peer must read the largest answer (a Swagger UI script of 1.4 MB) at
+/// 50 KB/s.
 const LAST_ANSWERS: u32 = 3;
 /// The largest head of a request, in bytes.
 const HEAD_LIMIT: u32 = 32 << 10;

@@ -25,7 +25,7 @@ pub struct HealthcheckArgs {
 pub enum Unhealthy {
     /// No answer came.
     #[error(
-        "http://{address}{path} does not answer: {reason}; check that the process runs, and with the same settings"
+        "http://{address}{path} does not answer: {reason}; check that the process runs and has the same settings"
     )]
     Silent {
         /// The address that was asked.

@@ -12,7 +12,7 @@ pub(super) enum Protocol {
 /// How every HTTP/2 connection starts (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long to wait before the next look. The bytes stay unread, so the socket stays readable and
+/// How long to wait before the bytes are read again. The bytes stay unread, so the socket stays readable and
 /// cannot signal that more bytes came.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 

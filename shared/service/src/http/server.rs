@@ -20,7 +20,7 @@ pub struct ServerLimits {
     /// How many connections are served at once; more wait in the system's accept queue.
     pub connections: usize,
     /// How long a peer may take to send the head of a request, counted from the end of the request
-    /// before.
+    /// before or from the start of the connection.
     pub header_timeout: Duration,
     /// How long a peer may read nothing of its answers.
     pub write_timeout: Duration,
