@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use streamgate::connection::{Arguments, Commands, Decode};
 use streamgate::envelope::{CorrelationId, Deadline, Reply, Request};
-use streamgate::request_reply::{PendingReplies, Received};
+use streamgate::requester::{PendingReplies, Received};
 use streamgate::stream::{Entry, ReadAnswer, append_to};
 use tokio::time::Instant;
 use weather::WeatherRequest;

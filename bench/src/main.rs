@@ -8,8 +8,8 @@ use bench::experiments::Name;
 use bench::options::{Command, Options, RunOptions};
 use bench::report;
 use clap::{Parser, ValueEnum};
-use streamgate::process;
-use streamgate::shutdown;
+use service::process;
+use service::shutdown;
 
 /// Longest time from a signal to the end.
 const GRACE: Duration = Duration::from_secs(30);

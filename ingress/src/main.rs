@@ -1,19 +1,19 @@
-//! The ingress process: reads its settings, binds its ports, runs until it is told to stop.
+//! The ingress process: reads its settings, binds its ports, and runs until a signal stops it.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use ingress::config::{Cli, Command, Settings};
 use ingress::listeners::Listeners;
-use streamgate::telemetry::SpanExport;
-use streamgate::{config, process, shutdown, telemetry};
+use service::otlp::SpanExport;
+use service::{config, logs, process, shutdown};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { command, settings } = config::read();
-    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = logs::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
     process::exit_code(match command {
         None => serve(settings),
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
-    // An error means that one is installed already, which is as good.
+    // An error means that a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listeners = Listeners::bind(&settings)?;
     tracing::info!(

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use streamgate::connection::{Error, Outage, Redis, ServerMemory};
+use streamgate::connection::{Error, Redis, RetryLog, ServerMemory};
 use streamgate::stream::{ConsumerGroup, StreamHealth, StreamKey};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ impl Housekeeping {
     /// Ticks until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         self.metrics.record_timeout(self.group.settings().stream.as_str(), self.request_timeout);
-        let mut outage = Outage::new("housekeeping");
+        let mut outage = RetryLog::new("housekeeping");
         let mut abandoned = HashSet::new();
         let mut next_tick = Instant::now();
         loop {

@@ -23,11 +23,14 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use service::exporter::{MetricsRecorder, ProcessMetrics};
+use service::http::admin::AdminThread;
+use service::liveness::Liveness;
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
-use streamgate::http::admin::AdminThread;
-use streamgate::request_reply::{Handler, PartEnded, Responder};
-use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
-use streamgate::telemetry::{Liveness, MetricsRecorder, ProcessMetrics, Readiness, Tracer};
+use streamgate::telemetry::{Readiness, Tracer};
+use streamgate::worker::ResponderMetrics;
+use streamgate::worker::{Handler, PartEnded, Responder};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -86,12 +89,13 @@ pub async fn run_with<H: Handler>(
 ) -> Result<(), RunError> {
     let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
+    let responder_settings = settings.responder(tracer.clone());
     let (connection_metrics, responder_metrics, upstream_metrics, operation_metrics) =
         ::metrics::with_local_recorder(&recorder, || {
             let operations = OperationMetrics::declare(settings.retention.dead_letters_kept as usize);
             (
                 ConnectionMetrics::declare(),
-                ResponderMetrics::declare(),
+                ResponderMetrics::declare(&responder_settings),
                 UpstreamMetrics::declare(),
                 operations,
             )
@@ -101,10 +105,9 @@ pub async fn run_with<H: Handler>(
     let (working, reachable) = (readiness.latch("worker"), readiness.latch("redis"));
 
     let redis = Redis::open(settings.redis.settings(), connection_metrics, reachable)?;
-    let provider = provider(&settings, &redis, upstream_metrics, tracer.clone())?;
+    let provider = provider(&settings, &redis, upstream_metrics, tracer)?;
     let upstream = provider.circuits();
     let handler = decorate(WeatherHandler::new(provider));
-    let responder_settings = settings.responder(tracer);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         operations = %listener.local_addr().unwrap_or(settings.proxy_listen),

@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use proxy::config::{Cli, Command, Settings};
-use streamgate::telemetry::SpanExport;
-use streamgate::{config, http, process, shutdown, telemetry};
+use service::otlp::SpanExport;
+use service::{config, http, logs, process, shutdown};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { command, settings } = config::read();
-    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = logs::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
     process::exit_code(match command {
         None => serve(settings),

@@ -1,7 +1,7 @@
 //! Streams, their groups and the server that holds them as Prometheus sees them; refreshed by
 //! housekeeping, never per request.
 //!
-//! The engine's own metrics are declared in `streamgate::telemetry::metrics`, those of the weather
+//! The engine's own metrics are declared in `streamgate` beside what they count, those of the weather
 //! service in [`crate::weather::metrics`].
 
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Recorder, describe_gauge, gauge};
 use streamgate::connection::ServerMemory;
 use streamgate::stream::{GroupHealth, StreamHealth};
-use streamgate::telemetry::metrics::{declare_counter, declare_gauge};
+use streamgate::telemetry::{declare_counter, declare_gauge};
 
 /// What operators do with dead letters.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bench::peer::{direct, echo_gateway, echo_worker, nats_gateway, nats_worker, raw_cycle};
 use clap::Parser;
-use streamgate::{process, shutdown};
+use service::{process, shutdown};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -12,10 +12,11 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use clap::Args;
 use ingress::problem::Failure;
+use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
-use streamgate::request_reply::{Call, Requester, RequesterSettings, WorkerGroup};
-use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
+use streamgate::requester::RequesterMetrics;
+use streamgate::requester::{Call, Requester, RequesterSettings, WorkerGroup};
 use streamgate::telemetry::{Readiness, Tracer};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         busy_poll: Duration::from_micros(500),
         tracer: Tracer::default(),
     };
-    let metrics = RequesterMetrics::declare();
+    let metrics = RequesterMetrics::declare(&settings);
     let requester = Requester::start(redis, settings, metrics, &readiness, stop.clone())?;
     let routes = Router::new().route("/echo", post(echo)).with_state(Arc::new(requester));
     front::serve(Front::Same, options.listen, routes, stop).await

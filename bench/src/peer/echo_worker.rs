@@ -3,10 +3,10 @@
 
 use anyhow::anyhow;
 use proxy::config::Settings;
-use streamgate::config::{self, Refusal};
-use streamgate::request_reply::{Handler, Response, Work};
+use service::config::{self, Refusal};
+use service::{http, logs};
 use streamgate::telemetry::Tracer;
-use streamgate::{http, telemetry};
+use streamgate::worker::{Handler, Response, Work};
 use tokio_util::sync::CancellationToken;
 
 /// Answers with what it was asked.
@@ -28,7 +28,7 @@ pub async fn run(stop: CancellationToken) -> anyhow::Result<()> {
         Refusal::Invalid(error) => error.into(),
         Refusal::Help(text) => anyhow!("{text}"),
     })?;
-    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = logs::init_logs(settings.process.log_format, &settings.process.log_filter);
     let listener = http::listen(settings.proxy_listen, "PROXY_LISTEN")?;
     Ok(proxy::run_with(settings, listener, Tracer::default(), stop, |_| Echo).await?)
 }

@@ -1,9 +1,13 @@
 use std::sync::{Arc, Mutex};
 
+use ingress::config::Settings;
 use ingress::metrics::HttpMetrics;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use streamgate::http::ServerMetrics;
-use streamgate::telemetry::metrics::{ConnectionMetrics, RequesterMetrics};
+use service::config::from_args;
+use service::http::ServerMetrics;
+use streamgate::connection::ConnectionMetrics;
+use streamgate::requester::RequesterMetrics;
+use streamgate::telemetry::Tracer;
 use streamgate::testing::RedisServer;
 
 use crate::harness::{BERLIN, Ingress, Worker};
@@ -34,17 +38,19 @@ async fn a_scrape_has_every_declared_metric_with_its_help() {
     );
 }
 
-/// The names that the structs of this process describe.
+/// The names of all metrics that ingress declares.
 fn declared() -> Vec<String> {
     let names = Arc::new(Names::default());
+    let settings: Settings = from_args(["ingress"]).expect("the defaults are valid");
+    let settings = settings.requester(Tracer::default());
     metrics::with_local_recorder(&names, || {
-        (ConnectionMetrics::declare(), RequesterMetrics::declare(), ServerMetrics::declare())
+        (ConnectionMetrics::declare(), RequesterMetrics::declare(&settings), ServerMetrics::declare())
     });
     HttpMetrics::declare(Arc::clone(&names) as _);
     names.0.lock().expect("not poisoned").clone()
 }
 
-/// Notes what is described.
+/// A recorder that only stores the names of the metrics.
 #[derive(Default)]
 struct Names(Mutex<Vec<String>>);
 

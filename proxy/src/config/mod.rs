@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use streamgate::config::value::{address, count};
-use streamgate::config::{ConfigError, ProcessArgs, RedisArgs, Span, StreamArgs, TracingArgs};
-use streamgate::http::HealthcheckArgs;
-use streamgate::request_reply::{HousekeepingSettings, ResponderSettings};
+use service::config::value::{address, count};
+use service::config::{ConfigError, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs};
+use service::http::HealthcheckArgs;
 use streamgate::stream::{GroupSettings, Retention};
 use streamgate::telemetry::Tracer;
+use streamgate::worker::{HousekeepingSettings, ResponderSettings};
 
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};
@@ -78,7 +78,7 @@ pub struct RetentionArgs {
 
     /// Finished requests kept no longer than this, a duration
     #[arg(long, env = "RETENTION_AGE", default_value = "1h", value_name = "DURATION")]
-    pub retention_age: Span,
+    pub retention_age: HumanDuration,
 
     /// Memory of the request stream, in bytes, above which finished requests go earlier
     #[arg(long, env = "RETENTION_BYTES", default_value_t = 268_435_456, value_name = "BYTES", value_parser = count(0..=LARGEST_RETENTION))]
@@ -90,10 +90,10 @@ pub struct RetentionArgs {
 
     /// How often streams are trimmed, dead consumers removed and gauges refreshed, a duration
     #[arg(long, env = "HOUSEKEEPING_PERIOD", default_value = "5s", value_name = "DURATION")]
-    pub housekeeping_period: Span,
+    pub housekeeping_period: HumanDuration,
 }
 
-impl streamgate::config::Settings for Settings {
+impl service::config::Settings for Settings {
     fn validate(&self) -> Result<(), ConfigError> {
         self.redis.validate()?;
         self.streams.validate()?;
@@ -131,7 +131,7 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
 }
 
-impl streamgate::config::Settings for Cli {
+impl service::config::Settings for Cli {
     fn validate(&self) -> Result<(), ConfigError> {
         match &self.command {
             // The process that it asks has checked the settings itself.
@@ -186,7 +186,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use streamgate::config::{Refusal, from_args};
+    use service::config::{Refusal, from_args};
 
     use super::*;
 

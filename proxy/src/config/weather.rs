@@ -1,8 +1,8 @@
 use std::num::NonZeroU32;
 
 use clap::{Args, ValueEnum};
-use streamgate::config::value::count;
-use streamgate::config::{ConfigError, Span, SpanRange};
+use service::config::value::count;
+use service::config::{ConfigError, DurationRange, HumanDuration};
 
 use crate::weather::OpenMeteoSettings;
 
@@ -19,7 +19,7 @@ pub struct WeatherArgs {
 
     /// Time a simulated forecast takes, for demonstrations: a range of durations such as 100ms..500ms [default: none]
     #[arg(long, env = "SIMULATED_LATENCY", value_name = "RANGE")]
-    pub simulated_latency: Option<SpanRange>,
+    pub simulated_latency: Option<DurationRange>,
 
     /// Open-Meteo's forecast service; an API key in the query is kept
     #[arg(
@@ -43,7 +43,7 @@ pub struct WeatherArgs {
 
     /// Longest wait for one answer of Open-Meteo, a duration
     #[arg(long, env = "OPEN_METEO_TIMEOUT", default_value = "2s", value_name = "DURATION")]
-    pub open_meteo_timeout: Span,
+    pub open_meteo_timeout: HumanDuration,
 
     /// Requests to Open-Meteo, per minute; the free service allows 600
     #[arg(long, env = "OPEN_METEO_PER_MINUTE", default_value = "600", value_name = "COUNT", value_parser = count(NonZeroU32::MIN..=MOST_PER_MINUTE))]
@@ -51,7 +51,7 @@ pub struct WeatherArgs {
 
     /// How long a forecast is answered from memory, a duration
     #[arg(long, env = "OPEN_METEO_CACHE_TTL", default_value = "10m", value_name = "DURATION")]
-    pub open_meteo_cache_ttl: Span,
+    pub open_meteo_cache_ttl: HumanDuration,
 }
 
 /// The providers there are.

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use streamgate::config::value::count;
-use streamgate::config::{ConfigError, GroupArgs, Span};
+use service::config::value::count;
+use service::config::{ConfigError, GroupArgs, HumanDuration};
 use streamgate::stream::ConsumerGroup;
 
 /// How this worker takes part in its group.
@@ -23,15 +23,15 @@ pub struct WorkerArgs {
 
     /// Longest time for one piece of work, a duration
     #[arg(long, env = "HANDLER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
-    pub handler_timeout: Span,
+    pub handler_timeout: HumanDuration,
 
     /// Length of a lease: an entry idle for longer may be claimed by another worker, a duration
     #[arg(long, env = "CLAIM_MIN_IDLE", default_value = "2s", value_name = "DURATION")]
-    pub claim_min_idle: Span,
+    pub claim_min_idle: HumanDuration,
 
     /// How often leases are renewed, a duration, at most a third of CLAIM_MIN_IDLE
     #[arg(long, env = "LEASE_RENEWAL", default_value = "500ms", value_name = "DURATION")]
-    pub lease_renewal: Span,
+    pub lease_renewal: HumanDuration,
 
     /// Deliveries of one entry after which it becomes a dead letter
     #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = count(1..=1_000u32))]

@@ -2,7 +2,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 
 use crate::config::AdminToken;
 
@@ -13,7 +13,7 @@ pub(super) async fn admin_only(
     next: Next,
 ) -> Response {
     let Some(token) = token else {
-        return Problem::new(403, OFF).into_response();
+        return ProblemAnswer::new(403, OFF).into_response();
     };
     match bearer(request.headers()) {
         Some(candidate) if token.is(candidate) => {
@@ -56,7 +56,7 @@ pub(super) fn shows_values(token: Option<&AdminToken>, headers: &HeaderMap) -> R
 }
 
 fn unauthorized(challenge: &'static str) -> Response {
-    let mut response = Problem::new(401, NO_TOKEN).into_response();
+    let mut response = ProblemAnswer::new(401, NO_TOKEN).into_response();
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }

@@ -6,14 +6,14 @@ use axum::http::Version;
 use axum::http::header::{ACCEPT_ENCODING, CONNECTION, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use streamgate::envelope::Problem;
-use streamgate::http::{host, is_encoded};
+use service::http::ProblemAnswer;
+use service::http::{host, is_encoded};
 
 /// Lets requests pass that say whom they are for.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     match host::check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => Problem::new(400, error.to_string()).into_response(),
+        Err(error) => ProblemAnswer::new(400, error.to_string()).into_response(),
     }
 }
 
@@ -21,12 +21,13 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 pub(super) async fn announces(State(limit): State<usize>, request: Request, next: Next) -> Response {
     let version = request.version();
     if is_encoded(request.headers()) {
-        let mut response = Problem::new(415, "send the body without a content-encoding").into_response();
+        let mut response =
+            ProblemAnswer::new(415, "send the body without a content-encoding").into_response();
         response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         return ends_the_connection(response, version);
     }
     if request.body().size_hint().lower() > limit as u64 {
-        let problem = Problem::new(413, format!("the body is larger than {limit} bytes"));
+        let problem = ProblemAnswer::new(413, format!("the body is larger than {limit} bytes"));
         return ends_the_connection(problem.into_response(), version);
     }
     next.run(request).await

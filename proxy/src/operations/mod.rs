@@ -6,6 +6,7 @@ mod description;
 mod head;
 mod health;
 mod page;
+mod refusals;
 mod streams;
 
 use std::time::Duration;
@@ -13,12 +14,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, map_request};
+use service::exporter::Scrapes;
+use service::http::ProblemAnswer;
+use service::http::admin;
+use service::http::swagger::SwaggerPage;
+use service::liveness::Liveness;
 use streamgate::connection::{Error, Redis};
-use streamgate::envelope::Problem;
-use streamgate::http::admin;
-use streamgate::http::swagger::SwaggerPage;
 use streamgate::stream::{ConsumerGroup, StreamKey};
-use streamgate::telemetry::{Liveness, Readiness, Scrapes};
+use streamgate::telemetry::Readiness;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -102,16 +105,16 @@ impl Operations {
             .with_state(self)
             .merge(probes)
             .merge(page::routes(SwaggerPage::of(api)))
-            .fallback(|| async { Problem::new(404, "there is nothing here; see /swagger") })
+            .fallback(|| async { ProblemAnswer::new(404, "there is nothing here; see /swagger") })
             .method_not_allowed_fallback(|| async {
-                Problem::new(405, "this path takes another method; see /swagger")
+                ProblemAnswer::new(405, "this path takes another method; see /swagger")
             })
             .layer(from_fn(head::check))
     }
 }
 
 /// Redis could not answer an operation.
-fn unavailable(error: &Error) -> Problem {
+fn unavailable(error: &Error) -> ProblemAnswer {
     tracing::warn!(%error, "an operation failed");
-    Problem::new(503, format!("the streams cannot be read now: {}", error.kind()))
+    ProblemAnswer::new(503, format!("the streams cannot be read now: {}", error.kind()))
 }

@@ -3,8 +3,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use streamgate::envelope::Problem;
-use streamgate::http::swagger::{DOCUMENT_PATH, PAGE_PATH, SwaggerPage, to_page};
+use service::http::ProblemAnswer;
+use service::http::swagger::{DOCUMENT_PATH, PAGE_PATH, SwaggerPage, to_page};
 
 /// The Swagger UI and the description that it shows.
 pub(super) fn routes(page: SwaggerPage) -> Router {
@@ -20,11 +20,11 @@ pub(super) fn routes(page: SwaggerPage) -> Router {
 async fn file(
     State(page): State<SwaggerPage>,
     file: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ProblemAnswer> {
     // A path that is not UTF-8 names no file.
     file.ok().and_then(|Path(file)| page.file(&file)).ok_or_else(absent)
 }
 
-fn absent() -> Problem {
-    Problem::new(404, "the Swagger UI has no such file")
+fn absent() -> ProblemAnswer {
+    ProblemAnswer::new(404, "the Swagger UI has no such file")
 }

@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 use streamgate::fields::Fields;
 use streamgate::stream::{ConsumerHealth, EntryId, EntrySummary, GroupHealth, StreamHealth, StreamKey};
 use utoipa::ToSchema;
@@ -129,14 +129,15 @@ pub(super) async fn stream(
     State(operations): State<Operations>,
     headers: HeaderMap,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ProblemAnswer> {
     let token = operations.admin_token.as_ref();
     let shows_values = match shows_values(token, &headers) {
         Ok(shows_values) => shows_values,
         Err(refusal) => return Ok(*refusal),
     };
     let note = (!shows_values).then_some(if token.is_some() { NO_TOKEN } else { OFF });
-    let Path(name) = name.map_err(|_| Problem::new(400, "the name of the stream must be text in UTF-8"))?;
+    let Path(name) =
+        name.map_err(|_| ProblemAnswer::new(400, "the name of the stream must be text in UTF-8"))?;
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
     let grace = operations.group.settings().grace;
@@ -149,7 +150,7 @@ pub(super) async fn stream(
 
 impl Operations {
     /// The stream called `name`, if it is one of ours: no text of a caller becomes a key.
-    fn configured(&self, name: &str) -> Result<StreamKey, Problem> {
+    fn configured(&self, name: &str) -> Result<StreamKey, ProblemAnswer> {
         let dead_letters = self.group.dead_letters().key();
         for key in [&self.request_stream, &self.reply_stream, dead_letters] {
             if key.as_str() == name {
@@ -165,7 +166,7 @@ impl Operations {
         let detail = format!(
             "this is none of the configured streams: {requests}, {replies} (and its lanes), {dead_letters}"
         );
-        Err(Problem::new(404, detail))
+        Err(ProblemAnswer::new(404, detail))
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use ::weather::{DailyForecast, Source, WeatherRequest};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use service::config::DurationRange;
 use streamgate::clock::Clock;
-use streamgate::config::SpanRange;
 
 use super::{ProviderError, Weather, WeatherProvider};
 use climate::{DaysWeather, place_of, weather_of};
@@ -24,13 +24,13 @@ use climate::{DaysWeather, place_of, weather_of};
 /// depend on when it is asked about: tomorrow's forecast comes true.
 pub struct Simulated {
     clock: Arc<dyn Clock>,
-    latency: Option<SpanRange>,
+    latency: Option<DurationRange>,
 }
 
 impl Simulated {
     /// A provider whose today is `clock`'s. With `latency`, each answer takes a random time out of
     /// that range, as a real service would: for demonstrations and load tests.
-    pub fn new(clock: Arc<dyn Clock>, latency: Option<SpanRange>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, latency: Option<DurationRange>) -> Self {
         Self { clock, latency }
     }
 

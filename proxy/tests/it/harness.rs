@@ -7,8 +7,8 @@ use proxy::config::Settings;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
-use streamgate::config::from_args;
-use streamgate::http::listen;
+use service::config::from_args;
+use service::http::listen;
 use streamgate::telemetry::Tracer;
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -150,7 +150,10 @@ pub(crate) fn entries(server: &RedisServer, stream: &str) -> Vec<(String, Vec<(S
 
 /// The number behind a metric's name and labels, if it is shown.
 pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    let has_name = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']) && !name.is_empty())
+    };
+    text.lines().find(has_name)?.rsplit(' ').next()?.parse().ok()
 }
 
 /// Puts a valid request on the stream.

@@ -177,11 +177,11 @@ async fn the_metrics_show_work_and_streams() {
             heard.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
         );
         let has = |expected| heard.text.lines().any(|line| line == expected);
-        has("streamgate_replies_total 1")
+        has("streamgate_replies_total{stream=\"weather-requests\",group=\"weather-workers\"} 1")
             && has("streamgate_stream_length{stream=\"weather-requests\"} 1")
             && has("streamgate_group_pending{stream=\"weather-requests\",group=\"weather-workers\"} 0")
             && has("streamgate_request_timeout_seconds{stream=\"weather-requests\"} 30")
-            && has("streamgate_in_flight_limit 256")
+            && has("streamgate_in_flight_limit{stream=\"weather-requests\",group=\"weather-workers\"} 256")
             && has("streamgate_redis_memory_limit_bytes 100000000")
             && heard.text.lines().any(|line| {
                 let used = line.strip_prefix("streamgate_redis_memory_bytes ");

@@ -3,15 +3,17 @@
 //! With `make up` running and its proxy out of the way (or beside it: they share the work),
 //! `cargo run -p streamgate --example greeter`. REDIS_URL and WORKER_NAME as for the proxy.
 
+use std::error::Error;
 use std::time::Duration;
 
-use streamgate::connection::{Redis, RedisSettings};
-use streamgate::request_reply::{Handler, Responder, ResponderSettings, Response, Work};
-use streamgate::telemetry::metrics::{ConnectionMetrics, ResponderMetrics};
-use streamgate::telemetry::{LogFormat, Readiness, init_logs};
-use streamgate::{process, shutdown};
+use streamgate::connection::{ConnectionMetrics, Redis, RedisSettings};
+use streamgate::telemetry::Readiness;
+use streamgate::worker::{Handler, Responder, ResponderMetrics, ResponderSettings, Response, Work};
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-/// Longest time from the signal to the end.
+/// The worker finishes what it holds within this time.
 const GRACE: Duration = Duration::from_secs(30);
 
 struct Greeter;
@@ -23,27 +25,40 @@ impl Handler for Greeter {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let _last_lines = init_logs(LogFormat::Pretty, &"info".parse()?);
-    process::runtime(1)?.block_on(async {
-        let stop = shutdown::on_signal(GRACE)?;
-        let readiness = Readiness::default();
-        let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-        let name = std::env::var("WORKER_NAME").unwrap_or_else(|_| format!("greeter-{}", std::process::id()));
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let name = std::env::var("WORKER_NAME").unwrap_or_else(|_| format!("greeter-{}", std::process::id()));
 
-        let redis = Redis::open(
-            RedisSettings::new(url.parse()?),
-            ConnectionMetrics::declare(),
-            readiness.latch("redis"),
-        )?;
-        let settings = ResponderSettings::new(
-            "weather-requests".parse()?,
-            "weather-responses".parse()?,
-            "weather-workers",
-            &name,
-        );
-        let worker = Responder::new(redis, settings, ResponderMetrics::declare(), &readiness, Greeter);
-        worker.run(stop, GRACE).await?;
-        Ok(())
-    })
+    let readiness = Readiness::default();
+    let redis = Redis::open(
+        RedisSettings::new(url.parse()?),
+        ConnectionMetrics::declare(),
+        readiness.latch("redis"),
+    )?;
+    let settings = ResponderSettings::new(
+        "weather-requests".parse()?,
+        "weather-responses".parse()?,
+        "weather-workers",
+        &name,
+    );
+    let metrics = ResponderMetrics::declare(&settings);
+    Responder::new(redis, settings, metrics, &readiness, Greeter).run(on_signal()?, GRACE).await?;
+    Ok(())
+}
+
+/// Cancelled by SIGTERM and by Ctrl-C: the worker then finishes what it holds.
+fn on_signal() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = ctrl_c() => {}
+        }
+        stopping.cancel();
+    });
+    Ok(stop)
 }

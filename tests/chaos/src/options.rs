@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use streamgate::config::Span;
+use service::config::HumanDuration;
 
 use crate::rogue::Plant;
 
@@ -20,7 +20,7 @@ pub struct Options {
 
     /// How long to send load, a duration
     #[arg(long, default_value = "60s", value_name = "DURATION")]
-    pub duration: Span,
+    pub duration: HumanDuration,
 
     /// Calls a second
     #[arg(long, default_value_t = 150)]

@@ -2,7 +2,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 use utoipa::IntoParams;
 
 use super::report::{DeadLetterReport, DeadLetters};
@@ -65,9 +65,9 @@ impl Page {
 pub(super) async fn list(
     State(operations): State<Operations>,
     page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<DeadLetters>, Problem> {
-    let Query(page) = page.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
-    let invalid = |rule: String| Problem::new(400, rule);
+) -> Result<Json<DeadLetters>, ProblemAnswer> {
+    let Query(page) = page.map_err(|rejection| ProblemAnswer::new(400, rejection.body_text()))?;
+    let invalid = |rule: String| ProblemAnswer::new(400, rule);
     if !(1..=MOST).contains(&page.count) {
         return Err(invalid(format!("count must be from 1 to {MOST}")));
     }
@@ -96,7 +96,7 @@ pub(super) async fn list(
 pub(super) async fn look(
     State(operations): State<Operations>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<DeadLetterReport>, Problem> {
+) -> Result<Json<DeadLetterReport>, ProblemAnswer> {
     let id = super::id_of_path(id)?;
     let letter = operations.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
     letter.map(|letter| Json(letter.into())).ok_or_else(|| gone(id))

@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 use streamgate::stream::{EntryId, Replay};
 use utoipa::ToSchema;
 
@@ -80,7 +80,7 @@ enum OutcomeKind {
 pub(super) async fn replay(
     State(operations): State<Operations>,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
-) -> Result<Json<Outcomes>, Problem> {
+) -> Result<Json<Outcomes>, ProblemAnswer> {
     let (ids, next) = operations.selected(Selection::read(body)?).await?;
     let mut results = Vec::with_capacity(ids.len());
     let mut ids = ids.into_iter();
@@ -115,7 +115,7 @@ pub(super) async fn replay(
 pub(super) async fn discard(
     State(operations): State<Operations>,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
-) -> Result<Json<Outcomes>, Problem> {
+) -> Result<Json<Outcomes>, ProblemAnswer> {
     let (ids, next) = operations.selected(Selection::read(body)?).await?;
     let were_there = operations.discard(&ids).await.map_err(|error| unconfirmed(&error))?;
     let results = ids.into_iter().zip(were_there).map(|(id, was_there)| match was_there {
@@ -127,7 +127,7 @@ pub(super) async fn discard(
 
 impl Operations {
     /// The ids that are meant, and where to look on for more.
-    async fn selected(&self, selection: Selection) -> Result<(Vec<EntryId>, Option<EntryId>), Problem> {
+    async fn selected(&self, selection: Selection) -> Result<(Vec<EntryId>, Option<EntryId>), ProblemAnswer> {
         match selection {
             Selection::Ids(ids) => Ok((ids, None)),
             Selection::Matching { filter, before, limit } => {

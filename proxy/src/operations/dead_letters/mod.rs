@@ -7,14 +7,13 @@ mod one;
 mod report;
 mod selection;
 
-pub(super) use selection::{NEITHER, NOT_JSON};
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::middleware::from_fn_with_state;
+use service::http::ProblemAnswer;
 use streamgate::clock::Clock;
 use streamgate::connection::Error;
-use streamgate::envelope::{Deadline, Problem};
+use streamgate::envelope::Deadline;
 use streamgate::stream::{EntryId, Replay};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -76,9 +75,9 @@ impl Operations {
 }
 
 /// Reads the id out of a path.
-fn id_of_path(id: Result<Path<String>, PathRejection>) -> Result<EntryId, Problem> {
-    let Path(id) = id.map_err(|rejection| Problem::new(400, rejection.body_text()))?;
-    entry_id("id", &id).map_err(|rule| Problem::new(400, rule))
+fn id_of_path(id: Result<Path<String>, PathRejection>) -> Result<EntryId, ProblemAnswer> {
+    let Path(id) = id.map_err(|rejection| ProblemAnswer::new(400, rejection.body_text()))?;
+    entry_id("id", &id).map_err(|rule| ProblemAnswer::new(400, rule))
 }
 
 /// Reads an id; what is none is told by its rule.
@@ -86,22 +85,22 @@ fn entry_id(name: &str, text: &str) -> Result<EntryId, String> {
     text.parse().map_err(|rule| format!("{name} {rule}"))
 }
 
-fn gone(id: EntryId) -> Problem {
-    Problem::new(404, format!("there is no dead letter {id} (any more)"))
+fn gone(id: EntryId) -> ProblemAnswer {
+    ProblemAnswer::new(404, format!("there is no dead letter {id} (any more)"))
 }
 
 /// Redis could not be read.
-fn unreadable(error: &Error) -> Problem {
+fn unreadable(error: &Error) -> ProblemAnswer {
     tracing::warn!(%error, "dead letters cannot be read");
-    Problem::new(503, format!("the dead letters cannot be reached now: {}", error.kind()))
+    ProblemAnswer::new(503, format!("the dead letters cannot be reached now: {}", error.kind()))
 }
 
 /// Redis did not confirm a change.
-fn unconfirmed(error: &Error) -> Problem {
+fn unconfirmed(error: &Error) -> ProblemAnswer {
     tracing::warn!(%error, "dead letters cannot be changed");
     let detail = format!(
         "the change was not confirmed: {}; it may have been made all the same, and asking again does it only once",
         error.kind()
     );
-    Problem::new(503, detail)
+    ProblemAnswer::new(503, detail)
 }

@@ -3,7 +3,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 use streamgate::stream::Replay;
 use utoipa::ToSchema;
 
@@ -44,12 +44,12 @@ pub(super) struct Replayed {
 pub(super) async fn replay(
     State(operations): State<Operations>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Replayed>, Problem> {
+) -> Result<Json<Replayed>, ProblemAnswer> {
     let id = id_of_path(id)?;
     match operations.replay(id).await.map_err(|error| unconfirmed(&error))? {
         Replay::Replayed(entry) => Ok(Json(Replayed { id: id.to_string(), entry_id: entry.to_string() })),
         Replay::NotFound => Err(gone(id)),
-        Replay::Refused(why) => Err(Problem::new(409, why.to_string())),
+        Replay::Refused(why) => Err(ProblemAnswer::new(409, why.to_string())),
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn replay(
 pub(super) async fn discard(
     State(operations): State<Operations>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ProblemAnswer> {
     let id = id_of_path(id)?;
     let was_there = operations.discard(&[id]).await.map_err(|error| unconfirmed(&error))?;
     if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(gone(id)) }

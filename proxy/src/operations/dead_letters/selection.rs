@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use streamgate::envelope::Problem;
+use service::http::ProblemAnswer;
 use streamgate::stream::{DeadLetterFilter, EntryId};
 use utoipa::ToSchema;
 
 use super::{MOST, entry_id};
+use crate::operations::refusals::{NEITHER, NOT_JSON};
 
 /// Conditions that all have to hold; without any, every dead letter is meant.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -73,12 +74,6 @@ pub(super) enum SelectionSchema {
     ByFilter(ByFilter),
 }
 
-/// What to do about a body that is not announced as JSON.
-pub(in crate::operations) const NOT_JSON: &str = "send the body with content-type application/json";
-
-/// What to do about a selection that selects nothing.
-pub(in crate::operations) const NEITHER: &str = "name the dead letters by ids or by a filter";
-
 /// Which dead letters, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selection {
@@ -96,7 +91,7 @@ impl ByFilter {
 
 impl Selection {
     /// Reads the body of a request.
-    pub(super) fn read(body: Result<Json<Map<String, Value>>, JsonRejection>) -> Result<Self, Problem> {
+    pub(super) fn read(body: Result<Json<Map<String, Value>>, JsonRejection>) -> Result<Self, ProblemAnswer> {
         let Json(body) = body.map_err(refused)?;
         if body.contains_key("ids") {
             let ByIds { ids } = shaped(body)?;
@@ -156,7 +151,7 @@ fn text(name: &str, text: Option<String>) -> Result<Option<String>, String> {
     }
 }
 
-fn shaped<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Problem> {
+fn shaped<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, ProblemAnswer> {
     serde_json::from_value(Value::Object(body)).map_err(|error| unprocessable(error.to_string()))
 }
 
@@ -170,17 +165,17 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> 
         .ok_or_else(|| D::Error::custom(format!("limit must be from 1 to {MOST}")))
 }
 
-fn unprocessable(detail: impl Into<String>) -> Problem {
-    Problem::new(422, detail)
+fn unprocessable(detail: impl Into<String>) -> ProblemAnswer {
+    ProblemAnswer::new(422, detail)
 }
 
-fn refused(rejection: JsonRejection) -> Problem {
+fn refused(rejection: JsonRejection) -> ProblemAnswer {
     let detail = match &rejection {
         JsonRejection::MissingJsonContentType(_) => NOT_JSON.to_owned(),
         JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", innermost(error)),
         _ => rejection.body_text(),
     };
-    Problem::new(rejection.status().as_u16(), detail)
+    ProblemAnswer::new(rejection.status().as_u16(), detail)
 }
 
 /// What the parser said, without what its callers wrapped around it.
@@ -199,7 +194,7 @@ mod tests {
         match Selection::read(Ok(Json(body))) {
             Ok(Selection::Matching { limit, .. }) => Ok(limit),
             Ok(Selection::Ids(_)) => panic!("no ids were given"),
-            Err(problem) => Err(problem.status),
+            Err(problem) => Err(problem.0.status),
         }
     }
 

@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Redis, RedisSettings};
-use super::link::Link;
+use super::client::{Redis, RedisSettings};
+use super::exclusive::RespSocket;
 use super::memory::Eviction;
-use super::{Error, Outage};
+use super::{ConnectionMetrics, Error, RetryLog};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Latch;
-use crate::telemetry::metrics::ConnectionMetrics;
 
 /// How often the server is asked while it answers.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -45,7 +44,7 @@ impl Redis {
 fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     let upgrade = redis.downgrade();
     tokio::spawn(async move {
-        let mut outage = Outage::new("redis");
+        let mut outage = RetryLog::new("redis");
         let mut sample = None;
         let (mut eviction, mut address) = (Eviction::default(), Address { looked_at: Instant::now() });
         loop {
@@ -98,9 +97,11 @@ impl Address {
         }
         self.looked_at = Instant::now();
         // An address that leads nowhere now says nothing of the connections that there are.
-        let Ok(link) = Link::connect(redis.info(), redis.settings().connect_timeout).await else { return };
+        let Ok(socket) = RespSocket::connect(redis.info(), redis.settings().connect_timeout).await else {
+            return;
+        };
         if let Ok((number, server)) = redis.server().await
-            && server.differs_from(link.peer().server.as_deref())
+            && server.differs_from(socket.peer().server.as_deref())
         {
             redis.discard(number);
         }

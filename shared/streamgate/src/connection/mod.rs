@@ -2,42 +2,36 @@
 //!
 //! [`Redis`] is the handle a process shares: one pipelined command connection, a circuit breaker
 //! every command reports to, the server's clock and a heartbeat that keeps all three honest.
-//! [`BatchWriter`] writes in natural batches over a [`DedicatedConnection`]. [`BlockingConnection`] is
-//! one for commands that block. [`Error`] gives every failure a kind, and every kind a policy.
+//! [`exclusive`] has the sockets of the hot path. [`Error`] gives every failure a kind, and every kind a
+//! policy.
 
-mod batch_writer;
-mod blocking;
-mod command;
-mod commands;
-mod dedicated;
+mod client;
 mod denials;
 mod error;
-mod gathering;
+pub mod exclusive;
 mod heartbeat;
-mod link;
 mod memory;
-mod outage;
+mod metrics;
 mod peer;
 mod rehearsal;
-mod resp;
+mod retry_log;
 mod script;
 mod server;
-mod socket;
 mod url;
 
-pub use batch_writer::{BatchWriter, Outbound, QueueFull};
-pub use blocking::{BlockingConnection, Waker};
-pub use command::{AdminPool, Redis, RedisSettings};
-pub(crate) use commands::LARGEST_PIPELINE;
-pub use commands::{Arguments, Commands};
-pub use dedicated::DedicatedConnection;
+pub use client::{AdminPool, Redis, RedisSettings};
 pub use error::{Error, ErrorKind, checked};
+pub(crate) use exclusive::LARGEST_PIPELINE;
+pub use exclusive::{
+    Arguments, BatchWriter, BlockingConnection, Commands, Decode, Decoder, ExclusiveConnection, Malformed,
+    Outbound, QueueFull, Waker,
+};
+pub(crate) use exclusive::{array, missing, string};
 pub use memory::ServerMemory;
-pub use outage::Outage;
+pub use metrics::ConnectionMetrics;
 pub(crate) use peer::is_primary;
 pub(crate) use rehearsal::LAST_ID;
 pub use rehearsal::Rehearsal;
-pub use resp::{Decode, Decoder, Malformed};
-pub(crate) use resp::{array, missing, string};
+pub use retry_log::RetryLog;
 pub use script::Script;
 pub use url::RedisUrl;

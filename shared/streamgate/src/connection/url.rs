@@ -5,7 +5,7 @@ use std::str::FromStr;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, parse_redis_url};
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::socket;
+use super::exclusive;
 
 /// A Redis URL whose password is never printed.
 ///
@@ -16,9 +16,9 @@ pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
     /// Fails if the URL asks for TLS and there is no certificate to trust.
-    pub(crate) fn check_trust(&self) -> io::Result<()> {
+    pub fn check_trust(&self) -> io::Result<()> {
         match self.0.addr() {
-            ConnectionAddr::TcpTls { .. } => socket::check_trust(),
+            ConnectionAddr::TcpTls { .. } => exclusive::check_trust(),
             _ => Ok(()),
         }
     }

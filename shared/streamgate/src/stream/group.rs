@@ -5,9 +5,8 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::Notify;
 
-use super::{DeadLetterQueue, Entry, EntryId, StreamKey};
+use super::{DeadLetterQueue, Entry, EntryId, GroupMetrics, StreamKey};
 use crate::connection::{Error, ErrorKind, Redis, Script};
-use crate::telemetry::metrics::ResponderMetrics;
 
 /// Who reads which stream, and how long anybody may be silent.
 #[derive(Debug, Clone)]
@@ -47,6 +46,11 @@ impl GroupSettings {
             dead_letters_kept: 10_000,
         }
     }
+
+    /// The labels of everything that is counted for one group.
+    pub fn labels(&self) -> [(&'static str, &str); 2] {
+        [("stream", self.stream.as_str()), ("group", &self.group)]
+    }
 }
 
 /// A consumer group of one stream, and this process's membership in it. Clones share everything.
@@ -56,7 +60,7 @@ pub struct ConsumerGroup(Arc<Inner>);
 struct Inner {
     redis: Redis,
     settings: GroupSettings,
-    metrics: ResponderMetrics,
+    metrics: GroupMetrics,
     dead_letters: DeadLetterQueue,
     hand_back: Script,
     reap: Script,
@@ -88,7 +92,7 @@ pub struct InvalidName;
 
 impl ConsumerGroup {
     /// A handle; nothing is sent yet.
-    pub fn new(redis: Redis, settings: GroupSettings, metrics: ResponderMetrics) -> Self {
+    pub fn new(redis: Redis, settings: GroupSettings, metrics: GroupMetrics) -> Self {
         let dead_letters =
             DeadLetterQueue::new(redis.clone(), settings.stream.clone(), settings.dead_letters_kept);
         Self(Arc::new(Inner {
@@ -285,7 +289,7 @@ impl ConsumerGroup {
         &self.0.redis
     }
 
-    pub(crate) fn metrics(&self) -> &ResponderMetrics {
+    pub(crate) fn metrics(&self) -> &GroupMetrics {
         &self.0.metrics
     }
 

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The name of a stream: a Redis key that comes from configuration, never from a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -8,6 +9,9 @@ pub struct StreamKey(Arc<str>);
 
 /// The longest name accepted, in bytes.
 const LONGEST: usize = 256;
+
+/// How long a lane outlives its last use, at least: long enough for a person to look at it.
+const SHORTEST_LANE_TTL: Duration = Duration::from_secs(600);
 
 impl StreamKey {
     /// The name as Redis knows it.
@@ -29,6 +33,11 @@ impl StreamKey {
     /// The result is no valid name.
     pub fn lane(&self, replica: &str) -> Result<Self, InvalidStreamKey> {
         format!("{}.{replica}", self.0).parse()
+    }
+
+    /// How long a lane is kept once nobody uses it: at least twice the longest deadline of a request.
+    pub fn lane_ttl(longest_timeout: Duration) -> Duration {
+        (longest_timeout * 2).max(SHORTEST_LANE_TTL)
     }
 
     /// True if `name` is this stream or one of its lanes.

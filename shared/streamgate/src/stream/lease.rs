@@ -12,7 +12,7 @@ use super::delivery::SUSPECT_FROM;
 use super::group::ids_from;
 use super::{ConsumerGroup, EntryId};
 use crate::clock::Clock;
-use crate::connection::{Error, ErrorKind, Outage, Script};
+use crate::connection::{Error, ErrorKind, RetryLog, Script};
 
 /// What this consumer holds, and the renewal that keeps it.
 ///
@@ -147,7 +147,7 @@ impl Leases {
         // Within a lease as well, so that nobody takes the name of a live consumer. A blocked read and a
         // claim without entries are no sign of life on Redis 7.0.
         let heartbeat_period = (settings.grace / 3).min(settings.claim_min_idle / 2);
-        let (mut renewal, mut membership) = (Outage::new("lease renewal"), Outage::new("sign of life"));
+        let (mut renewal, mut membership) = (RetryLog::new("lease renewal"), RetryLog::new("sign of life"));
         let mut heartbeat_due = Instant::now();
         let mut ticks = tokio::time::interval(settings.lease_renewal);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,22 +1,9 @@
-//! What a process says about itself: logs, metrics, spans and readiness.
+//! What a part says about itself: metrics, readiness and spans. The crate `service` exports them.
 
-mod liveness;
-mod log_queue;
-mod logs;
-pub mod metrics;
-#[cfg(feature = "otlp")]
-mod otlp;
-mod process;
+mod metrics;
 mod readiness;
-mod recorder;
 mod spans;
 
-pub use liveness::Liveness;
-pub(crate) use logs::flush_logs;
-pub use logs::{LastLines, LogFilter, LogFormat, init_logs, print_error};
-#[cfg(feature = "otlp")]
-pub use otlp::{OtlpSettings, Sampling, SpanExport};
-pub use process::ProcessMetrics;
+pub use metrics::{Declare, declare_counter, declare_gauge};
 pub use readiness::{Latch, LatchView, Readiness};
-pub use recorder::{MetricsRecorder, SECONDS_BUCKETS, Scrapes};
 pub use spans::{Span, SpanKind, Tracer};

@@ -3,14 +3,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::Either;
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{
     FutureExt, Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
     Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::SdkTracer;
 
 use crate::envelope::TraceContext;
 
@@ -18,12 +19,12 @@ pub use opentelemetry::trace::SpanKind;
 
 /// Starts spans. Clones share everything; the default is off.
 #[derive(Clone, Default)]
-pub struct Tracer(Option<SdkTracer>);
+pub struct Tracer(Option<Arc<BoxedTracer>>);
 
 impl Tracer {
     /// A tracer whose spans go where `tracer` sends them.
-    pub fn new(tracer: SdkTracer) -> Self {
-        Self(Some(tracer))
+    pub fn new(tracer: BoxedTracer) -> Self {
+        Self(Some(Arc::new(tracer)))
     }
 
     /// True if spans go anywhere.
@@ -53,7 +54,7 @@ impl Tracer {
         Self::start_below(tracer, kind, &Context::current(), name().into())
     }
 
-    fn start_below(tracer: &SdkTracer, kind: SpanKind, parent: &Context, name: Cow<'static, str>) -> Span {
+    fn start_below(tracer: &BoxedTracer, kind: SpanKind, parent: &Context, name: Cow<'static, str>) -> Span {
         let span = tracer.build_with_context(tracer.span_builder(name).with_kind(kind), parent);
         Span(Some(Box::new(span)))
     }
@@ -68,7 +69,7 @@ impl fmt::Debug for Tracer {
 /// One step of a trace; it ends when it is dropped. Boxed, for it travels with requests that mostly
 /// have none.
 #[derive(Debug, Default)]
-pub struct Span(Option<Box<opentelemetry_sdk::trace::Span>>);
+pub struct Span(Option<Box<BoxedSpan>>);
 
 impl Span {
     /// What those below it name as their parent; `None` if the tracer is off.
@@ -135,6 +136,10 @@ mod tests {
 
     use super::*;
 
+    fn tracer() -> Tracer {
+        Tracer::new(BoxedTracer::new(Box::new(SdkTracerProvider::builder().build().tracer("test"))))
+    }
+
     fn caller() -> TraceContext {
         TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("valid")
     }
@@ -151,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_span_stays_in_its_parents_trace_and_a_futures_below_it() {
-        let tracer = Tracer::new(SdkTracerProvider::builder().build().tracer("test"));
+        let tracer = tracer();
 
         let span = tracer.start(SpanKind::Server, Some(caller()), || "outer");
         let inner = span.around(async { tracer.start_here(SpanKind::Client, || "inner").context() }).await;
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_the_caller_does_not_sample_is_not_recorded() {
-        let tracer = Tracer::new(SdkTracerProvider::builder().build().tracer("test"));
+        let tracer = tracer();
         let unsampled = TraceContext { flags: 0, ..caller() };
 
         let mut span = tracer.start(SpanKind::Server, Some(unsampled), || "outer");

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use ::weather::WeatherRequest;
 use anyhow::Context;
 use proxy::config::Settings;
-use streamgate::request_reply::{Handler, Response, Work};
+use service::{config, http, logs, process, shutdown};
 use streamgate::telemetry::Tracer;
-use streamgate::{config, http, process, shutdown, telemetry};
+use streamgate::worker::{Handler, Response, Work};
 
 /// Work that breaks for two places.
 struct Poisoned<H>(H);
@@ -26,7 +26,7 @@ impl<H: Handler> Handler for Poisoned<H> {
 
 fn main() -> ExitCode {
     let settings: Settings = config::read();
-    let _last_lines = telemetry::init_logs(settings.process.log_format, &settings.process.log_filter);
+    let _last_lines = logs::init_logs(settings.process.log_format, &settings.process.log_filter);
     process::log_panics();
     process::exit_code(serve(settings))
 }

@@ -1,0 +1,3 @@
+//! Tests of the library in a real process.
+
+mod hung;

@@ -1,0 +1,382 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::{Hook, HookError};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
+use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
+
+use super::denials::Denials;
+use super::error::{Error, ErrorKind, checked};
+use super::exclusive::{USER_TIMEOUT, keepalive};
+use super::peer::{Peer, introduction};
+use super::server::KnownServer;
+use super::{ConnectionMetrics, RedisUrl};
+use crate::clock::ServerClock;
+use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
+
+/// A pool for rare, exclusive work: health, statistics, dead-letter administration.
+pub type AdminPool = deadpool_redis::Pool;
+
+/// Where Redis is and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// The server.
+    pub url: RedisUrl,
+    /// The longest wait for the response to a command.
+    pub response_timeout: Duration,
+    /// The longest wait for a connection, handshake included.
+    pub connect_timeout: Duration,
+    /// Added to the server's clock on purpose: for tests of clock skew.
+    pub clock_skew_ms: i64,
+}
+
+impl RedisSettings {
+    /// One second to connect and one for each answer.
+    pub fn new(url: RedisUrl) -> Self {
+        let second = Duration::from_secs(1);
+        Self { url, response_timeout: second, connect_timeout: second, clock_skew_ms: 0 }
+    }
+}
+
+/// Everything a process shares about its Redis server. Clones share everything.
+#[derive(Clone)]
+pub struct Redis(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    settings: RedisSettings,
+    circuit: CircuitBreaker,
+    clock: Arc<ServerClock>,
+    metrics: ConnectionMetrics,
+    pool: AdminPool,
+    round_trip: Mutex<Option<Duration>>,
+    current: Mutex<Option<Current>>,
+    /// Rises whenever a connection is given up.
+    generation: AtomicU64,
+    /// The server that the process speaks to.
+    server: Arc<KnownServer>,
+    /// What the user may not do.
+    denials: Denials,
+    /// When the process last had to leave a server: older connections of the pool are not used again.
+    left: Arc<Mutex<Instant>>,
+    connecting: tokio::sync::Mutex<Connecting>,
+    _heartbeat: DropGuard,
+}
+
+/// The connection in use. The number tells a user of a broken one whether somebody else has
+/// replaced it already.
+#[derive(Clone)]
+struct Current {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+struct Connecting {
+    next_number: u64,
+    backoff: Backoff,
+    refused: Option<(Instant, Error)>,
+}
+
+impl Redis {
+    /// The handle without its heartbeat, which ends when `alive` goes.
+    pub(super) fn new(
+        settings: RedisSettings,
+        metrics: ConnectionMetrics,
+        alive: DropGuard,
+    ) -> Result<Self, Error> {
+        let info = tuned(settings.url.info());
+        let left = Arc::new(Mutex::new(Instant::now()));
+        let server = Arc::new(KnownServer::default());
+        let shared = Shared {
+            client: Client::open(info.clone())?,
+            circuit: CircuitBreaker::new(BreakerSettings::default()),
+            clock: Arc::new(ServerClock::with_skew(settings.clock_skew_ms)),
+            pool: admin_pool(info, &settings, Arc::clone(&left), Arc::clone(&server))?,
+            metrics,
+            settings,
+            round_trip: Mutex::new(None),
+            current: Mutex::new(None),
+            generation: AtomicU64::new(0),
+            server,
+            denials: Denials::default(),
+            left,
+            connecting: tokio::sync::Mutex::new(Connecting {
+                next_number: 0,
+                backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
+                refused: None,
+            }),
+            _heartbeat: alive,
+        };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// Sends a pipeline and returns one value per command, in order; a command that failed has
+    /// [`Value::ServerError`] in its place (see [`checked`]).
+    ///
+    /// # Errors
+    /// Nothing is known of any of the commands: no connection, or no response in time. The
+    /// connection is replaced before the next call.
+    pub async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
+        let current = self.connection().await?;
+        self.send(current, pipeline).await
+    }
+
+    async fn send(&self, mut current: Current, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
+        let result = current.connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
+        match result {
+            Ok(values) => {
+                if self.blames_the_node(&values) {
+                    self.discard(current.number);
+                } else {
+                    self.0.circuit.succeeded();
+                }
+                Ok(values)
+            }
+            Err(error) => {
+                self.discard(current.number);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn command(&self, cmd: &Cmd) -> Result<Value, Error> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd.clone());
+        match self.pipeline(&pipeline).await?.pop() {
+            Some(value) => checked(value),
+            None => Err(Error::new(ErrorKind::Refused, "no answer to a command")),
+        }
+    }
+
+    /// The circuit breaker that every command of this process reports to. The heartbeat is its
+    /// probe, so it closes again without risking anybody's request.
+    pub fn circuit(&self) -> &CircuitBreaker {
+        &self.0.circuit
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> &Arc<ServerClock> {
+        &self.0.clock
+    }
+
+    /// The round trip of the last heartbeat; `None` while the server does not answer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool for administrative work.
+    pub fn admin(&self) -> &AdminPool {
+        &self.0.pool
+    }
+
+    /// Sends one command on a connection of the pool for administrative work. One that reached the
+    /// wrong node, or none, is not used again.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
+        let mut connection = self.0.pool.get().await?;
+        let result = cmd.query_async(&mut connection).await.map_err(Error::from);
+        if result.as_ref().is_err_and(Error::is_about_the_connection) {
+            drop(deadpool_redis::Connection::take(connection));
+        }
+        result
+    }
+
+    /// What its connections connect to.
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        self.0.client.get_connection_info()
+    }
+
+    pub(super) fn denials(&self) -> &Denials {
+        &self.0.denials
+    }
+
+    pub(super) fn settings(&self) -> &RedisSettings {
+        &self.0.settings
+    }
+
+    pub(super) fn metrics(&self) -> &ConnectionMetrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn set_round_trip(&self, round_trip: Option<Duration>) {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner) = round_trip;
+    }
+
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + 'static {
+        let weak = Arc::downgrade(&self.0);
+        move || weak.upgrade().map(Self)
+    }
+
+    /// The connection in use, or a new one. While connecting fails, callers within the backoff
+    /// get the last error at once instead of queueing for another try.
+    async fn connection(&self) -> Result<Current, Error> {
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let mut connecting = self.0.connecting.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        if let Some((until, error)) = &connecting.refused
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        let config = self.config(self.0.settings.response_timeout);
+        match self.connect(&config).await {
+            Ok((connection, peer)) => {
+                if self.0.server.meet(peer.server) {
+                    self.leave();
+                }
+                let number = connecting.next_number;
+                connecting.next_number += 1;
+                connecting.backoff.reset();
+                connecting.refused = None;
+                if number > 0 {
+                    self.0.metrics.reconnects.increment(1);
+                }
+                let current = Current { number, connection };
+                *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current.clone());
+                Ok(current)
+            }
+            Err(error) => {
+                self.0.circuit.failed();
+                let until = Instant::now() + connecting.backoff.next_delay();
+                connecting.refused = Some((until, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Connects and asks the server who it is. A replica is of no use: it may be behind, and takes no writes.
+    async fn connect(&self, config: &AsyncConnectionConfig) -> Result<(MultiplexedConnection, Peer), Error> {
+        let mut connection = self.0.client.get_multiplexed_async_connection_with_config(config).await?;
+        let peer = meet(&mut connection).await?;
+        Ok((connection, peer))
+    }
+
+    /// Connections made before now are not to be used again.
+    fn leave(&self) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.pool.retain(|_, _| false);
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The server that the process speaks to, and the number of the shared connection to it.
+    ///
+    /// # Errors
+    /// There is no shared connection to be had.
+    pub(super) async fn server(&self) -> Result<(u64, &KnownServer), Error> {
+        Ok((self.connection().await?.number, &self.0.server))
+    }
+
+    /// Sends one command, unless a connection was given up since `generation`: it would reach another
+    /// server. False if it was not sent.
+    ///
+    /// # Errors
+    /// The connection's or the server's.
+    pub(super) async fn command_in(&self, generation: u64, cmd: &Cmd) -> Result<bool, Error> {
+        let current = self.connection().await?;
+        if self.generation() != generation {
+            return Ok(false);
+        }
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd.clone());
+        let answers = self.send(current, &pipeline).await?;
+        answers.into_iter().try_for_each(|answer| checked(answer).map(drop))?;
+        Ok(true)
+    }
+
+    /// True if some answer means "another node, another time" rather than "this command". Denied commands
+    /// are passed on to whoever looks after permissions.
+    pub(super) fn blames_the_node(&self, values: &[Value]) -> bool {
+        let mut blamed = false;
+        for value in values {
+            if let Value::ServerError(error) = value {
+                let error = Error::from(error);
+                blamed |= error.is_about_the_connection();
+                self.heard(&error);
+            }
+        }
+        blamed
+    }
+
+    fn current(&self) -> Option<Current> {
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops connection `number`, unless somebody has replaced it already: a half-open socket or
+    /// a demoted primary would stay bad for ever.
+    pub(super) fn discard(&self, number: u64) {
+        self.0.circuit.failed();
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.number == number) {
+            *current = None;
+            self.leave();
+        }
+    }
+
+    /// Changes when the shared connection is given up: what else is open to that server may be as bad.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    fn config(&self, response_timeout: Duration) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.0.settings.connect_timeout))
+            .set_response_timeout(Some(response_timeout))
+    }
+}
+
+/// Asks the server at the other end who it is.
+async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
+    let pipeline = introduction();
+    Peer::read(connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
+}
+
+/// As the sockets that this module opens itself.
+fn tuned(info: ConnectionInfo) -> ConnectionInfo {
+    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+    info.set_tcp_settings(tcp)
+}
+
+fn admin_pool(
+    info: ConnectionInfo,
+    settings: &RedisSettings,
+    left: Arc<Mutex<Instant>>,
+    server: Arc<KnownServer>,
+) -> Result<AdminPool, Error> {
+    let manager = deadpool_redis::Manager::new(info)?;
+    let patience = Some(settings.connect_timeout + settings.response_timeout);
+    AdminPool::builder(manager)
+        .max_size(4)
+        .post_create(Hook::async_fn(move |connection, _| {
+            let server = Arc::clone(&server);
+            Box::pin(async move {
+                let peer = meet(connection).await.map_err(|error| HookError::message(error.to_string()))?;
+                match server.differs_from(peer.server.as_deref()) {
+                    true => Err(HookError::message("another server answers under this address")),
+                    false => Ok(()),
+                }
+            })
+        }))
+        .pre_recycle(Hook::sync_fn(move |_, metrics| {
+            let left = left.lock().unwrap_or_else(PoisonError::into_inner).into_std();
+            if metrics.created < left { Err(HookError::message("the server changed")) } else { Ok(()) }
+        }))
+        .runtime(deadpool_redis::Runtime::Tokio1)
+        .timeouts(deadpool_redis::Timeouts { wait: patience, create: patience, recycle: patience })
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Refused, error.to_string()))
+}

@@ -1,0 +1,72 @@
+use metrics::Counter;
+
+use super::GroupSettings;
+use crate::telemetry::Declare;
+
+/// What one process does as a member of a consumer group.
+#[derive(Clone)]
+pub struct GroupMetrics {
+    /// Deliveries after the first.
+    pub redeliveries: Counter,
+    /// Entries taken over from another consumer.
+    pub claims: Counter,
+    /// Pending entries that trimming had deleted: each is a loss.
+    pub deleted: Counter,
+    /// Leases another consumer took.
+    pub lost_leases: Counter,
+    /// Entries given up with a reason.
+    pub dead_letters: Counter,
+    /// Dead letters cut off to keep their number bounded.
+    pub dead_letters_trimmed: Counter,
+    /// Entries that should have been given up and could not.
+    pub dead_letters_refused: Counter,
+    /// Entries a stopping worker gave back.
+    pub handed_back: Counter,
+    /// Consumer groups made anew after they had vanished.
+    pub group_recreations: Counter,
+    /// Finished entries cut off the old end of the request stream.
+    pub trimmed: Counter,
+}
+
+impl GroupMetrics {
+    /// Declares them on the recorder in force, labelled with stream and group.
+    pub fn declare(settings: &GroupSettings) -> Self {
+        let declare = Declare::labelled(&settings.labels());
+        Self {
+            redeliveries: declare
+                .counter("streamgate_redeliveries_total", "Deliveries of an entry after its first"),
+            claims: declare.counter(
+                "streamgate_claims_total",
+                "Entries taken over from a consumer that had let them idle",
+            ),
+            deleted: declare.counter(
+                "streamgate_deleted_pending_total",
+                "Pending entries that had been deleted from the stream: each is a lost request",
+            ),
+            lost_leases: declare.counter(
+                "streamgate_lost_leases_total",
+                "Entries another consumer took while this one held them",
+            ),
+            dead_letters: declare
+                .counter("streamgate_dead_letters_total", "Entries moved to the dead letters"),
+            dead_letters_trimmed: declare.counter(
+                "streamgate_dead_letters_trimmed_total",
+                "Dead letters cut off, unseen or not, to keep about DEAD_LETTERS_KEPT",
+            ),
+            dead_letters_refused: declare.counter(
+                "streamgate_dead_letters_refused_total",
+                "Entries Redis would not take as dead letters; they stay pending and are tried again",
+            ),
+            handed_back: declare
+                .counter("streamgate_handed_back_total", "Entries a stopping worker gave back unworked"),
+            group_recreations: declare.counter(
+                "streamgate_group_recreations_total",
+                "Consumer groups recreated after they had vanished",
+            ),
+            trimmed: declare.counter(
+                "streamgate_trimmed_entries_total",
+                "Finished entries cut off the old end of the request stream by this worker",
+            ),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One delivery from the stream to its settlement: is it a request, is there time, run the
+//! handler, and watch lease, deadline and panic meanwhile.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use opentelemetry::KeyValue;
+use tokio::sync::{RwLock, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::handler::{Handler, Response, Work};
+use super::metrics::ResponderMetrics;
+use super::outcome::{Outcome, Outgoing, Settlement};
+use super::settings::ResponderSettings;
+use crate::clock::{Clock, ServerClock};
+use crate::envelope::{CorrelationId, Deadline, Reply, Request};
+use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
+use crate::stream::{Delivery, Disposition};
+use crate::telemetry::{Span, SpanKind};
+
+/// What the tasks of one worker share.
+pub(super) struct Execution<H> {
+    pub(super) handler: H,
+    pub(super) settings: ResponderSettings,
+    pub(super) metrics: ResponderMetrics,
+    pub(super) clock: Arc<ServerClock>,
+    pub(super) limit: ConcurrencyLimit,
+    pub(super) settled: mpsc::UnboundedSender<Settlement>,
+    /// Held shared by ordinary work, alone by an entry that may be what kills workers.
+    pub(super) isolation: Arc<RwLock<()>>,
+    /// Cancelled when a stopping worker has waited long enough.
+    pub(super) abandon: CancellationToken,
+    pub(super) usual_work: UsualTime,
+    /// All tasks share one thread anyway: work done in the loop that takes entries takes no other's place.
+    pub(super) one_thread: bool,
+}
+
+impl<H: Handler> Execution<H> {
+    /// `None` when the lease was lost: the entry is another worker's to settle.
+    pub(super) async fn work(&self, delivery: Delivery, slot: Slot) -> Option<Settlement> {
+        let fallback = delivery.entry.id.ms.saturating_add(self.settings.request_timeout.as_millis() as u64);
+        let fallback = Deadline::at(fallback);
+        let request = match Request::decode(&delivery.entry.fields, fallback) {
+            Ok(request) => request,
+            Err(error) => return Some(self.undecodable(delivery, slot, fallback, &error.to_string())),
+        };
+        if !self.settings.reply_stream.is_or_has_lane(&request.reply_to) {
+            let reason = format!("reply_to is not {} or one of its lanes", self.settings.reply_stream);
+            return Some(dead_letter(delivery, slot, None, reason));
+        }
+        let origin =
+            Origin { id: request.id, lane: Arc::clone(&request.reply_to), deadline: request.deadline };
+        if delivery.attempt > self.settings.max_deliveries {
+            let reason = format!("given up after {} deliveries", delivery.attempt - 1);
+            let reply =
+                self.problem_in_time(&origin, &delivery, "the work was tried too often without success");
+            return Some(dead_letter(delivery, slot, reply, reason));
+        }
+        if delivery.is_suspect() {
+            let alone = Arc::clone(&self.isolation).write_owned().await;
+            let settlement = self.execute(request, origin, delivery, slot).await;
+            settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })
+        } else {
+            let _together = self.isolation.read().await;
+            self.execute(request, origin, delivery, slot).await
+        }
+    }
+
+    async fn execute(
+        &self,
+        request: Request,
+        origin: Origin,
+        delivery: Delivery,
+        slot: Slot,
+    ) -> Option<Settlement> {
+        if delivery.lease.is_lost() {
+            return None;
+        }
+        let now_ms = self.clock.now_ms();
+        let left = request.deadline.remaining_at(now_ms);
+        if left.is_zero() {
+            return Some(self.expired(delivery, slot));
+        }
+        if left < self.usual_work.get() {
+            self.usual_work.doubt();
+            self.metrics.expired.increment(1);
+            let reply =
+                self.problem(&origin, &delivery, 503, "not started: too little time was left to do the work");
+            return Some(Settlement {
+                delivery,
+                _slot: slot,
+                _alone: None,
+                reply: Some(reply),
+                disposition: Disposition::Acknowledge,
+            });
+        }
+        let queued_ms = now_ms.saturating_sub(delivery.entry.id.ms);
+        self.metrics.queue.record(queued_ms as f64 / 1_000.0);
+        let (id, entry, attempt) = (origin.id, delivery.entry.id, delivery.attempt);
+        tracing::debug!(%id, %entry, attempt, left_ms = left.as_millis() as u64, "executing");
+        let started = Instant::now();
+        let time_left = left.min(self.settings.handler_timeout);
+        let mut span = self.span_of(&request, &delivery);
+        let request = Request { trace: span.context().or(request.trace), ..request };
+        let work = Work { request, attempt: delivery.attempt, time_left };
+        let outcome = {
+            // Pinned where it is: as a value it would be copied at each layer that is put around it.
+            let run = pin!(self.run(work, started + time_left, &delivery));
+            span.around(run).await
+        };
+        outcome.tell(&mut span);
+        drop(span);
+        let spent = started.elapsed();
+        self.metrics.work.record(spent.as_secs_f64());
+        self.conclude(outcome, spent, &origin, delivery, slot)
+    }
+
+    /// The work on one delivery, below the span of whoever sent it.
+    fn span_of(&self, request: &Request, delivery: &Delivery) -> Span {
+        let ResponderSettings { tracer, group, .. } = &self.settings;
+        let stream = group.stream.as_str();
+        let mut span = tracer.start(SpanKind::Consumer, request.trace, || format!("process {stream}"));
+        span.record(|| {
+            [
+                KeyValue::new("messaging.system", "redis"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new("messaging.operation.name", "XREADGROUP"),
+                KeyValue::new("messaging.destination.name", stream.to_owned()),
+                KeyValue::new("messaging.consumer.group.name", group.group.clone()),
+                KeyValue::new("messaging.client.id", self.settings.worker.to_string()),
+                KeyValue::new("messaging.message.id", delivery.entry.id.to_string()),
+                KeyValue::new("messaging.message.conversation_id", request.id.to_string()),
+                KeyValue::new("streamgate.attempt", i64::from(delivery.attempt)),
+            ]
+        });
+        span
+    }
+
+    async fn run(&self, work: Work, until: Instant, delivery: &Delivery) -> Outcome {
+        if self.abandon.is_cancelled() {
+            return Outcome::Abandoned;
+        }
+        // A handler may also panic before it has a future to give.
+        let handling = AssertUnwindSafe(async { self.handler.handle(work).await });
+        let handler = pin!(handling.catch_unwind());
+        tokio::select! {
+            biased;
+            result = tokio::time::timeout_at(until, handler) => match result {
+                Ok(Ok(response)) => Outcome::Answered(response),
+                Ok(Err(_panic)) => Outcome::Panicked,
+                Err(_elapsed) => Outcome::TimedOut,
+            },
+            () = delivery.lease.lost() => Outcome::LeaseLost,
+            () = self.abandon.cancelled() => Outcome::Abandoned,
+        }
+    }
+
+    fn conclude(
+        &self,
+        outcome: Outcome,
+        spent: Duration,
+        origin: &Origin,
+        delivery: Delivery,
+        slot: Slot,
+    ) -> Option<Settlement> {
+        let (reply, disposition) = match outcome {
+            Outcome::Answered(response) if !response.is_sendable() => {
+                let (status, bytes) = (response.status, response.body.len());
+                tracing::error!(id = %origin.id, status, bytes, "the handler's answer is no HTTP answer or too large");
+                let detail = "the work gave an answer that cannot be sent";
+                (Some(self.problem(origin, &delivery, 502, detail)), Disposition::Acknowledge)
+            }
+            Outcome::Answered(response) => {
+                self.usual_work.learn(spent);
+                tracing::debug!(id = %origin.id, entry = %delivery.entry.id, status = response.status, "worked");
+                (Some(self.outgoing(origin, &delivery, response, spent)), Disposition::Acknowledge)
+            }
+            Outcome::Panicked => {
+                tracing::error!(id = %origin.id, entry = %delivery.entry.id, "the handler panicked");
+                let reply = self.problem(origin, &delivery, 502, "the work failed");
+                (Some(reply), Disposition::DeadLetter("the handler panicked".to_owned()))
+            }
+            Outcome::TimedOut if origin.deadline.has_passed(&*self.clock) => {
+                return Some(self.expired(delivery, slot));
+            }
+            Outcome::TimedOut => {
+                tracing::warn!(id = %origin.id, limit_ms = spent.as_millis() as u64, "the handler took too long");
+                let reply = self.problem(
+                    origin,
+                    &delivery,
+                    502,
+                    "the work took longer than a worker may spend on it",
+                );
+                (Some(reply), Disposition::Acknowledge)
+            }
+            Outcome::LeaseLost => {
+                tracing::warn!(id = %origin.id, entry = %delivery.entry.id, "lease lost to another worker; work cancelled");
+                return None;
+            }
+            Outcome::Abandoned => (None, Disposition::HandBack),
+        };
+        Some(Settlement { delivery, _slot: slot, _alone: None, reply, disposition })
+    }
+
+    /// Nobody waits any more: acknowledged without a word to anybody.
+    fn expired(&self, delivery: Delivery, slot: Slot) -> Settlement {
+        self.metrics.expired.increment(1);
+        Settlement { delivery, _slot: slot, _alone: None, reply: None, disposition: Disposition::Acknowledge }
+    }
+
+    /// If it at least says who asked, they are told.
+    fn undecodable(&self, delivery: Delivery, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
+        let fields = &delivery.entry.fields;
+        let id = fields.get("id").and_then(CorrelationId::from_bytes);
+        let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
+        let reply = id.zip(lane).and_then(|(id, lane)| {
+            let origin = Origin { id, lane: lane.into(), deadline };
+            self.problem_in_time(&origin, &delivery, &format!("the request could not be read: {error}"))
+        });
+        dead_letter(delivery, slot, reply, format!("undecodable: {error}"))
+    }
+
+    /// A 502 for an entry that is given up, unless nobody waits any more: giving up may take more
+    /// than one try.
+    fn problem_in_time(&self, origin: &Origin, delivery: &Delivery, detail: &str) -> Option<Outgoing> {
+        (!origin.deadline.has_passed(&*self.clock)).then(|| self.problem(origin, delivery, 502, detail))
+    }
+
+    fn problem(&self, origin: &Origin, delivery: &Delivery, status: u16, detail: &str) -> Outgoing {
+        self.outgoing(origin, delivery, Response::problem(origin.id, status, detail), Duration::ZERO)
+    }
+
+    fn outgoing(&self, origin: &Origin, delivery: &Delivery, response: Response, work: Duration) -> Outgoing {
+        Outgoing {
+            lane: Arc::clone(&origin.lane),
+            deadline: origin.deadline,
+            reply: Reply {
+                id: origin.id,
+                status: response.status,
+                content_type: response.content_type,
+                body: response.body,
+                worker: Arc::clone(&self.settings.worker),
+                attempt: delivery.attempt,
+                work,
+                retry_after: response.retry_after,
+            },
+        }
+    }
+}
+
+/// Who asked: what a reply needs of its request.
+struct Origin {
+    id: CorrelationId,
+    lane: Arc<str>,
+    deadline: Deadline,
+}
+
+fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
+    Settlement { delivery, _slot: slot, _alone: None, reply, disposition: Disposition::DeadLetter(reason) }
+}

@@ -1,0 +1,92 @@
+//! What every worker does for its stream: trim what is finished, remove consumers that are long dead.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Error, Redis, RetryLog};
+use crate::stream::{ConsumerGroup, Retention, Trimmed, Trimmer};
+
+/// How a worker keeps its stream short.
+#[derive(Debug, Clone, Copy)]
+pub struct HousekeepingSettings {
+    /// How much finished work stays on the request stream.
+    pub retention: Retention,
+    /// How often the stream is trimmed.
+    pub period: Duration,
+}
+
+impl Default for HousekeepingSettings {
+    fn default() -> Self {
+        Self { retention: Retention::default(), period: Duration::from_secs(5) }
+    }
+}
+
+/// The tick. Everything here may be done by any number of workers, so each does it and none leads.
+pub(super) struct Housekeeping {
+    group: ConsumerGroup,
+    trimmer: Trimmer,
+    period: Duration,
+    /// It has been said that the stream's nodes are too large.
+    warned: bool,
+}
+
+impl Housekeeping {
+    pub(super) fn new(redis: Redis, group: ConsumerGroup, settings: HousekeepingSettings) -> Self {
+        let trimmer = Trimmer::new(redis, group.settings().stream.clone(), settings.retention);
+        Self { group, trimmer, period: settings.period, warned: false }
+    }
+
+    /// Ticks until `stop`, and trims whenever much is finished.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let (mut ticking, mut trimming) = (RetryLog::new("housekeeping"), RetryLog::new("trimming"));
+        let mut next_tick = Instant::now();
+        loop {
+            let (outage, done) = tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(next_tick) => {
+                    // Jittered, so that workers do not all tick at once.
+                    next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
+                    (&mut ticking, self.tick().await)
+                }
+                () = self.group.much_is_finished() => (&mut trimming, self.trim().await),
+            };
+            match done {
+                Ok(()) => outage.healed(),
+                Err(error) => {
+                    outage.failed(&error);
+                }
+            }
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), Error> {
+        self.trim().await?;
+        for consumer in self.group.reap().await? {
+            tracing::info!(consumer, "removed a consumer that has long been silent and holds nothing");
+        }
+        Ok(())
+    }
+
+    async fn trim(&mut self) -> Result<(), Error> {
+        let trimmed = self.trimmer.trim().await?;
+        self.group.metrics().trimmed.increment(trimmed.removed);
+        self.report(&trimmed);
+        Ok(())
+    }
+
+    fn report(&mut self, trimmed: &Trimmed) {
+        let too_large = trimmed.nodes_are_too_large();
+        if too_large && !self.warned {
+            tracing::warn!(
+                stream = %self.group.settings().stream,
+                wanted = trimmed.wanted,
+                excess = trimmed.excess,
+                entries_per_node = trimmed.per_node,
+                "finished requests cannot be trimmed: Redis removes whole nodes only, and one node holds more than the excess; lower stream-node-max-entries and stream-node-max-bytes on the server (defaults: 100 and 4096)"
+            );
+        }
+        self.warned = too_large;
+    }
+}

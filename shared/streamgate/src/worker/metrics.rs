@@ -1,0 +1,53 @@
+use metrics::{Counter, Gauge, Histogram};
+
+use super::settings::ResponderSettings;
+use crate::stream::GroupMetrics;
+use crate::telemetry::Declare;
+
+/// The responding side: deliveries and what became of them.
+#[derive(Clone)]
+pub struct ResponderMetrics {
+    /// What its consumer group counts.
+    pub group: GroupMetrics,
+    /// Requests a worker holds.
+    pub in_flight: Gauge,
+    /// As many it works on at once.
+    pub in_flight_limit: Gauge,
+    /// From the entry's id to the start of its handler.
+    pub queue: Histogram,
+    /// In the handler.
+    pub work: Histogram,
+    /// Replies stored.
+    pub replies: Counter,
+    /// Replies that had to be stored again after a refusal.
+    pub reply_retries: Counter,
+    /// Entries dropped because their deadline had passed or was too close.
+    pub expired: Counter,
+}
+
+impl ResponderMetrics {
+    /// Declares them on the recorder in force, labelled with stream and group.
+    pub fn declare(settings: &ResponderSettings) -> Self {
+        let declare = Declare::labelled(&settings.group.labels());
+        Self {
+            group: GroupMetrics::declare(&settings.group),
+            in_flight: declare.gauge("streamgate_in_flight_requests", "Requests this worker holds"),
+            in_flight_limit: declare
+                .gauge("streamgate_in_flight_limit", "Requests this worker works on at once at most"),
+            queue: declare.seconds(
+                "streamgate_delivery_queue_seconds",
+                "From the entry's id to the start of its handler",
+            ),
+            work: declare.seconds("streamgate_handler_duration_seconds", "Time in the handler"),
+            replies: declare.counter("streamgate_replies_total", "Replies stored on a reply stream"),
+            reply_retries: declare.counter(
+                "streamgate_reply_retries_total",
+                "Replies stored again after Redis refused or lost them",
+            ),
+            expired: declare.counter(
+                "streamgate_expired_total",
+                "Entries dropped because nobody waited for them any more",
+            ),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The loop that takes entries from the stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::execution::Execution;
+use super::handler::Handler;
+use crate::connection::{Error, RetryLog, Waker};
+use crate::stream::{Claimer, Consumer};
+use crate::telemetry::{Latch, LatchView};
+
+/// Entries in one read, however many slots are free.
+const LARGEST_READ: usize = 256;
+
+/// How often a worker that holds a suspect looks whether it is settled; and the longest a read blocks
+/// while further ones wait.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a worker that may not work looks whether it may.
+const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
+/// idle, else what is new. One loop does both, so that they never fill the same slot.
+pub(super) async fn take<H: Handler>(
+    mut consumer: Consumer,
+    mut claimer: Claimer,
+    execution: &Arc<Execution<H>>,
+    reading: Latch,
+    may_work: LatchView,
+    stop: &CancellationToken,
+) {
+    let _awake = wake_on(stop, consumer.waker());
+    let mut claims = Claims::new(execution.settings.group.claim_min_idle);
+    while !stop.is_cancelled() {
+        if !may_work.is_set() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PERMISSION_PAUSE) => continue,
+            }
+        }
+        if claimer.holds_suspect() {
+            // It runs alone; what would be taken meanwhile would wait here instead of elsewhere.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SUSPECT_PAUSE) => continue,
+            }
+        }
+        let free = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
+        };
+        if (claims.are_due() || claimer.can_take_suspect()) && !consumer.is_starting() {
+            match claimer.claim(free).await {
+                Ok(deliveries) => {
+                    reading.set(true);
+                    claims.made(claimer.has_seen_all());
+                    execution.start_all(deliveries).await;
+                }
+                Err(error) => {
+                    claims.failed(&error);
+                    // Its answer may have been lost, and then what it claimed is ours already.
+                    consumer.recover();
+                }
+            }
+        }
+        let free = execution.limit.free().min(LARGEST_READ);
+        if free == 0 {
+            continue;
+        }
+        let patience = match claimer.has_left_suspects() {
+            true => claims.until_next().min(SUSPECT_PAUSE),
+            false => claims.until_next(),
+        };
+        match consumer.read(free, patience).await {
+            Ok(deliveries) => {
+                reading.set(true);
+                execution.start_all(deliveries).await;
+            }
+            Err(error) => {
+                reading.set(false);
+                let pause = consumer.failed(&error);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Ends a blocked read once `stop` is cancelled, again and again until the reader is gone: it may be
+/// just about to block.
+fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
+    let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
+    let guard = reader_gone.clone().drop_guard();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = reader_gone.cancelled() => return,
+            () = stop.cancelled() => {}
+        }
+        while !reader_gone.is_cancelled() && waker.wake().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    guard
+}
+
+/// When to look for entries that others let idle.
+struct Claims {
+    claim_min_idle: Duration,
+    due: Instant,
+    outage: RetryLog,
+}
+
+impl Claims {
+    fn new(claim_min_idle: Duration) -> Self {
+        Self { claim_min_idle, due: Instant::now(), outage: RetryLog::new("claimer") }
+    }
+
+    fn are_due(&self) -> bool {
+        self.due <= Instant::now()
+    }
+
+    /// While pending entries are left to look at, the next look is due at once.
+    fn until_next(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    fn made(&mut self, seen_all: bool) {
+        self.outage.healed();
+        if seen_all {
+            self.pause();
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.outage.failed(error);
+        self.pause();
+    }
+
+    /// Twice per lease, jittered, so that workers do not all look at once.
+    fn pause(&mut self) {
+        self.due = Instant::now() + self.claim_min_idle.mul_f64(rand::random_range(0.35..0.5));
+    }
+}
