@@ -2,13 +2,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// A ratio of retries to calls: when everything fails, retries stay a fraction of the load
+/// Limits retries to a ratio of the calls: if every call fails, retries add only a fraction to the load
 /// instead of multiplying it.
 ///
-/// Each call earns `ratio` of a retry, each retry spends a whole one; a small reserve refills at
-/// `per_second`, so that a quiet caller may retry too. Calls earn up to ten seconds' worth of
-/// reserve or a hundred retries, whichever is more. Source: the retry budgets of Finagle,
-/// linkerd and tower.
+/// Each call adds `ratio` to the balance; each retry takes 1 from it. The balance also grows by
+/// `per_second`, so that a caller with few calls may retry too. It never exceeds ten seconds of `per_second` or 100
+/// retries, whichever is more. Source: the retry budgets of Finagle, linkerd and tower.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
     ratio: f64,
@@ -24,20 +23,20 @@ struct Purse {
 }
 
 impl RetryBudget {
-    /// `ratio` retries earned per call (0.2 means one in five), and `per_second` retries a second
-    /// whatever the load.
+    /// A budget of `ratio` retries per call (0.2: one retry for five calls) and `per_second` retries per second
+    /// independent of the load.
     pub fn new(ratio: f64, per_second: f64) -> Self {
         let purse = Purse { balance: per_second, counted_at: Instant::now() };
         let most = (per_second * 10.0).max(100.0);
         Self { ratio, per_second, most, purse: Arc::new(Mutex::new(purse)) }
     }
 
-    /// A first attempt was made.
+    /// Records a call, not counting its retries.
     pub fn earn(&self) {
         self.with(|balance| *balance += self.ratio);
     }
 
-    /// Asks for one retry; `false` means the budget is spent and the failure should be answered.
+    /// Asks for one retry. `false`: the budget is spent, and the caller should report the failure.
     pub fn try_spend(&self) -> bool {
         self.with(|balance| {
             let allowed = *balance >= 1.0;
@@ -58,7 +57,7 @@ impl RetryBudget {
 }
 
 impl Default for RetryBudget {
-    /// One retry in five calls, and one a second besides.
+    /// One retry for five calls, and one more per second.
     fn default() -> Self {
         Self::new(0.2, 1.0)
     }
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_caller_gets_a_retry_a_second() {
+    async fn without_calls_there_is_one_retry_per_second() {
         let budget = RetryBudget::new(0.2, 1.0);
         assert!(budget.try_spend());
         assert!(!budget.try_spend());

@@ -45,7 +45,7 @@ async fn counted(counts: &Counts, name: &str, times: f64) {
 }
 
 /// What a gateway says that hears of requests which it has not stored.
-const SHARED: &str = "does another gateway run with the same INGRESS_REPLICA?";
+const SHARED: &str = "another gateway seems to run with the same INGRESS_REPLICA";
 
 /// The longest timeout of a request, and so the time in which such replies may be those of a predecessor.
 const QUIET: Duration = Duration::from_millis(200);
