@@ -32,7 +32,8 @@ struct Shared {
     due: Notify,
 }
 
-/// With more callers the thread rarely sleeps anyway. Measured: a gain with up to 8 callers, little with 16, none with 64.
+/// With more callers the thread rarely sleeps anyway. Measured: a gain with up to 8 callers, little with 16, none with
+/// 64.
 const MOST_WAITING: usize = 8;
 
 impl BusyPoll {

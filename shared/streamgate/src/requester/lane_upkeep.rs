@@ -147,7 +147,8 @@ impl Keeper {
 
     /// Trims by age and progress, never by count: several replicas may read one lane at their own pace.
     async fn trim(&self, finished: Finished) -> Result<(), Error> {
-        // This uses the server's time: with a wrong clock of this machine, it could remove a reply that is waited for.
+        // The age uses the server's time. A wrong clock of this machine could remove a reply that its caller still
+        // waits for.
         let age = (self.longest_timeout + PERIOD).as_millis() as u64;
         let by_age = EntryId { ms: self.redis.server_time_ms().await?.saturating_sub(age), seq: 0 };
         let mut trim = redis::cmd("XTRIM");

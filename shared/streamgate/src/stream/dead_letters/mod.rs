@@ -43,7 +43,8 @@ pub(super) struct Added {
     pub(super) trimmed: u64,
 }
 
-/// The most original fields kept of one entry: a Lua call takes a few thousand values at most. A request has six fields.
+/// The most original fields kept of one entry: a Lua call takes a few thousand values at most. A request has six
+/// fields.
 const MOST_FIELDS: usize = 1_000;
 
 impl DeadLetterQueue {
