@@ -145,7 +145,7 @@ impl Redis {
     /// Sends one command.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn command(&self, cmd: &Cmd) -> Result<Value, Error> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(cmd.clone());
@@ -180,7 +180,7 @@ impl Redis {
     /// wrong node, it is not used again.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
         let mut connection = self.0.pool.get().await?;
         let result = cmd.query_async(&mut connection).await.map_err(Error::from);
@@ -284,7 +284,7 @@ impl Redis {
     /// server. False if the command was not sent.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub(super) async fn command_in(&self, generation: u64, cmd: &Cmd) -> Result<bool, Error> {
         let current = self.connection().await?;
         if self.generation() != generation {

@@ -24,7 +24,7 @@ impl Redis {
     /// denied, and what happens `instead`.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn optional(
         &self,
         cmd: &Cmd,

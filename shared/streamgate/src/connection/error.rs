@@ -190,7 +190,7 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             Self::Unreachable => "Redis cannot be reached",
             Self::Denied => "Redis denies access",
-            Self::NotPermitted => "Redis permits this user too little",
+            Self::NotPermitted => "Redis does not permit this command to the user",
             Self::NotPrimary => "this Redis is not the primary",
             Self::NotServing => "Redis is not serving yet",
             Self::RefusesWrites => "Redis refuses writes",

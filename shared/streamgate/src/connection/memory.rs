@@ -20,7 +20,7 @@ impl ServerMemory {
     /// Asks the server; `None` if this user may not run INFO.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn read(redis: &Redis) -> Result<Option<Self>, Error> {
         let instead = "memory and eviction policy of the server are not known: its metrics stay 0";
         let info = redis.optional(redis::cmd("INFO").arg("memory"), "info", instead).await?;

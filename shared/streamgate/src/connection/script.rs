@@ -18,7 +18,7 @@ impl Script {
     /// source if the server does not know the script yet.
     ///
     /// # Errors
-    /// The connection's, or the first error of a command in the script; the commands after it were not executed.
+    /// The connection failed, or a command of the script failed; the commands after it were not executed.
     pub async fn run(&self, redis: &Redis, keys: &[&str], args: &[&[u8]]) -> Result<Value, Error> {
         match redis.command(&self.call("EVALSHA", &self.sha1, keys, args)).await {
             Err(error) if error.kind() == ErrorKind::NoScript => {

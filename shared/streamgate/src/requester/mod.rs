@@ -1,12 +1,15 @@
 //! The side that asks: a [`Requester`] sends requests and waits for their replies.
 //!
-//! In reading order, a request passes: `call`, `admission` (may it be sent?), [`PendingReplies`] (`pending`, the
-//! waiting callers) and `outbound_request` (on its way to the stream). The `reply_reader` reads the reply lane and
-//! gives each reply to its caller. `error` lists the reasons for no answer.
+//! In reading order:
 //!
-//! Beside them: `worker_presence` watches the workers, and `take_back` removes requests if no worker is alive;
-//! `lane_upkeep` trims the reply lane, and `lane_conflict` detects a second reader of it; `untrimmed` watches the
-//! request stream; `busy_poll` saves wake-ups; `settings` and `metrics`.
+//! 1. `call`: a request and its answer; `error`: why there is no answer; `settings`.
+//! 2. `admission` decides whether a request may be sent.
+//! 3. `pending`: the waiting callers, [`PendingReplies`].
+//! 4. `outbound_request`: a request on its way to the stream.
+//! 5. `reply_reader` reads the reply lane and gives each reply to its caller.
+//! 6. `lane_upkeep` trims the reply lane; `lane_conflict` detects a second gateway that uses it.
+//! 7. `worker_presence` watches the workers; if none is alive, `take_back` removes requests from the stream.
+//! 8. `untrimmed` watches the request stream; `busy_poll` saves wake-ups; `metrics` counts.
 
 mod admission;
 mod busy_poll;

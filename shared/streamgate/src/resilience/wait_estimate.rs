@@ -120,8 +120,8 @@ impl WaitEstimate {
         self.wait_at(waiting, &self.nanos_per_answer)
     }
 
-    /// By how much the cautious wait behind `waiting` others plus twice the usual work exceeds `patience`; `None` if it
-    /// does not.
+    /// By how much a new request behind `waiting` others would exceed `patience`; `None` if it would not. The time that
+    /// it needs is the cautious wait plus twice the usual work.
     ///
     /// `None` also if there is no wait. Then the worker decides whether the time left is enough, and such requests
     /// show when the work takes less time again.

@@ -47,7 +47,8 @@ impl Claimer {
     /// Claims up to `most` idle entries. Each call continues where the last one stopped.
     ///
     /// # Errors
-    /// The connection's or the server's. If the group is gone, the result is empty, and the consumer heals the group.
+    /// The connection failed, or the server refused the command. If the group is gone, the result is empty; the
+    /// consumer then creates the group again.
     pub async fn claim(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         let idle = self.group.settings().claim_min_idle.as_millis().to_string();
         let (cursor, count) = (self.cursor.to_string(), most.to_string());

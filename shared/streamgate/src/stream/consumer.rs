@@ -59,7 +59,7 @@ impl Consumer {
     /// if there were none.
     ///
     /// # Errors
-    /// The connection's or the server's. If the group was gone, it has been created again.
+    /// The connection failed, or the server refused the command. If the group was gone, it has been created again.
     /// Before the next read, pause as long as [`Consumer::failed`] returns.
     pub async fn read(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
         let result = match &self.recovery {

@@ -21,8 +21,8 @@ impl Delivery {
 /// From this delivery on, an entry is a suspect. A worker holds one suspect at a time and does no other work meanwhile.
 ///
 /// A second delivery usually means that a worker was killed. Then all entries that it held are delivered again at the
-/// same time, so they must not run one by one. A third delivery means that the entry itself may kill workers. If it
-/// runs alone, no other entry is counted as delivered to the worker that it kills.
+/// same time, so they must not run one by one. A third delivery means that the entry itself may kill workers. It runs
+/// alone, so that no other entry is in the worker that it kills.
 pub(super) const SUSPECT_FROM: u32 = 3;
 
 /// How a delivery is settled.

@@ -123,7 +123,7 @@ impl ConsumerGroup {
     /// stream, so that it reads also the entries written before.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn ensure(&self) -> Result<(), Error> {
         let mut cmd = redis::cmd("XGROUP");
         cmd.arg("CREATE").arg(self.stream()).arg(self.name()).arg("0").arg("MKSTREAM");
@@ -138,7 +138,7 @@ impl ConsumerGroup {
     /// takes a different name and logs a warning: with one name, both processes would work on the same entries.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn join(&self) -> Result<(), Error> {
         if self.0.joined_as.get().is_some() {
             return Ok(());
@@ -180,7 +180,7 @@ impl ConsumerGroup {
     /// consumers may claim. False if the consumer was not deleted.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn leave(&self) -> Result<bool, Error> {
         if self.0.joined_as.get().is_none() {
             return Ok(false);
@@ -194,7 +194,7 @@ impl ConsumerGroup {
     /// a restart without data), and logs a warning: entries that were read before are read again.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn heal(&self) -> Result<(), Error> {
         self.ensure().await?;
         self.metrics().group_recreations.increment(1);
@@ -209,7 +209,7 @@ impl ConsumerGroup {
     /// Gives a sign of life: resets this consumer's idle time.
     ///
     /// # Errors
-    /// The connection's or the server's. If the group is gone, it is created again.
+    /// The connection failed, or the server refused the command. If the group is gone, it is created again.
     pub async fn heartbeat(&self) -> Result<(), Error> {
         let mut cmd = redis::cmd("XREADGROUP");
         cmd.arg("GROUP").arg(self.name()).arg(self.consumer());
@@ -224,7 +224,7 @@ impl ConsumerGroup {
     /// how many of the entries still belonged to this consumer.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn hand_back(&self, ids: &[EntryId]) -> Result<u64, Error> {
         let idle = CLAIMABLE_AT_ONCE_MS.to_string();
         let value = self.on_ids(&self.0.hand_back, &[idle.as_bytes()], ids).await?;
@@ -251,7 +251,7 @@ impl ConsumerGroup {
     /// returns their names.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn reap(&self) -> Result<Vec<String>, Error> {
         let idle = (self.settings().grace * 10).as_millis().to_string();
         let args = [self.name().as_bytes(), idle.as_bytes()];
@@ -267,7 +267,7 @@ impl ConsumerGroup {
     /// consumer has claimed the entry: then that consumer settles it.
     ///
     /// # Errors
-    /// The connection's or the server's; the entry then stays pending.
+    /// The connection failed, or the server refused the command; the entry then stays pending.
     pub async fn move_to_dead_letters(
         &self,
         entry: &Entry,

@@ -71,7 +71,7 @@ impl ConsumerHealth {
     /// The consumers of a group; none if the stream or the group does not exist.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn of_group(redis: &Redis, key: &StreamKey, group: &str) -> Result<Vec<Self>, Error> {
         let answer = redis.command(redis::cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(group)).await;
         match answer {
@@ -101,7 +101,7 @@ impl GroupHealth {
     /// or it is at the beginning of its stream.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn is_untouched(redis: &Redis, key: &StreamKey, group: &str) -> Result<bool, Error> {
         let groups = groups_of(redis, key).await?;
         Ok(!groups.iter().any(|(name, last)| name == group.as_bytes() && *last != EntryId::MIN))
@@ -118,7 +118,7 @@ impl StreamHealth {
     /// Reads the state of `key`; `None` if there is no such stream.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn read(redis: &Redis, key: &StreamKey) -> Result<Option<Self>, Error> {
         let Some(info) = info_of(redis, key).await? else { return Ok(None) };
         let bytes = bytes_of(redis, key, &info).await?;

@@ -110,8 +110,8 @@ impl Leases {
     /// the reply.
     ///
     /// # Errors
-    /// The connection's or the server's; leases then stay as they are and expire. If the group is gone, it is created
-    /// again.
+    /// The connection failed, or the server refused the command; leases then stay as they are and expire. If the group
+    /// is gone, it is created again.
     pub async fn renew(&self) -> Result<usize, Error> {
         let settings = self.0.group.settings();
         let due: Vec<(EntryId, Arc<State>)> = {

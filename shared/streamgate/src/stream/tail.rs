@@ -77,8 +77,8 @@ impl TailReader {
     /// Reads the next entries and waits for them up to the blocking time; empty if there were none.
     ///
     /// # Errors
-    /// The connection's or the server's. No entry is skipped: the next read continues where the last
-    /// successful one ended. Before it, pause as long as [`TailReader::failed`] returns.
+    /// The connection failed, or the server refused the command. No entry is skipped: the next read continues where
+    /// the last successful one ended. Before it, pause as long as [`TailReader::failed`] returns.
     pub async fn read(&mut self) -> Result<Vec<Entry>, Error> {
         if self.unchecked {
             self.check().await?;

@@ -46,8 +46,8 @@ pub struct Trimmed {
 const NOTABLE_EXCESS: u64 = 1_000;
 
 impl Trimmed {
-    /// True if nothing could be trimmed because one node of the stream holds more entries than the whole excess, and
-    /// the excess is at least as large as the wanted number.
+    /// True if Redis could trim nothing because one node of the stream holds more entries than the excess. A small
+    /// excess, below the wanted number, does not count.
     pub fn nodes_are_too_large(&self) -> bool {
         let notable = self.wanted.max(NOTABLE_EXCESS);
         self.removed == 0 && self.excess >= notable && self.per_node > self.excess
@@ -75,7 +75,7 @@ impl Trimmer {
     /// Trims once. Any number of processes may do this at the same time.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn trim(&self) -> Result<Trimmed, Error> {
         let Some(shape) = self.shape().await? else { return Ok(Trimmed::default()) };
         let too_old = self.redis.clock().now_ms().saturating_sub(self.retention.age.as_millis() as u64);

@@ -24,7 +24,7 @@ impl Undelivered {
     /// The next entries; empty at the end of the stream. Some of them may have been delivered meanwhile.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn next_page(&mut self) -> Result<Vec<Entry>, Error> {
         if self.read_to == EntryId::MIN {
             self.read_to = self.last_delivered().await?;
@@ -42,7 +42,7 @@ impl Undelivered {
     /// work, and none will.
     ///
     /// # Errors
-    /// The connection's or the server's; it is then unknown which entries were removed.
+    /// The connection failed, or the server refused the command; it is then unknown which entries were removed.
     pub async fn take_back(&self, ids: &[EntryId]) -> Result<Vec<EntryId>, Error> {
         let texts: Vec<String> = ids.iter().map(EntryId::to_string).collect();
         let args: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();

@@ -46,7 +46,7 @@ impl Tracer {
         Self::start_below(tracer, kind, &context, name().into())
     }
 
-    /// Starts a span below the span whose [`Span::around`] polls the current future.
+    /// Starts a span below the current span: the one whose [`Span::around`] runs this code.
     pub fn start_here<N>(&self, kind: SpanKind, name: impl FnOnce() -> N) -> Span
     where
         N: Into<Cow<'static, str>>,

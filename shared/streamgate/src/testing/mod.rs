@@ -102,7 +102,7 @@ impl RedisServer {
     /// Runs a command that may fail.
     ///
     /// # Errors
-    /// The client library's.
+    /// The connection or the command failed.
     pub fn try_run<T: FromRedisValue>(&self, cmd: &Cmd) -> redis::RedisResult<T> {
         let client = redis::Client::open(self.url())?;
         cmd.query(&mut client.get_connection_with_timeout(PATIENCE)?)

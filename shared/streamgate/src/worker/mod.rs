@@ -1,10 +1,14 @@
 //! The side that replies: a [`Responder`] takes deliveries from the stream, runs a [`Handler`] for each and
 //! settles it: first it stores the reply, then it acknowledges the entry.
 //!
-//! In reading order: `handler` (the trait to implement) and `settings`; `read_loop` takes entries; `dispatch` decides
-//! whether their work gets a task of its own; `execution` runs the handler and produces an `outcome`; `settler` stores
-//! replies, which `reply_batch` packs into entries, and acknowledges. Beside them, `housekeeping` trims the stream and
-//! `metrics` counts.
+//! In reading order:
+//!
+//! 1. `handler`: the trait to implement; `settings`.
+//! 2. `read_loop` takes entries from the stream.
+//! 3. `dispatch` decides whether the work on an entry gets a task of its own.
+//! 4. `execution` runs the handler; `outcome` is the result.
+//! 5. `settler` stores replies and acknowledges; `reply_batch` packs replies into entries.
+//! 6. `housekeeping` trims the stream; `metrics` counts.
 //!
 //! A worker is a handler:
 //!

@@ -19,8 +19,8 @@ use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 /// The writer of one worker. It sends finished replies in one pipeline. The next pipeline starts with the XACK of
 /// those that Redis has confirmed; if no reply waits, the XACK is sent alone.
 ///
-/// XACK names only entries whose reply Redis has confirmed, and entries without a reply. If a reply and its XACK were
-/// in one pipeline, Redis could refuse the reply (OOM) and still execute the XACK.
+/// XACK names only entries whose reply Redis has confirmed, and entries that need no reply. If a reply and its XACK
+/// were in one pipeline, Redis could refuse the reply (OOM) and still execute the XACK.
 pub(super) struct Settler {
     group: ConsumerGroup,
     metrics: ResponderMetrics,
@@ -135,8 +135,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends one pipeline: XACK of the confirmed entries, XADD of the finished replies, and once a second an EXPIRE
-    /// for each lane, which gives it a time to live if it has none.
+    /// Sends one pipeline: XACK of the confirmed entries, then XADD of the finished replies. Once a second it adds an
+    /// EXPIRE for each lane, which gives the lane a time to live if it has none.
     async fn write(&mut self) -> Result<(), Error> {
         if self.confirmed.is_empty() && self.storing.is_empty() {
             return Ok(());

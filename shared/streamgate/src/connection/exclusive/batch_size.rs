@@ -7,9 +7,10 @@ use tokio::time::Instant;
 /// Lets a small batch grow by the commands that are about to come. The writer yields its processor to other threads
 /// (`sched_yield`), polls the sockets and takes the commands that have come; it repeats this while new commands come.
 ///
-/// If callers, gateways, Redis and workers share processors, the first message of each process wakes the next process,
-/// which then takes the processor. A pipeline of two or three requests then costs all of them as much as a pipeline of
-/// fifteen. Measured: `docs/PERFORMANCE.md`, "What was tried".
+/// This helps if callers, gateways, Redis and workers share processors. The first message of each process wakes the
+/// next process, which then takes the processor before more messages are ready. So pipelines stay small, and a
+/// pipeline of two or three requests costs all processes as much as a pipeline of fifteen.
+/// Measured: `docs/PERFORMANCE.md`, "What was tried".
 pub(super) struct BatchSize {
     /// The number of callers that now wait for replies to these commands.
     callers: Box<dyn Fn() -> usize + Send>,

@@ -64,7 +64,7 @@ impl BlockingConnection {
     /// all answers come together.
     ///
     /// # Errors
-    /// The connection's or the first one of the server's. Unless the server refused a command,
+    /// The connection failed, or the server refused one of the commands. If the connection failed,
     /// it is unknown whether the commands were executed, and the socket is replaced. Before the next call, pause as
     /// long as [`BlockingConnection::failed`] returns.
     pub async fn read<T>(

@@ -71,7 +71,7 @@ impl DeadLetterQueue {
     /// claimed the entry: then that consumer settles it.
     ///
     /// # Errors
-    /// The connection's or the server's; the entry then stays pending.
+    /// The connection failed, or the server refused the command; the entry then stays pending.
     pub(super) async fn add(
         &self,
         group: &str,
@@ -113,7 +113,7 @@ impl DeadLetterQueue {
     /// The number of dead letters.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn count(&self) -> Result<u64, Error> {
         let length = self.redis.admin_command(redis::cmd("XLEN").arg(self.key.as_str())).await?;
         redis::from_redis_value(length).map_err(|_| Error::unexpected("XLEN", &Value::Nil))

@@ -38,8 +38,8 @@ impl DeadLetterQueue {
     /// `replace`, it gets the value given there; the field [`REPLAY_OF`] is added.
     ///
     /// # Errors
-    /// The connection's or the server's. If no answer came, the letter may still have been replayed;
-    /// the next try then returns [`Replay::NotFound`].
+    /// The connection failed, or the server refused the command. If no answer came, the letter may still have been
+    /// replayed; the next try then returns [`Replay::NotFound`].
     pub async fn replay(&self, id: EntryId, replace: &[(&str, &str)]) -> Result<Replay, Error> {
         let (id, most) = (id.to_string(), MOST_REPLAYED.to_string());
         let own = OWN_FIELDS.len().to_string();
@@ -55,7 +55,7 @@ impl DeadLetterQueue {
     /// Removes dead letters; returns which of them existed, in the order of `ids`.
     ///
     /// # Errors
-    /// The connection's or the server's. If no answer came, they may still have been removed.
+    /// The connection failed, or the server refused the command. If no answer came, they may still have been removed.
     pub async fn discard(&self, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -48,7 +48,7 @@ impl DeadLetterQueue {
     /// it may be short, or even empty, and still have a `next`.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn search(
         &self,
         filter: &DeadLetterFilter,
@@ -89,7 +89,7 @@ impl DeadLetterQueue {
     /// The dead letter `id`; `None` if it does not exist, or no longer exists.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn get(&self, id: EntryId) -> Result<Option<DeadLetter>, Error> {
         let only = Range { newest: id.to_string(), oldest: id.to_string() };
         Ok(self.newest(&only, 1).await?.pop().map(DeadLetter::from))

@@ -1,8 +1,10 @@
 -- Takes over entries that their consumer has let idle for longer than a lease.
 -- KEYS[1] stream; ARGV: group, consumer, min idle (ms), cursor, count, deliveries that make a suspect,
 -- the suspect that the caller holds (or ''), idle time (ms) of entries that are given back
+--
 -- A consumer holds one suspect at a time. A further one is given back and this delivery is not counted: the first
 -- suspect may kill the worker, and that must not count against the second.
+--
 -- Returns {next cursor, {{id, deliveries, fields}, ...}, {deleted ids}, number of suspects given back}
 local claimed = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
 local entries, suspects_from, held, left = {}, tonumber(ARGV[6]), ARGV[7], 0

@@ -1,8 +1,8 @@
 -- Makes a worker a consumer of its group with a name that no live consumer has. The check and the join
 -- are one step: if two workers start at the same time, the second one sees the first.
--- KEYS[1] stream; ARGV: group, wanted name, another name in case a live consumer has the wanted one, idle time (ms)
--- from which a consumer counts as dead, an id behind every possible one (a read of own entries from there only resets
--- the idle time)
+-- KEYS[1] stream; ARGV: group, wanted name, spare name (if a live consumer has the wanted one), idle time (ms)
+-- from which a consumer counts as dead, an id behind every possible one
+-- A read of own entries from that id creates the consumer and resets its idle time, without a delivery.
 -- Returns the name taken.
 local name = ARGV[2]
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

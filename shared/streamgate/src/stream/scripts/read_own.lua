@@ -1,6 +1,7 @@
 -- Reads a consumer's own pending entries, oldest first.
 -- KEYS[1] stream; ARGV: group, consumer, first id, count, 'redeliver' or 'recover', deliveries that
 -- make a suspect, idle time (ms) of entries that are given back, length of a lease (ms)
+--
 -- 'redeliver', at the start of a process, counts a delivery: the process before it may have died of the entry.
 -- 'recover', after a read that this process abandoned, does not count one.
 -- Of several suspects, 'redeliver' takes the first and gives back the others: the first may kill the worker, and that
@@ -8,6 +9,7 @@
 -- 'redeliver' leaves out entries that were delivered within the last lease: another process with the same name may
 -- be working on them. If no process is, they are claimed later.
 -- Entries that were given back are left for a claim. Entries deleted meanwhile are acknowledged.
+--
 -- Returns {last id seen or false, {{id, deliveries, fields}, ...}, {deleted ids}, number of entries left for a claim}
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], '+', ARGV[4], ARGV[2])
 local entries, deleted, last, suspects, left = {}, {}, false, 0, 0
