@@ -14,16 +14,19 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use stack::{Process, http};
+use stack::{Process, http, redis};
 
 use self::earlier::Record;
+use self::server::Server;
 use self::settings::Settings;
 use crate::options::Up;
-use crate::parts::{GRACE, PAUSE, Parts, held};
+use crate::parts::{GRACE, PAUSE, Parts, REDIS_GRACE, held};
 use crate::stop::{Interrupted, Stop};
 use crate::terminal::{say, show};
 
 const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// Redis reads what it held first.
+const LOADING_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run of `make up`.
 struct Run {
@@ -70,7 +73,7 @@ impl Run {
         self.settings.make_admin_token()?;
         if self.settings.starts_redis() {
             say("starting Redis");
-            self.start_redis()?;
+            self.start_redis(self.settings.redis_port())?;
         }
         say("starting proxy");
         self.start_binary("proxy", "PROXY_LISTEN")?;
@@ -81,6 +84,14 @@ impl Run {
             self.parts.check()?;
             thread::sleep(PAUSE);
         }
+    }
+
+    fn start_redis(&mut self, port: u16) -> anyhow::Result<()> {
+        let server = Server::find(&self.data)?;
+        self.start("redis", server.command(port)?, REDIS_GRACE)?;
+        let what = format!("Redis on port {port} with the data in {}", server.folder.display());
+        self.parts.until(&what, LOADING_PATIENCE, || redis::answers(port))?;
+        Ok(server.sign()?)
     }
 
     fn start_binary(&mut self, name: &'static str, variable: &str) -> anyhow::Result<()> {

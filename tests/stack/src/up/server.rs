@@ -1,53 +1,63 @@
 //! The Redis server of `make up`, whose data stays.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::bail;
 use stack::redis::{self, DURABLE};
 
-use super::Run;
 use super::earlier::Earlier;
-use crate::parts::{REDIS_GRACE, held};
+use crate::parts::held;
 
-/// It reads what it held first.
-const LOADING_PATIENCE: Duration = Duration::from_secs(60);
+/// A server that is ready to be started, alone with its folder.
+pub(crate) struct Server {
+    pub(crate) folder: PathBuf,
+    version: (u32, u32),
+    lock: File,
+    program: PathBuf,
+}
 
-impl Run {
-    pub(super) fn start_redis(&mut self) -> anyhow::Result<()> {
-        let port = self.settings.redis_port();
+/// The file that tells which version wrote a folder.
+const WRITER: &str = "written-by";
+
+impl Server {
+    /// The server of this machine on its folder in `data`.
+    pub(crate) fn find(data: &Path) -> anyhow::Result<Self> {
         let program = redis::find()?;
         // A folder for each kind: neither opens what the other wrote.
         let (kind, version) = redis::identify(&program)?;
-        let folder = self.data.join(&kind);
+        let folder = data.join(&kind);
         fs::create_dir_all(&folder)?;
         refuse_newer(&folder, &kind, version)?;
         let lock = File::create(folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let earlier = Earlier::of(&self.data);
+                let earlier = Earlier::of(data);
                 let advice = earlier.advice(earlier.redis.iter().copied());
                 bail!("another Redis server is using {}: stop it first{advice}", folder.display());
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut command = held(&program)?;
-        redis::listen(&mut command, port, &folder);
-        command.args(DURABLE);
+        Ok(Self { folder, version, lock, program })
+    }
+
+    /// How to start it on `port`.
+    pub(crate) fn command(&self, port: u16) -> anyhow::Result<Command> {
+        let mut command = held(&self.program)?;
+        redis::listen(&mut command, port, &self.folder);
         // The server inherits the lock, as its standard input: two on the same files would destroy them.
-        command.stdin(lock);
-        self.start("redis", command, REDIS_GRACE)?;
-        let what = format!("Redis on port {port} with the data in {}", folder.display());
-        self.parts.until(&what, LOADING_PATIENCE, || redis::answers(port))?;
-        let (major, minor) = version;
-        Ok(fs::write(folder.join(WRITER), format!("{major}.{minor}\n"))?)
+        command.args(DURABLE).stdin(self.lock.try_clone()?);
+        Ok(command)
+    }
+
+    /// Says in the folder that it wrote there, once it answers.
+    pub(crate) fn sign(&self) -> std::io::Result<()> {
+        let (major, minor) = self.version;
+        fs::write(self.folder.join(WRITER), format!("{major}.{minor}\n"))
     }
 }
-
-/// The file that tells which version wrote a folder.
-const WRITER: &str = "written-by";
 
 /// An older server cannot read what a newer one wrote, and advises to "fix" it, which destroys it.
 fn refuse_newer(folder: &Path, kind: &str, version: (u32, u32)) -> anyhow::Result<()> {
