@@ -19,7 +19,7 @@ help: ## Show this list
 
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
-	@exec env PYTHON=$(PYTHON) $(CARGO) run --quiet --locked --profile up -p stack -- up $(ARGS)
+	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- up $(ARGS)
 
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \
