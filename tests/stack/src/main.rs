@@ -9,18 +9,20 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use self::options::Options;
+use self::options::{HELP, Options};
 use self::stop::Stop;
 use self::terminal::say;
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse() {
-        Options::Up(options) => Stop::on_signals().and_then(|stop| up::up(&options, stop)),
-        Options::Run(options) => Stop::on_signals().and_then(|stop| run::run(&options, stop)),
-        Options::Hold { parent, command } => parts::hold(parent, &command),
-    };
+    let outcome = Options::parse(std::env::args_os().skip(1)).and_then(|options| match options {
+        Options::Help => {
+            say(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        Options::Up(options) => up::up(options, Stop::on_signals()?),
+        Options::Run(options) => run::run(&options, Stop::on_signals()?),
+        Options::Hold(parent, command) => parts::hold(parent, &command),
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -27,7 +27,7 @@ pub struct Place {
     /// A setting that differs for now.
     odd: Mutex<Option<(&'static str, String)>>,
     current: Mutex<Option<Current>>,
-    /// Its process; the history may still hear of it when it has ended.
+    /// The process that has it, until it is known to have ended.
     running: Mutex<Option<stack::Process>>,
     log_reader: Mutex<LogReader>,
 }

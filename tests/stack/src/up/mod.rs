@@ -19,7 +19,7 @@ use stack::{Process, http, redis};
 use self::earlier::Record;
 use self::server::Server;
 use self::settings::Settings;
-use crate::options::Up;
+use crate::options::{Up, root};
 use crate::parts::{GRACE, PAUSE, Parts, REDIS_GRACE, held};
 use crate::stop::{Interrupted, Stop};
 use crate::terminal::{say, show};
@@ -38,13 +38,14 @@ struct Run {
 }
 
 /// Starts everything and waits for a signal, or for a process that ends.
-pub(crate) fn up(options: &Up, stop: Stop) -> anyhow::Result<ExitCode> {
-    let data = std::path::absolute(&options.data_dir)?;
+pub(crate) fn up(options: Up, stop: Stop) -> anyhow::Result<ExitCode> {
+    let data = std::path::absolute(options.data_dir.unwrap_or_else(|| root().join(".data")))?;
     let record = Record::new(&data);
-    let binaries = options.bin_dir.clone().unwrap_or_default();
+    let build = options.bin_dir.is_none();
+    let binaries = options.bin_dir.unwrap_or_default();
     let settings = Settings::new(|name| std::env::var(name).ok());
     let mut run = Run { settings, data, binaries, parts: Parts::new(stop), record };
-    let outcome = run.go(options.bin_dir.is_none());
+    let outcome = run.go(build);
     let code = match &outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Interrupted>() => ExitCode::SUCCESS,
