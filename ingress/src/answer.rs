@@ -1,9 +1,9 @@
-//! What every answer has in common: a correlation id, the shape of an error, a count.
+//! Gives every answer its correlation id, renders errors, and counts the answers.
 //!
-//! A tower layer around each route, the fallback included. It mints the id, leaves it in the
-//! request's extensions for the handler, and is the only place that renders a [`Failure`] and logs
-//! it, since only here id, route and outcome are known together. Whom a request is for is checked
-//! here, too: it is a rule for all of them.
+//! It is a tower layer around all routes and around the fallback. It creates the correlation id and puts
+//! it into the extensions of the request, where the handler finds it. It is the only place that renders
+//! and logs a [`Failure`], because only here the id, the route and the outcome are known together. It
+//! also checks the host that a request names, because that rule holds for all routes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -29,10 +29,10 @@ use crate::problem::Failure;
 /// Carries the correlation id on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Which trace the caller is in (W3C Trace Context).
+/// Carries the trace of the caller (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Stands for all paths without a route, so that nobody can make up metric labels.
+/// The label of all paths without a route: a caller must not be able to create metric labels.
 const UNMATCHED: &str = "unmatched";
 
 /// Wraps routes in [`AnswerService`].
@@ -43,7 +43,7 @@ pub struct AnswerLayer {
 }
 
 impl AnswerLayer {
-    /// A layer that counts in `metrics` and traces with `tracer`.
+    /// A layer that counts answers in `metrics` and starts spans with `tracer`.
     pub fn new(metrics: HttpMetrics, tracer: Tracer) -> Self {
         Self { metrics: Arc::new(metrics), tracer }
     }
@@ -105,7 +105,7 @@ where
     }
 }
 
-/// A request that has no answer yet. Dropped before it has one, its caller has gone.
+/// A request without an answer. If it is dropped before it has one, the caller has left.
 struct UnderWay {
     id: CorrelationId,
     route: Option<MatchedPath>,
@@ -120,10 +120,10 @@ impl UnderWay {
         let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             failure.log(self.id, route);
-            // What layers inside have said about the request still holds.
-            let said = std::mem::take(response.headers_mut());
+            // Keep the headers that inner layers have set, such as `ratelimit`.
+            let inner = std::mem::take(response.headers_mut());
             response = failure.render(self.id);
-            let rendered = std::mem::replace(response.headers_mut(), said);
+            let rendered = std::mem::replace(response.headers_mut(), inner);
             response.headers_mut().extend(rendered);
         }
         response.headers_mut().insert(X_REQUEST_ID, header_of(self.id));
@@ -148,7 +148,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The whole time from the request's head to the answer's, below the caller's span if it has one.
+/// Starts the span of a request. Its parent is the span of the caller, if there is one.
 fn span_of(
     tracer: &Tracer,
     caller: Option<TraceContext>,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn handler_and_caller_see_one_id_that_no_caller_chooses() {
+    async fn handler_and_caller_see_the_same_id() {
         let (router, _) = router();
 
         let (first, seen) = ask(&router, "/id").await;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_500_without_a_reason_and_ends_nothing() {
+    async fn a_panic_is_a_500_without_its_message() {
         let (router, _) = router();
 
         let (response, body) = ask(&router, "/panic").await;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_count_by_template_and_status_unknown_paths_as_one() {
+    async fn answers_are_counted_by_route_template_and_status() {
         let (router, metrics) = router();
 
         for path in ["/nothing", "/nowhere", "/with/a", "/with/b", "/panic"] {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_leaves_is_counted_as_such() {
+    async fn a_caller_that_leaves_is_counted_as_abandoned() {
         let (router, metrics) = router();
 
         let answer = tokio::time::timeout(Duration::from_millis(1), ask(&router, "/never")).await;

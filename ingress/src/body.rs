@@ -1,4 +1,4 @@
-//! Reading a request's body: in the right format, within its limit, in time.
+//! Reads the body of a request, with limits for its format, its size and its time.
 
 use std::time::Duration;
 
@@ -8,38 +8,37 @@ use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-/// What a body may cost.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// The largest accepted, in bytes.
+    /// The largest body that is accepted, in bytes.
     pub size: usize,
-    /// How long it may take to arrive.
+    /// How long a body may take to arrive.
     pub time: Duration,
 }
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is, or says it is, larger than accepted.
+    /// The body, or the size that it announces, is too large.
     #[error("the body is larger than the {limit} bytes accepted here")]
     TooLarge {
-        /// The largest accepted, in bytes.
+        /// The largest body that is accepted, in bytes.
         limit: usize,
     },
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     #[error("the body did not arrive within {} s", .within.as_secs_f32())]
     TimedOut {
-        /// How long it had.
+        /// The time limit.
         within: Duration,
     },
-    /// The connection or the framing failed on the way.
+    /// The connection failed, or the framing of the body is invalid.
     #[error("the body could not be read to its end")]
     Broken,
 }
 
-/// Reads the whole of `body`, unless it is or becomes too large. A body that announces too many
-/// bytes is not read at all, so its sender gets no `100 Continue`. Its rest is seen to by
-/// [`crate::leftover`].
+/// Reads the whole `body` unless it is too large. If a body announces too many bytes, nothing of it is
+/// read, so the sender gets no `100 Continue`. [`crate::unread_body`] handles the part that is not read.
 ///
 /// # Errors
 /// See [`BodyError`].
@@ -59,15 +58,15 @@ where
     }
 }
 
-/// JSON without the byte order mark that some editors write before it: nobody should, and whoever
-/// reads may ignore it (RFC 8259, 8.1). Workers never see it.
+/// The JSON without a byte order mark in front. Some editors write one although JSON must not have it;
+/// a reader may ignore it (RFC 8259, 8.1). Workers never get it.
 pub fn without_bom(json: &[u8]) -> &[u8] {
     json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
 }
 
-/// True if the headers announce JSON: `application/json`, with `charset=utf-8` or without (JSON
-/// is UTF-8, RFC 8259). Other parameters mean nothing to us; another charset or media type,
-/// `+json` ones included, promises something this gateway does not read.
+/// True if the headers announce JSON: `application/json`, with or without `charset=utf-8` (JSON is
+/// UTF-8, RFC 8259). Other parameters are ignored. Another charset or media type is not accepted, also
+/// not a `+json` type.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
     if value == "application/json" {
@@ -101,20 +100,20 @@ mod tests {
         Body::from_stream(stream::iter(pieces.iter().copied()).map(Ok::<_, Infallible>))
     }
 
-    /// A body that says no more after `start`, and does not end.
+    /// A body that sends `start`, then nothing more, and does not end.
     fn endless(start: &'static str) -> Body {
         Body::from_stream(stream::iter([start]).chain(stream::pending()).map(Ok::<_, Infallible>))
     }
 
     #[tokio::test]
-    async fn pieces_are_put_together_in_order() {
+    async fn a_body_in_pieces_is_read_in_order() {
         let whole = read(pieces(&["ab", "cd", "", "ef"]), LIMITS).await;
 
         assert_eq!(whole, Ok(Bytes::from_static(b"abcdef")));
     }
 
     #[tokio::test]
-    async fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
+    async fn a_body_may_be_as_large_as_the_limit_but_not_larger() {
         assert_eq!(read(Body::from("12345678"), LIMITS).await.map(|b| b.len()), Ok(8));
 
         let announced = read(Body::from("123456789"), LIMITS).await;

@@ -1,5 +1,5 @@
-//! Every setting of the process: a flag, a variable and a default each, checked as a whole
-//! before a port is bound.
+//! The settings of the process. Each has a flag, a variable and a default. All are checked before a
+//! port is bound.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,16 +19,16 @@ use crate::api_keys::new_key::NewKeyArgs;
 use crate::body::BodyLimits;
 use crate::cors::AllowedOrigins;
 
-/// The largest BODY_LIMIT: bodies travel through Redis, which is no place for files.
+/// The largest BODY_LIMIT. Bodies are stored in Redis, which is not made for large files.
 const LARGEST_BODY: usize = 16 << 20;
 /// The largest MAX_IN_FLIGHT and MAX_CONNECTIONS: about as many files as Linux lets one process
 /// open (`fs.nr_open`).
 const LARGEST_COUNT: usize = 1_000_000;
 
-/// The longest INGRESS_BUSY_POLL: what is further away is worth a sleep.
+/// The longest INGRESS_BUSY_POLL. For a longer wait, polling would waste CPU time.
 const LONGEST_BUSY_POLL: Duration = Duration::from_millis(10);
 
-/// HTTP in, request on a Redis stream, reply back out.
+/// Takes HTTP requests, puts them on a Redis stream, and answers with the replies of the workers
 #[derive(Clone, Parser)]
 #[command(name = "ingress", version)]
 pub struct Settings {
@@ -40,8 +40,8 @@ pub struct Settings {
     #[arg(long, env = "INGRESS_ADMIN_LISTEN", default_value = "0.0.0.0:9009", value_name = "ADDRESS", value_parser = address)]
     pub ingress_admin_listen: SocketAddr,
 
-    /// Name of this replica, 1 to 64 of A-Z a-z 0-9 . _ - (a pod's name); gives it a reply stream
-    /// of its own, REPLY_STREAM.NAME [default: none, REPLY_STREAM itself]
+    /// Name of this replica, 1 to 64 characters of A-Z a-z 0-9 . _ - (such as the name of its pod); its replies
+    /// come on its own stream REPLY_STREAM.NAME [default: none, replies come on REPLY_STREAM]
     #[arg(long, env = "INGRESS_REPLICA", value_name = "NAME", value_parser = replica)]
     pub ingress_replica: Option<String>,
 
@@ -49,22 +49,22 @@ pub struct Settings {
     #[arg(long, env = "INGRESS_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256usize))]
     pub ingress_threads: usize,
 
-    /// How long to go on looking for a near reply or request instead of sleeping, while at most 8 callers
-    /// wait and replies come within this time, a duration up to 10ms; 0s is never
+    /// How long ingress polls its sockets instead of sleeping, while at most 8 callers wait and replies come
+    /// within this time, a duration up to 10ms; 0s turns polling off
     #[arg(long, env = "INGRESS_BUSY_POLL", default_value = "500us", value_name = "DURATION")]
     pub ingress_busy_poll: HumanDuration,
 
-    /// File of API keys, a line each: name:hash, name:hash:rate or name:hash:rate:burst (`ingress
-    /// new-key NAME` makes one); changes count within seconds [default: none, everybody may call]
+    /// File of API keys, one per line: name:hash, name:hash:rate or name:hash:rate:burst (`ingress
+    /// new-key NAME` makes one); changes take effect within seconds [default: none, no key is required]
     #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// Origins of web pages that may call (CORS), scheme and host, with commas between; or * for all
-    /// [default: none, CORS is off]
+    /// Origins of the web pages that may send requests (CORS): scheme and host, separated by commas, or * for
+    /// all [default: none, CORS is off]
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_name = "ORIGINS")]
     pub cors_allowed_origins: Option<AllowedOrigins>,
 
-    /// Callers that may wait for a reply at once, 1 to 1000000; more are answered 503
+    /// Callers that may wait for a reply at once, 1 to 1000000; more get 503
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 10_000, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
     pub max_in_flight: usize,
 
@@ -72,7 +72,7 @@ pub struct Settings {
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8_192, value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
     pub max_connections: usize,
 
-    /// Largest request body, in bytes, 1 to 16777216; more is answered 413
+    /// Largest request body, in bytes, 1 to 16777216; a larger one gets 413
     #[arg(long, env = "BODY_LIMIT", default_value_t = 65_536, value_name = "BYTES", value_parser = count(1..=LARGEST_BODY))]
     pub body_limit: usize,
 
@@ -80,11 +80,11 @@ pub struct Settings {
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub header_timeout: HumanDuration,
 
-    /// Longest wait for a caller to go on reading its answer, a duration
+    /// Longest time in which a caller may read nothing of its answer, a duration
     #[arg(long, env = "WRITE_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub write_timeout: HumanDuration,
 
-    /// Redis.
+    /// The connection to Redis.
     #[command(flatten)]
     pub redis: RedisArgs,
 
@@ -92,11 +92,11 @@ pub struct Settings {
     #[command(flatten)]
     pub streams: StreamArgs,
 
-    /// Who does the work.
+    /// The workers.
     #[command(flatten)]
     pub workers: GroupArgs,
 
-    /// Spans.
+    /// The export of spans.
     #[command(flatten)]
     pub tracing: TracingArgs,
 
@@ -112,11 +112,11 @@ impl service::config::Settings for Settings {
         self.workers.validate()?;
         self.tracing.validate()?;
         self.process.validate()?;
-        for (variable, span) in
+        for (variable, limit) in
             [("HEADER_TIMEOUT", self.header_timeout), ("WRITE_TIMEOUT", self.write_timeout)]
         {
-            if span.0.is_zero() {
-                return Err(ConfigError::rule(variable, span, "must be longer than 0"));
+            if limit.0.is_zero() {
+                return Err(ConfigError::rule(variable, limit, "must be longer than 0"));
             }
         }
         if self.ingress_busy_poll.0 > LONGEST_BUSY_POLL {
@@ -135,36 +135,36 @@ impl service::config::Settings for Settings {
     }
 }
 
-/// HTTP in, request on a Redis stream, reply back out.
+/// Takes HTTP requests, puts them on a Redis stream, and answers with the replies of the workers
 ///
-/// Without a command it serves.
+/// Without a command, ingress serves requests.
 #[derive(Clone, Parser)]
 #[command(name = "ingress", version)]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// The command to run instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// How to serve.
+    /// The settings for serving.
     #[command(flatten)]
     pub settings: Settings,
 }
 
-/// What else the binary does.
+/// The other commands of the binary.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Make an API key: its line for API_KEYS_FILE goes to standard output, the key itself, which
-    /// is kept nowhere, to standard error
+    /// Make an API key: writes its line for API_KEYS_FILE to standard output, and the key, which is stored
+    /// nowhere, to standard error
     NewKey(NewKeyArgs),
 
-    /// Ask the ingress that runs here with the same settings how it is: exit code 0 if it is well, else 1
+    /// Ask the ingress on this machine that has the same settings whether it is healthy: exit code 0 if so, else 1
     Healthcheck(HealthcheckArgs),
 }
 
 impl service::config::Settings for Cli {
     fn validate(&self) -> Result<(), ConfigError> {
         match &self.command {
-            // The settings may speak of a file of keys that is only now being made.
+            // The settings may name an API_KEYS_FILE that this command is about to fill.
             Some(Command::NewKey(args)) => args.validate(),
             // The process that it asks has checked the settings itself.
             Some(Command::Healthcheck(args)) => args.validate(),
@@ -174,7 +174,7 @@ impl service::config::Settings for Cli {
 }
 
 impl Settings {
-    /// How requests are sent, as the engine wants to know it.
+    /// The settings of the requester.
     pub fn requester(&self, tracer: Tracer) -> RequesterSettings {
         RequesterSettings {
             request_stream: self.streams.request_stream.clone(),
@@ -191,7 +191,7 @@ impl Settings {
         }
     }
 
-    /// What connections may cost.
+    /// The limits of connections.
     pub fn server(&self) -> ServerLimits {
         ServerLimits {
             connections: self.max_connections,
@@ -201,7 +201,7 @@ impl Settings {
         }
     }
 
-    /// What the body of a request may cost.
+    /// The limits of a request body.
     pub fn body(&self) -> BodyLimits {
         BodyLimits { size: self.body_limit, time: self.header_timeout.0 }
     }
@@ -221,10 +221,10 @@ impl Settings {
     }
 }
 
-/// Whether only one of the two can be bound: 0.0.0.0 and [::] are every address of their kind.
+/// True if the two addresses cannot both be bound. 0.0.0.0 is every IPv4 address, [::] every IPv6 one.
 fn share_a_port(a: SocketAddr, b: SocketAddr) -> bool {
-    let every = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || every && a.is_ipv4() == b.is_ipv4())
+    let any_is_all = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any_is_all && a.is_ipv4() == b.is_ipv4())
 }
 
 fn replica(text: &str) -> Result<String, String> {
@@ -321,7 +321,7 @@ mod tests {
             ),
             (
                 &["--reply-stream", "{weather-requests}:dlq"],
-                "REPLY_STREAM={weather-requests}:dlq must not be where dead letters of weather-requests go",
+                "REPLY_STREAM={weather-requests}:dlq must not be the stream for the dead letters of weather-requests",
             ),
         ] {
             assert_eq!(message(flags), format!("invalid configuration: {expected}"));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_has_every_setting_with_variable_and_default() {
+    fn the_help_names_every_variable_and_default() {
         let mut command = Settings::command();
 
         let help = command.render_long_help().to_string();
@@ -345,6 +345,6 @@ mod tests {
             };
             assert!(help.contains(&default), "--{name} shows no {default:?}:\n{help}");
         }
-        assert!(!help.contains("CLOCK_SKEW"), "a knob for tests is no setting");
+        assert!(!help.contains("CLOCK_SKEW"), "CLOCK_SKEW is for tests, not for operators");
     }
 }

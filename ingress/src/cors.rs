@@ -1,7 +1,7 @@
-//! Which web pages may call from a browser (CORS, the fetch standard), if any.
+//! Decides which web pages may send requests from a browser (CORS, the fetch standard).
 //!
-//! Off, no request passes any of this. A browser asks before it calls, with `OPTIONS` and without
-//! an API key; what it may send and read is the same for all routes.
+//! If CORS is off, this layer does not exist. A browser first asks for permission with an `OPTIONS`
+//! request without an API key (a preflight). The permissions are the same for all routes.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,18 +20,18 @@ use crate::api_keys::limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::problem::Failure;
 use crate::routes::weather::SERVER_TIMING;
 
-/// How long a browser may go without asking again.
+/// How long a browser may cache a permission.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-const RULE: &str = "must be * or origins with commas between, each as a browser sends it, such as \
+const RULE: &str = "must be * or origins separated by commas, each as a browser sends it, such as \
                     https://app.example.org or http://localhost:3000";
 
-/// The pages that may call, by their origin.
+/// The origins of the web pages that may send requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// All.
+    /// All origins.
     Any,
-    /// These.
+    /// These origins.
     Only(Vec<HeaderValue>),
 }
 
@@ -46,8 +46,8 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-/// Scheme, host and port. What no browser sends would be compared in vain: upper case, a path, the
-/// usual port of the scheme.
+/// Parses an origin: scheme, host and port. It refuses everything that no browser sends, because that
+/// would never match: upper case, a path, the usual port of the scheme.
 fn origin(text: &str) -> Option<HeaderValue> {
     let (scheme, authority) = text.split_once("://")?;
     let usual_port = match scheme {
@@ -55,13 +55,13 @@ fn origin(text: &str) -> Option<HeaderValue> {
         "http" => ":80",
         _ => return None,
     };
-    let odd = text.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'*');
-    let sent = !odd && !authority.ends_with(usual_port) && !authority.ends_with(':');
-    let valid = sent && is_host(authority.as_bytes()) && text.parse::<Uri>().is_ok();
+    let has_forbidden_byte = text.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'*');
+    let as_sent = !has_forbidden_byte && !authority.ends_with(usual_port) && !authority.ends_with(':');
+    let valid = as_sent && is_host(authority.as_bytes()) && text.parse::<Uri>().is_ok();
     valid.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
-/// The layer around every route that lets pages of `origins` call.
+/// The layer around every route that lets web pages of `origins` send requests.
 pub fn layer(origins: AllowedOrigins) -> CorsLayer {
     let origins = match origins {
         AllowedOrigins::Any => AllowOrigin::any(),
@@ -79,10 +79,15 @@ fn exposed() -> [HeaderName; 5] {
     [X_REQUEST_ID, RETRY_AFTER, SERVER_TIMING, RATELIMIT, RATELIMIT_POLICY]
 }
 
-/// The answer to a method that a path does not take: a browser's question deserves a better one.
+/// The answer to a method that a path does not accept. If the request is a preflight, the answer says
+/// that CORS is off.
 pub async fn method_not_allowed(method: Method, headers: HeaderMap) -> Failure {
-    let asks = headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if method == Method::OPTIONS && asks { Failure::cors_is_off() } else { Failure::method_not_allowed() }
+    let is_preflight = headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if method == Method::OPTIONS && is_preflight {
+        Failure::cors_is_off()
+    } else {
+        Failure::method_not_allowed()
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_all_or_a_list_as_browsers_send_them() {
+    fn origins_are_a_star_or_a_list() {
         assert_eq!("*".parse(), Ok(AllowedOrigins::Any));
         let two = ["https://app.example.org", "http://[::1]:3000"].map(HeaderValue::from_static);
         assert_eq!(

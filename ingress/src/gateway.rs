@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that the handlers share.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::body::BodyLimits;
 pub struct Gateway {
     /// Sends requests and waits for their replies.
     pub requester: Requester,
-    /// What it sends them through.
+    /// The connection to Redis.
     pub redis: Redis,
-    /// Whether the runtime still runs its tasks.
+    /// Tells whether the runtime still runs its tasks.
     pub liveness: Liveness,
-    /// The parts that must work before traffic should come.
+    /// Tells which parts are not ready for traffic.
     pub readiness: Readiness,
-    /// What the body of a request may cost.
+    /// The limits of a request body.
     pub body: BodyLimits,
     /// How long a caller waits for the reply.
     pub timeout: Duration,

@@ -1,24 +1,24 @@
-//! HTTP in, request on a Redis stream, reply back out.
+//! Takes HTTP requests, puts them on a Redis stream, and answers with the replies of the workers.
 //!
-//! A request travels through these files, which is also the order to read them in:
+//! A request passes through these files; read them in this order:
 //!
 //! | File | What it does |
 //! |---|---|
-//! | `config`, `listeners` | every setting, checked before the two ports are bound |
+//! | `config`, `listeners` | reads and checks every setting, then binds the two ports |
 //! | `router` | the route table and its layers |
-//! | `answer` | the layer around every route: correlation id, errors, counting |
-//! | `api_keys` | asks for an API key and keeps its rate limit, if there is a file of keys |
-//! | `cors` | lets web pages call, if there is a list of them |
-//! | `routes/weather` | checks a request, sends it, passes the reply on unread |
+//! | `answer` | the layer around every route: correlation id, errors, metrics |
+//! | `api_keys` | checks the API key and its rate limit, if API_KEYS_FILE is set |
+//! | `cors` | lets web pages send requests, if CORS_ALLOWED_ORIGINS is set |
+//! | `routes/weather` | checks a request, sends it, and returns the reply without parsing it |
 //! | `body` | reads a body within its limits |
-//! | `leftover` | what callers still send when they are answered already |
-//! | `gateway` | what the handlers share: the engine in `streamgate::requester` |
-//! | `problem` | every error becomes an answer here |
+//! | `unread_body` | reads the rest of a body when the caller is answered before its end |
+//! | `gateway` | the state that the handlers share, with the engine `streamgate::requester` |
+//! | `problem` | turns every error into an answer |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
-//! | `metrics` | what is counted |
+//! | `metrics` | declares the metrics |
 //!
-//! Connections, their limits and the admin listener are `service::http`'s. [`run`] puts it all
-//! together and takes it apart again.
+//! `service::http` handles connections, their limits and the admin listener. [`run`] starts all parts
+//! and stops them again.
 
 pub mod answer;
 pub mod api_keys;
@@ -26,13 +26,13 @@ pub mod body;
 pub mod config;
 pub mod cors;
 pub mod gateway;
-pub mod leftover;
 pub mod listeners;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
 pub mod router;
 pub mod routes;
+pub mod unread_body;
 
 use std::io;
 use std::path::Path;
@@ -62,13 +62,13 @@ use crate::gateway::Gateway;
 use crate::listeners::Listeners;
 use crate::metrics::HttpMetrics;
 
-/// Serves until `shutdown` is cancelled, then drains: not ready, SHUTDOWN_DELAY, no new
-/// connections, requests under way finished, Redis let go, admin listener last. Ends within
-/// SHUTDOWN_GRACE of the cancellation.
+/// Serves until `shutdown` is cancelled, then drains in this order: report not ready, wait for
+/// SHUTDOWN_DELAY, accept no more connections, finish the requests under way, disconnect from Redis,
+/// close the admin listener. It ends within SHUTDOWN_GRACE of the cancellation.
 ///
 /// # Errors
-/// Something it needs could not be set up. Redis being away is no error: the gateway starts, is
-/// not ready, and says so.
+/// A part cannot start, or ends by itself. If Redis does not answer, that is not an error: the gateway
+/// starts and reports that it is not ready.
 pub async fn run(
     settings: Settings,
     listeners: Listeners,
@@ -91,7 +91,7 @@ pub async fn run(
 
     let api_keys = api_keys(settings.api_keys_file.as_deref(), Arc::clone(&recorder) as _)?;
     let redis = Redis::open(settings.redis.settings(), redis_metrics, reachable).map_err(RunError::Redis)?;
-    // Whichever way this function ends, the requester ends with it.
+    // The drop guard stops the requester however this function ends.
     let requester_stopped = CancellationToken::new();
     let stop_requester = requester_stopped.clone().drop_guard();
     let requester =
@@ -146,14 +146,14 @@ pub async fn run(
     Ok(())
 }
 
-/// The keys to ask for, if the settings name a file of them.
+/// The API keys, if the settings name a file of keys.
 fn api_keys(
     path: Option<&Path>,
     recorder: Arc<dyn Recorder + Send + Sync>,
 ) -> Result<Option<Arc<ApiKeys>>, RunError> {
     let Some(path) = path else {
         tracing::warn!(
-            "open: whoever reaches this gateway may call it; set API_KEYS_FILE to ask for API keys"
+            "requests need no API key: every caller that can connect may send requests; set API_KEYS_FILE to require API keys"
         );
         return Ok(None);
     };
@@ -171,25 +171,25 @@ pub enum RunError {
     /// REPLY_STREAM and INGRESS_REPLICA make no stream name.
     #[error("REPLY_STREAM with INGRESS_REPLICA {0}")]
     ReplyLane(InvalidStreamKey),
-    /// A listener could not be taken over.
+    /// The public listener cannot be used by the async runtime.
     #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
-    /// The admin thread could not be started.
+    /// The admin thread cannot start.
     #[error("the admin thread cannot start")]
     Admin(#[source] io::Error),
     /// The public server ended by itself.
     #[error("the server ended by itself")]
     Server(#[source] Option<JoinError>),
-    /// A part of the requester ended by itself: a defect; nobody would be answered any more.
+    /// A part of the requester ended by itself. This is a defect: no caller would get a reply any more.
     #[error("the requester ended by itself")]
     RequesterEnded,
     /// The admin thread ended by itself.
     #[error("the admin thread ended by itself")]
     AdminEnded,
-    /// API_KEYS_FILE broke after it was checked.
+    /// API_KEYS_FILE became invalid after the settings were checked.
     #[error("API_KEYS_FILE {0}")]
     ApiKeys(Broken),
-    /// API_KEYS_FILE is not watched any more: a defect; a revoked key would go on working.
-    #[error("the watch over API_KEYS_FILE ended by itself")]
+    /// The task that watches API_KEYS_FILE ended. This is a defect: revoked keys would stay valid.
+    #[error("the task that watches API_KEYS_FILE ended by itself")]
     WatchEnded,
 }

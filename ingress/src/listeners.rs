@@ -6,7 +6,7 @@ use service::http::{BindError, listen};
 
 use crate::config::Settings;
 
-/// Bound sockets; a test brings its own, on port 0.
+/// The bound sockets. Tests bind their own on port 0.
 #[derive(Debug)]
 pub struct Listeners {
     /// The public API.
@@ -16,10 +16,10 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the settings name.
+    /// Binds the addresses of the settings.
     ///
     /// # Errors
-    /// An address is in use or not this machine's; the message names the variable that sets it.
+    /// An address is in use or is not one of this machine; the message names the variable to change.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
         Ok(Self {
             public: listen(settings.ingress_listen, "INGRESS_LISTEN")?,

@@ -1,4 +1,4 @@
-//! The ingress process: reads its settings, binds its ports, runs until it is told to stop.
+//! The ingress process: reads its settings, binds its ports, and runs until a signal stops it.
 
 use std::process::ExitCode;
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
-    // An error means that one is installed already, which is as good.
+    // An error means that a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listeners = Listeners::bind(&settings)?;
     tracing::info!(

@@ -1,7 +1,6 @@
-//! What ingress counts, declared in one place: name, help, unit and labels.
+//! Declares the HTTP metrics of ingress: name, help, unit and labels.
 //!
-//! The engine's metrics are declared in `streamgate` beside what they count, those of connections in
-//! `service::http`.
+//! `streamgate` declares the metrics of the engine, `service::http` those of connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,15 +20,15 @@ const DURATION: &str = "http_request_duration_seconds";
 pub struct HttpMetrics {
     /// Requests whose caller left before the answer.
     pub abandoned: Counter,
-    /// Handles by route template and status, made when first needed, so that no request formats
-    /// a label. Templates come from the route table: their number is bounded.
+    /// Handles by route template and status. A handle is registered at its first use, so that later
+    /// requests format no labels. Templates come from the route table, so their number is limited.
     series: RwLock<Map<String, Map<StatusCode, Series>>>,
-    /// Where new handles are registered: not the global recorder, so that two instances in one
-    /// process do not mix.
+    /// Registers new handles. It is not the global recorder: two instances in one process must not share
+    /// metrics.
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
 
-/// Asked by every request, never with anything a caller chose.
+/// Every request looks up a key here. Callers cannot choose the keys, so a fast hash is safe.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 struct Series {
@@ -38,14 +37,14 @@ struct Series {
 }
 
 impl HttpMetrics {
-    /// Declares them on `recorder`.
+    /// Declares the metrics on `recorder`.
     pub fn declare(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
         let abandoned = with_local_recorder(&recorder, || {
             describe_counter!(REQUESTS, "Requests answered, by route template and status");
             describe_histogram!(
                 DURATION,
                 Unit::Seconds,
-                "From the head of a request to its answer, by route template and status"
+                "Time from the head of a request to its answer, by route template and status"
             );
             declare_counter("http_requests_abandoned_total", "Requests whose caller left before the answer")
         });

@@ -1,7 +1,7 @@
-//! The description of the API, and the Swagger UI to try it out.
+//! The description of the API, and the Swagger UI that shows it.
 //!
-//! Paths and schemas are in `api`; what all answers have in common is added here, from one table.
-//! A test in `tests/it` holds that each described path is routed.
+//! Paths and schemas are in `api`. The failures and the headers of the answers are added here, from one
+//! table. A test in `tests/it` checks that each described path has a route.
 
 mod api;
 mod security;
@@ -21,50 +21,50 @@ use utoipa::openapi::{
 use self::api::Api;
 use crate::problem::Failure;
 
-/// The id of the examples below: made up, in the right shape.
+/// An invented correlation id for the examples below.
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
 
-/// Which failures the forecast answers with, when, and an example of what it then says.
+/// The failures of a forecast request: the status, when it is sent, and an example of the detail.
 const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
     (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
     (404, "The weather provider does not know the city.", "no place is called Atlantis"),
     (
         405,
         "The method is not POST.",
-        "this path does not accept this method; the allow header lists those it does",
+        "this path does not accept this method; the allow header lists the methods it accepts",
     ),
     (408, "The body took too long to arrive.", "the body did not arrive within 10 s"),
     (413, "The body is larger than BODY_LIMIT.", "the body is larger than the 65536 bytes accepted here"),
     (
         415,
-        "The body is not announced as application/json.",
-        "send the body as application/json (in UTF-8) and say so in content-type",
+        "The header content-type is not application/json, or the body has a content-encoding.",
+        "send the body as application/json in UTF-8, with the header content-type: application/json",
     ),
     (
         422,
-        "The JSON does not follow the schema or its values break their rules.",
+        "The JSON does not match the schema, or a value breaks a rule.",
         "the request breaks the rules listed in errors",
     ),
-    (500, "A defect in the gateway.", "the gateway failed; its log has this request id"),
-    (502, "The work failed.", "the weather provider could not be reached"),
+    (500, "The gateway has a defect.", "the gateway failed; its log shows the cause under this request id"),
+    (502, "The worker failed.", "the weather provider could not be reached"),
     (
         503,
-        "The gateway cannot take the request now: the queue is unavailable or too long for an answer in time, too many callers wait, no worker is there, or it is shutting down.",
+        "The gateway cannot take the request now: Redis is unavailable, the queue is too long for an answer in time, too many callers wait, no worker is there, or the gateway is shutting down.",
         "too many requests are waiting: nothing was done; try again later",
     ),
     (
         504,
-        "Nobody replied in time. The work may have been done all the same.",
-        "the deadline passed: the work may have been done all the same",
+        "No reply came before the deadline. The work may have been done.",
+        "the deadline passed: the work may have been done",
     ),
 ];
 
-/// The failures that only a gateway with API keys answers with.
+/// The additional failures of a gateway with API keys.
 const KEY_FAILURES: [(u16, &str, &str); 2] = [
     (
         401,
-        "There is no API key, or no valid one.",
-        "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+        "The API key is missing or not valid.",
+        "an API key is required: send it as Authorization: Bearer KEY or X-API-Key: KEY",
     ),
     (
         429,
@@ -73,20 +73,20 @@ const KEY_FAILURES: [(u16, &str, &str); 2] = [
     ),
 ];
 
-/// `/api-docs/openapi.json`.
+/// Answers at `/api-docs/openapi.json`.
 pub async fn document(State(page): State<SwaggerPage>) -> Response {
     page.document()
 }
 
-/// The Swagger UI.
+/// Answers with the page of the Swagger UI.
 ///
 /// # Errors
-/// It is not there, which does not happen.
+/// The page is missing, which does not happen.
 pub async fn swagger_page(State(page): State<SwaggerPage>) -> Result<Response, Failure> {
     page.file("").ok_or_else(Failure::not_found)
 }
 
-/// A file the Swagger UI asks for.
+/// Answers with a file of the Swagger UI.
 ///
 /// # Errors
 /// There is no such file.
@@ -99,7 +99,7 @@ pub async fn swagger_file(
     file.ok_or_else(Failure::not_found)
 }
 
-/// The description of the API; with `keys`, of one that asks for an API key.
+/// The description of the API. With `keys`, the forecast needs an API key.
 pub fn description(keys: bool) -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
     let key_failures = if keys { &KEY_FAILURES[..] } else { &[] };
@@ -122,7 +122,7 @@ pub fn description(keys: bool) -> utoipa::openapi::OpenApi {
     api
 }
 
-/// Every answer carries `x-request-id`; 503 and 429 say when to come back.
+/// Describes the header `x-request-id` for every answer, and `retry-after` for 503 and 429.
 fn announce_headers(operation: &mut Operation) {
     let header = |description: &str, kind: Type, example: Value| {
         HeaderBuilder::new()
@@ -136,7 +136,7 @@ fn announce_headers(operation: &mut Operation) {
         let id = header("The correlation id of this request", Type::String, json!(EXAMPLE_ID));
         response.headers.insert("x-request-id".to_owned(), id.into());
         if status == "503" || status == "429" {
-            let wait = header("Seconds to wait before the next try, at least 1", Type::Integer, json!(1));
+            let wait = header("Seconds to wait before the next attempt, at least 1", Type::Integer, json!(1));
             response.headers.insert("retry-after".to_owned(), wait.into());
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_of_the_forecast_has_schema_and_headers() {
+    fn every_status_of_the_forecast_has_a_schema_and_headers() {
         let api = described(true);
 
         let responses = &api["paths"]["/WeatherForecast/city"]["post"]["responses"];
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_has_an_example_of_its_own_status() {
+    fn every_failure_has_an_example_with_its_status() {
         for (path, methods) in described(true)["paths"].as_object().expect("paths") {
             for (method, operation) in methods.as_object().expect("methods") {
                 assert!(!operation["summary"].as_str().expect("a summary").contains('`'), "{method} {path}");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_request_is_one_that_is_accepted() {
+    fn the_example_request_is_accepted() {
         let api = described(false);
         let body = &api["paths"]["/WeatherForecast/city"]["post"]["requestBody"];
 

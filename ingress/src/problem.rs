@@ -1,7 +1,7 @@
-//! Every error of the gateway becomes an HTTP answer here: RFC 9457 problem details.
+//! Turns every error of the gateway into an HTTP answer: RFC 9457 problem details.
 //!
-//! A worker's own errors are replies and pass through unread; what is decided here is what the
-//! gateway itself has to refuse or to give up.
+//! Errors of a worker are replies, which the gateway returns without parsing them. This file is about
+//! requests that the gateway itself refuses or gives up.
 
 use std::any::Any;
 use std::time::Duration;
@@ -17,20 +17,21 @@ use weather::ParseError;
 
 use crate::body::BodyError;
 
-/// Why there is no other answer: a status, what to tell the caller, and the headers the status
-/// calls for.
+/// Why the gateway refuses a request or gives it up: a status, the text for the caller, and the headers
+/// that the status needs.
 ///
-/// As a response it is only a note for [`crate::answer`], which knows the id and renders it.
+/// [`crate::answer`] renders it, because a handler does not know the correlation id. The response of
+/// [`IntoResponse`] only carries it there.
 #[derive(Debug, Clone)]
 pub struct Failure {
     status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
-    /// Kept for 503 and 429.
+    /// Sent with 503 and 429 only.
     retry_after: Duration,
-    /// What a 415 would have accepted.
+    /// What a request with status 415 should have sent.
     accepted: Option<Accepted>,
-    /// For the log alone.
+    /// Written to the log, never sent to the caller.
     cause: Option<String>,
 }
 
@@ -42,7 +43,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// What would have been accepted.
+/// What the route accepts.
 #[derive(Debug, Clone, Copy)]
 enum Accepted {
     MediaType(&'static str),
@@ -50,66 +51,70 @@ enum Accepted {
 }
 
 impl Failure {
-    /// Nothing is at this path.
+    /// There is no route for this path.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "nothing is here; /swagger shows what this gateway offers")
-    }
-
-    /// The path exists, the method does not. The router adds the `Allow` header (RFC 9110, 15.5.6).
-    pub fn method_not_allowed() -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path does not accept this method; the allow header lists those it does",
+            StatusCode::NOT_FOUND,
+            "there is nothing at this path; see /swagger for the API of this gateway",
         )
     }
 
-    /// A browser asks whether a page may call, and none may.
+    /// The path does not accept this method. The router adds the `Allow` header (RFC 9110, 15.5.6).
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not accept this method; the allow header lists the methods it accepts",
+        )
+    }
+
+    /// A browser asks whether a web page may send requests, but CORS is off.
     pub fn cors_is_off() -> Self {
         let detail =
-            "web pages may not call this gateway: CORS is off; set CORS_ALLOWED_ORIGINS to turn it on";
+            "web pages may not send requests to this gateway: CORS is off; CORS_ALLOWED_ORIGINS turns it on";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 
-    /// The body is not in a format this route reads.
+    /// The body has a media type that this route does not accept.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
-        let detail = format!("send the body as {accepted} (in UTF-8) and say so in content-type");
+        let detail =
+            format!("send the body as {accepted} in UTF-8, with the header content-type: {accepted}");
         Self {
             accepted: Some(Accepted::MediaType(accepted)),
             ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         }
     }
 
-    /// The body has a content coding, and the gateway decodes none.
+    /// The body has a content coding, which the gateway does not decode.
     pub fn unsupported_encoding() -> Self {
         let detail = "send the body without a content-encoding";
         let accepted = Some(Accepted::Unencoded);
         Self { accepted, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
-    /// There is no API key, or no valid one. Whoever says so adds `WWW-Authenticate`.
+    /// The API key is missing or not valid. The calling function adds `WWW-Authenticate`.
     pub fn unauthorized(detail: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    /// An API key was used too often; the next request may come after `wait`.
+    /// The API key is over its rate limit; the next request may come after `wait`.
     pub fn rate_limited(wait: Duration) -> Self {
         let detail = "this API key is over its rate limit: nothing was done; try again later";
         Self { retry_after: wait, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
-    /// The process should not get traffic now; `missing` names the parts it waits for.
+    /// The process should get no traffic now; `missing` names the parts that are not ready.
     pub fn not_ready(missing: &[&str]) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", missing.join(", ")))
     }
 
-    /// A defect in the gateway; `cause` is for its log.
+    /// A defect in the gateway; `cause` is written to its log.
     pub fn internal(cause: impl Into<String>) -> Self {
-        let detail = "the gateway failed; its log has this request id";
+        let detail = "the gateway failed; its log shows the cause under this request id";
         Self { cause: Some(cause.into()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail) }
     }
 
-    /// The answer in place of one that panicked. A request owns its state, so nothing half-done is
-    /// left for others to see.
+    /// The answer if the handler panicked. A request owns its state, so a panic leaves no broken state for
+    /// other requests.
     pub fn of_panic(panic: Box<dyn Any + Send>) -> Response {
         let text = panic.downcast_ref::<&'static str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -127,7 +132,7 @@ impl Failure {
         if wants_retry_after(self.status) {
             headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
-        // RFC 9110, 12.5.1 and 15.5.16: a 415 says what it takes.
+        // RFC 9110, 12.5.1 and 15.5.16: a 415 names what the route accepts.
         match self.accepted {
             Some(Accepted::MediaType(media_type)) => {
                 headers.insert(ACCEPT, HeaderValue::from_static(media_type));
@@ -140,11 +145,12 @@ impl Failure {
         response
     }
 
-    /// One line for the log: loud for a defect, quiet for what a caller can cause.
+    /// Writes one line to the log: at level error for a defect, at level debug for errors that callers can
+    /// cause.
     pub fn log(&self, id: CorrelationId, route: &str) {
         let (status, detail) = (self.status.as_u16(), &self.detail);
         match &self.cause {
-            Some(cause) => tracing::error!(%id, route, status, cause, "a request failed here"),
+            Some(cause) => tracing::error!(%id, route, status, cause, "a request failed because of a defect"),
             None => tracing::debug!(%id, route, status, detail, "a request failed"),
         }
     }
@@ -161,13 +167,13 @@ impl Failure {
     }
 }
 
-/// True for the statuses that tell a caller to come back later.
+/// True for the statuses that tell a caller to try again later.
 pub fn wants_retry_after(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// `wait` as the header carries it: whole seconds, rounded up, at least 1 (0 would ask for a
-/// hot loop).
+/// `wait` for the header: whole seconds, rounded up, at least 1. With 0, callers would try again in a
+/// loop without a pause.
 pub fn retry_after(wait: Duration) -> HeaderValue {
     HeaderValue::from((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
@@ -228,12 +234,8 @@ impl From<RequestError> for Failure {
             | RequestErrorKind::Draining => {
                 (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again later")
             }
-            RequestErrorKind::Unconfirmed => {
-                (StatusCode::SERVICE_UNAVAILABLE, "the work may be done all the same")
-            }
-            RequestErrorKind::DeadlinePassed => {
-                (StatusCode::GATEWAY_TIMEOUT, "the work may have been done all the same")
-            }
+            RequestErrorKind::Unconfirmed => (StatusCode::SERVICE_UNAVAILABLE, "the work may still be done"),
+            RequestErrorKind::DeadlinePassed => (StatusCode::GATEWAY_TIMEOUT, "the work may have been done"),
         };
         let failure = Self::new(status, format!("{}: {consequence}", error.kind));
         Self { retry_after: error.retry_after.unwrap_or(failure.retry_after), ..failure }
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_problem_names_its_status_its_title_and_the_request() {
+    async fn a_problem_has_its_status_its_title_and_the_request_id() {
         let id = CorrelationId::mint();
 
         let response = Failure::not_found().render(id);
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_invalid_values_are_listed_with_their_fields() {
+    async fn every_invalid_value_is_listed_with_its_field() {
         let violation = |field| weather::FieldViolation { field, detail: "is wrong".to_owned() };
 
         let (response, body) =
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_missed_reply_has_its_status_and_503_a_time_to_return() {
+    async fn each_request_error_has_its_status_and_503_a_retry_after() {
         for (kind, status, retry_after) in [
             (RequestErrorKind::Overloaded, 503, Some("3")),
             (RequestErrorKind::QueueTooLong, 503, Some("3")),
@@ -328,14 +330,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_media_type_says_what_is_right() {
+    async fn a_415_names_the_accepted_media_type() {
         let (media, _) = rendered(Failure::unsupported_media_type("application/json")).await;
 
         assert_eq!(media.headers()[ACCEPT], "application/json");
     }
 
     #[tokio::test]
-    async fn the_cause_of_a_defect_is_not_told_to_the_caller() {
+    async fn the_cause_of_a_defect_is_not_sent_to_the_caller() {
         let (response, body) = rendered(Failure::internal("secret")).await;
 
         assert_eq!(response.status(), 500);

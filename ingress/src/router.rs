@@ -1,4 +1,4 @@
-//! The route table and its layers, nothing else.
+//! The route table and its layers.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::api_keys::ApiKeys;
 use crate::api_keys::guard::guard;
 use crate::cors;
 use crate::gateway::Gateway;
-use crate::leftover;
 use crate::metrics::HttpMetrics;
 use crate::openapi;
 use crate::problem::Failure;
 use crate::routes::{health, weather};
+use crate::unread_body;
 
-/// The public API in front of `gateway`; its work is for those who have one of `keys`, and for web
-/// pages as far as `cors` lets them.
+/// The public API in front of `gateway`. With `keys`, a forecast request needs one of these keys. With
+/// `cors`, web pages may send requests from a browser.
 #[rustfmt::skip]
 pub fn router(
     gateway: Arc<Gateway>,
@@ -32,7 +32,7 @@ pub fn router(
     keys: Option<Arc<ApiKeys>>,
     cors: Option<CorsLayer>,
 ) -> Router {
-    let patience = gateway.body.time;
+    let body_timeout = gateway.body.time;
     let page = SwaggerPage::of(openapi::description(keys.is_some())).ready_to_try();
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
@@ -57,7 +57,7 @@ pub fn router(
     router
         .layer(
             ServiceBuilder::new()
-                .map_request(move |request| leftover::see_to(request, patience))
+                .map_request(move |request| unread_body::discard_later(request, body_timeout))
                 .layer(AnswerLayer::new(metrics, tracer))
                 .layer(CatchPanicLayer::custom(Failure::of_panic)),
         )

@@ -33,8 +33,41 @@ fn tests_in(folder: &Path, names: &mut Vec<String>) {
     }
 }
 
+const ARCHITECTURE: &str = include_str!("../../docs/ARCHITECTURE.md");
+
+/// Paths of all files of the workspace, relative to it.
+fn files_below(root: &Path, folder: &Path, paths: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            files_below(root, &path, paths);
+        } else if path.is_file() {
+            paths.push(path.strip_prefix(root).expect("below").to_string_lossy().into_owned());
+        }
+    }
+}
+
 #[test]
-fn every_test_that_the_resilience_document_names_exists() {
+fn every_file_that_architecture_and_resilience_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    files_below(&root, &root, &mut files);
+    // `outages.rs` may be anywhere; `tests/system/outages.rs` is one file.
+    let exists = |named: &str| files.iter().any(|file| file == named || file.ends_with(&format!("/{named}")));
+
+    let quoted = [ARCHITECTURE, RESILIENCE].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
+    let named: Vec<&str> =
+        quoted.filter(|text| [".rs", ".lua", ".md", ".py"].iter().any(|end| text.ends_with(end))).collect();
+
+    assert!(named.len() > 80, "{named:?}");
+    for name in named {
+        assert!(exists(name), "there is no {name}");
+    }
+}
+
+#[test]
+fn every_test_that_architecture_and_resilience_name_exists() {
     let mut tests = Vec::new();
     tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut tests);
     // A name may be shortened: `the_start_…_and_the_end`.
@@ -49,7 +82,7 @@ fn every_test_that_the_resilience_document_names_exists() {
         })
     };
 
-    let quoted = RESILIENCE.split('`').skip(1).step_by(2);
+    let quoted = [ARCHITECTURE, RESILIENCE].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
     let named: Vec<&str> = quoted
         .filter(|text| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_…".contains(c)))
         .filter(|text| !text.starts_with("streamgate_") && !text.starts_with("dlq_"))

@@ -15,9 +15,9 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 use ingress::answer::AnswerLayer;
 use ingress::body::{self, BodyLimits};
-use ingress::leftover;
 use ingress::metrics::HttpMetrics;
 use ingress::problem::Failure;
+use ingress::unread_body;
 use service::exporter::MetricsRecorder;
 use service::http::{self, ServerLimits, ServerMetrics};
 use streamgate::envelope::{CorrelationId, PROBLEM_JSON, Problem};
@@ -63,7 +63,7 @@ pub async fn serve(
     match front {
         Front::Same => {
             let layers = ServiceBuilder::new()
-                .map_request(|request| leftover::see_to(request, BODY.time))
+                .map_request(|request| unread_body::discard_later(request, BODY.time))
                 .layer(AnswerLayer::new(
                     HttpMetrics::declare(Arc::new(MetricsRecorder::default())),
                     Tracer::default(),

@@ -1,7 +1,7 @@
-//! API_KEYS_FILE: one key a line, `name:hash[:rate[:burst]]`, with comments from `#` on.
+//! Reads API_KEYS_FILE: one key per line, `name:hash[:rate[:burst]]`. A comment starts with `#`.
 //!
-//! What is wrong is told by its line and its rule, never by its content: the commonest mistake is
-//! a key where its hash belongs.
+//! An error names the line and the rule, never the content of the line: the most common mistake is to
+//! write a key, which is a secret, instead of its hash.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,21 +12,21 @@ use std::path::Path;
 use super::hash::KeyHash;
 use super::limit::Limit;
 
-/// The largest file, in bytes: room for some 10,000 keys.
+/// The largest file, in bytes: about 10,000 keys.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// What a line says.
+/// A line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLine {
-    /// What metrics and logs call the key.
+    /// The name of the key in metrics and logs.
     pub name: String,
-    /// Of the key.
+    /// The hash of the key.
     pub hash: KeyHash,
-    /// How often it may be used; `None` is as often as its holder likes.
+    /// How often the key may be used; `None` is no limit.
     pub limit: Option<Limit>,
 }
 
-/// As the file has it.
+/// The line as it is written in the file.
 impl fmt::Display for KeyLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.hash)?;
@@ -34,37 +34,37 @@ impl fmt::Display for KeyLine {
     }
 }
 
-/// Why a file of keys cannot be used; reads on from `API_KEYS_FILE=path`.
+/// Why a file of keys cannot be used. The message ends a sentence that starts with `API_KEYS_FILE=path`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// The system does not let it be read.
+    /// The system cannot read the file.
     #[error("must be a file that can be read: {0}")]
     Unreadable(String),
-    /// It is a folder, a pipe or a device.
+    /// The path leads to a folder, a pipe or a device.
     #[error("must be a regular file")]
     NoFile,
-    /// It is larger than a file of keys would be.
+    /// The file is too large.
     #[error("must be at most {LARGEST_FILE} bytes long")]
     TooLarge,
-    /// It would lock everybody out.
+    /// The file has no key, so no caller could send requests.
     #[error("must hold at least one key (`ingress new-key NAME` makes one)")]
     Empty,
-    /// One line breaks a rule.
+    /// A line breaks a rule.
     #[error("line {line} {rule}")]
     Line {
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// A phrase such as "must be text in UTF-8".
         rule: &'static str,
     },
-    /// A name or a hash is there twice.
+    /// A line repeats the name or the hash of an earlier line.
     #[error("line {line} must not repeat the {what} of line {first}")]
     Repeated {
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// "name" or "hash".
         what: &'static str,
-        /// Where it was first.
+        /// The number of the earlier line.
         first: usize,
     },
 }
@@ -75,7 +75,7 @@ pub enum Broken {
 /// See [`Broken`].
 pub fn read(path: &Path) -> Result<Vec<KeyLine>, Broken> {
     let unreadable = |error: io::Error| Broken::Unreadable(error.to_string());
-    // Before it is opened: opening a pipe waits for somebody to write to it.
+    // Checked before opening: opening a pipe would wait until a process writes to it.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(Broken::NoFile);
     }
@@ -94,7 +94,7 @@ pub fn read(path: &Path) -> Result<Vec<KeyLine>, Broken> {
 /// # Errors
 /// The first rule that is broken.
 pub fn parse(bytes: &[u8]) -> Result<Vec<KeyLine>, Broken> {
-    // Some editors begin a text with a byte order mark.
+    // Some editors write a byte order mark at the start of a file.
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let (mut keys, mut names, mut hashes) = (Vec::new(), HashMap::new(), HashMap::new());
     for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -111,7 +111,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<KeyLine>, Broken> {
     if keys.is_empty() { Err(Broken::Empty) } else { Ok(keys) }
 }
 
-/// What a key may be called: it becomes the label of a metric.
+/// Checks the name of a key. The name becomes the label of a metric.
 ///
 /// # Errors
 /// The rule that is broken.
@@ -123,7 +123,7 @@ pub fn name_of(text: &str) -> Result<String, &'static str> {
     Err("must have a name of 1 to 64 characters of A-Z a-z 0-9 . _ -")
 }
 
-/// `None` for a line without a key.
+/// Parses a line; `None` for a line without a key.
 fn key_of(line: &str) -> Result<Option<KeyLine>, &'static str> {
     let line = line.split('#').next().unwrap_or_default().trim();
     if line.is_empty() {
@@ -140,7 +140,7 @@ fn key_of(line: &str) -> Result<Option<KeyLine>, &'static str> {
     let hash = KeyHash::parse(hash)
         .ok_or("must have a hash of 64 hexadecimal digits, the SHA-256 of the key (not the key itself)")?;
     if hash == KeyHash::of(b"") {
-        return Err("must not have the hash of nothing");
+        return Err("must not have the hash of an empty key");
     }
     Ok(Some(KeyLine { name, hash, limit: rate.map(|rate| Limit::parse(rate, burst)).transpose()? }))
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_by_hand_is_read() {
+    fn a_file_that_a_person_wrote_is_read() {
         let (a, b, c) = (hash("a"), hash("b"), hash("c"));
         let text = format!(
             "\u{feff}# our callers\r\n\r\n  shop:{a}  \r\n\tbatch.2:{b}:50:100 # nightly\n#old:{c}\nslow:{c}:5/m"
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_names_itself_and_its_rule_not_its_content() {
+    fn an_error_names_the_line_and_the_rule_not_the_content() {
         let (good, other) = (hash("a"), hash("b"));
         let long = "x".repeat(65);
         for (line, rule) in [
@@ -181,36 +181,39 @@ mod tests {
             (format!("shop:{SECRET}"), "must have a hash of 64 hexadecimal digits"),
             (format!("shop:{SECRET}{good}"), "must have a hash of 64 hexadecimal digits"),
             (format!("shop: {good}"), "must have a hash of 64 hexadecimal digits"),
-            (format!("shop:{}", hash("")), "must not have the hash of nothing"),
+            (format!("shop:{}", hash("")), "must not have the hash of an empty key"),
             (format!(":{good}"), "must have a name of 1 to 64"),
             (format!("sgk hunter2:{good}"), "must have a name of 1 to 64"),
             (format!("hünter2:{good}"), "must have a name of 1 to 64"),
             (format!("{long}:{good}"), "must have a name of 1 to 64"),
             (format!("shop:{good}:{SECRET}"), "must be a rate of 1 to 1000000"),
             (format!("shop:{good}:"), "must be a rate of 1 to 1000000"),
-            (format!("shop:{good}:5:{SECRET}"), "must have a burst from"),
+            (format!("shop:{good}:5:{SECRET}"), "must have a burst of at least"),
             (format!("first:{good}"), "must not repeat the name of line 2"),
             (format!("sgk_hunter2:{other}"), "must not repeat the hash of line 2"),
         ] {
             let text = format!("# {SECRET}\nfirst:{other}\n{line}\n");
 
-            let said = parse(text.as_bytes()).expect_err(&line).to_string();
+            let message = parse(text.as_bytes()).expect_err(&line).to_string();
 
-            assert!(said.starts_with("line 3 ") && said.contains(rule), "{line}: {said}");
-            assert!(!said.contains("hunter2") && !said.contains(&good.to_string()), "{line}: {said}");
+            assert!(message.starts_with("line 3 ") && message.contains(rule), "{line}: {message}");
+            assert!(
+                !message.contains("hunter2") && !message.contains(&good.to_string()),
+                "{line}: {message}"
+            );
         }
         assert_eq!(parse(b"\n\xff").expect_err("no text").to_string(), "line 2 must be text in UTF-8");
     }
 
     #[test]
-    fn a_file_without_keys_would_lock_everybody_out() {
+    fn a_file_without_keys_is_refused() {
         for text in ["", "\n\n", "# nothing yet\n"] {
             assert_eq!(parse(text.as_bytes()), Err(Broken::Empty), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_no_file_is_refused_and_not_waited_for() {
+    fn a_path_that_is_not_a_file_is_refused_without_waiting() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let huge = folder.path().join("huge");
         std::fs::write(&huge, vec![b'#'; LARGEST_FILE as usize + 1]).expect("written");

@@ -1,5 +1,5 @@
-//! The layer in front of the work. It runs before the body is read and asks Redis nothing, so
-//! that whoever is refused costs next to nothing.
+//! The layer that checks API keys. It runs before the body is read and sends nothing to Redis, so a
+//! refused request costs very little.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use streamgate::envelope::CorrelationId;
 use super::{ApiKeys, Key};
 use crate::problem::Failure;
 
-/// Carries a key where `authorization` is taken, by a proxy for instance.
+/// Carries a key if `authorization` is used for something else, for example by a proxy.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Nothing longer is hashed; keys made here have 68 characters.
+/// The longest key that is hashed. Keys of `ingress new-key` have 68 characters.
 const LONGEST_KEY: usize = 512;
 
-/// Lets a request with a valid key within its limit through, and says on its answer what is left
-/// of the limit.
+/// Passes a request on if its key is valid and within its rate limit. The headers of the answer show
+/// the rest of the limit.
 pub async fn guard(State(keys): State<Arc<ApiKeys>>, request: Request, next: Next) -> Response {
     let key = match identify(&keys, request.headers()) {
         Ok(key) => key,
@@ -57,8 +57,8 @@ fn identify(keys: &ApiKeys, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
     keys.find(presented).ok_or(Refusal::Wrong)
 }
 
-/// The key in `x-api-key`, else in `authorization`. Two in one header are refused rather than
-/// chosen from: whoever stands between caller and gateway might choose the other.
+/// The key in `x-api-key`, else in `authorization`. If one of these headers comes twice, the request is
+/// refused: a proxy in front might check the other key.
 fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
     if let Some(key) = only(headers, &X_API_KEY)? {
         return Ok(key);
@@ -66,7 +66,7 @@ fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
     let credentials = only(headers, &AUTHORIZATION)?.ok_or(Refusal::Missing)?;
     let at = credentials.iter().position(|byte| *byte == b' ').ok_or(Refusal::Missing)?;
     let (scheme, key) = credentials.split_at(at);
-    // RFC 9110, 11.1: schemes know no case.
+    // RFC 9110, 11.1: the case of a scheme does not matter.
     if scheme.eq_ignore_ascii_case(b"bearer") { Ok(key.trim_ascii()) } else { Err(Refusal::Missing) }
 }
 
@@ -78,7 +78,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
     }
 }
 
-/// Why a request has no key to go by.
+/// Why a request has no valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Missing,
@@ -88,16 +88,15 @@ enum Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        // RFC 6750, 3: only who presented a key is told that it is wrong.
+        // RFC 6750, 3: a request without a key gets no error code.
         let (challenge, detail) = match self {
-            Self::Missing => (
-                "Bearer",
-                "this gateway asks for an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY",
-            ),
-            Self::Several => (r#"Bearer error="invalid_request""#, "send one API key, once"),
+            Self::Missing => {
+                ("Bearer", "an API key is required: send it as Authorization: Bearer KEY or X-API-Key: KEY")
+            }
+            Self::Several => (r#"Bearer error="invalid_request""#, "send exactly one API key"),
             Self::Wrong => (
                 r#"Bearer error="invalid_token""#,
-                "this API key is not, or no longer, valid; ask whoever runs this gateway for one",
+                "this API key is not valid; ask the operator of this gateway for a valid one",
             ),
         };
         let challenge = (WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_from_either_header() {
+    fn a_key_is_read_from_either_header() {
         for (all, key) in [
             (&[(AUTHORIZATION, &b"Bearer k1"[..])][..], &b"k1"[..]),
             (&[(AUTHORIZATION, b"bEARER   k1 ")], b"k1"),
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_or_more_than_one_is_told_apart() {
+    fn no_key_and_two_keys_are_different_errors() {
         for (all, refusal) in [
             (&[][..], Refusal::Missing),
             (&[(AUTHORIZATION, &b"Basic YTpi"[..])], Refusal::Missing),

@@ -1,24 +1,24 @@
 //! Keys and their hashes.
 //!
-//! A slow, salted hash protects secrets that people choose, because they can be guessed. A key
-//! is 256 random bits: nobody guesses it, with however fast a hash, so SHA-256 is enough, and
-//! cheap enough for every request. Finding a key by its hash in a map tells no secret by the time
-//! it takes: who presents a key cannot choose the hash it has.
+//! A slow, salted hash protects secrets that people choose, because these can be guessed. A key is 256
+//! random bits, which no attacker can guess, even if the hash is fast. So SHA-256 is enough, and it is
+//! fast enough for every request. The time of a look-up in the map reveals no secret: an attacker
+//! cannot choose the hash of a key.
 
 use std::fmt;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// What every key made here starts with, so that scanners for leaked secrets know it.
+/// The start of every key that `ingress new-key` makes. Scanners for leaked secrets recognise it.
 const PREFIX: &str = "sgk_";
 
-/// The SHA-256 of a key, which is all the gateway keeps of it.
+/// The SHA-256 of a key. The gateway stores only this hash, not the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
-    /// The hash of what a caller presented.
+    /// The hash of the key that a caller sent.
     pub fn of(key: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, key).as_ref());
@@ -40,7 +40,7 @@ impl KeyHash {
     }
 }
 
-/// As 64 hexadecimal digits.
+/// Writes 64 hexadecimal digits.
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, &self.0)
@@ -53,28 +53,28 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// A new key: `sgk_` and 256 random bits as hexadecimal digits. Not `Debug`, so that it is not
-/// printed by accident.
+/// A new key: `sgk_` and 256 random bits as hexadecimal digits. It is not `Debug`, so that no log prints
+/// it by accident.
 pub struct NewKey([u8; 32]);
 
 impl NewKey {
-    /// Makes one from the system's random source.
+    /// Makes a key from the random source of the system.
     ///
     /// # Errors
-    /// The system has no random bits.
+    /// The random source of the system fails.
     pub fn mint() -> Result<Self, NoRandomness> {
         let mut bits = [0; 32];
         SystemRandom::new().fill(&mut bits).map_err(|_| NoRandomness)?;
         Ok(Self(bits))
     }
 
-    /// The hash to keep of it.
+    /// The hash of the key, for API_KEYS_FILE.
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(self.to_string().as_bytes())
     }
 }
 
-/// The key itself, for the caller's eyes only.
+/// Writes the key itself, which is a secret.
 impl fmt::Display for NewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(PREFIX)?;
@@ -82,7 +82,7 @@ impl fmt::Display for NewKey {
     }
 }
 
-/// The system's random source failed.
+/// The random source of the system failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bits")]
 pub struct NoRandomness;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_64_hexadecimal_digits_is_no_hash() {
+    fn a_hash_has_exactly_64_hexadecimal_digits() {
         let wrong = ["", "ab", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64), &"é".repeat(32)];
 
         for text in wrong {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_is_long_prefixed_and_never_the_same() {
+    fn a_new_key_is_long_and_unique_and_has_the_prefix() {
         let (first, second) = (NewKey::mint().expect("random"), NewKey::mint().expect("random"));
 
         let text = first.to_string();

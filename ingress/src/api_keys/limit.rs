@@ -1,7 +1,7 @@
-//! How often one key may call: a generic cell rate algorithm (GCRA) per key, which refills evenly
-//! instead of all at once at the turn of a window, and what its state looks like in headers.
+//! The rate limit of a key, and the headers that show its state.
 //!
-//! The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
+//! Each key has a generic cell rate algorithm (GCRA). It refills the quota evenly, not all at once at
+//! the start of each window. The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,15 +13,15 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// What a key may use.
+/// Carries the rate limit of the key.
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// What is left of it.
+/// Carries the rest of the rate limit.
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The largest number of requests, and the largest burst.
 const LARGEST: u32 = 1_000_000;
 
-/// So many requests in a second, a minute or an hour.
+/// A number of requests per second, minute or hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     requests: NonZeroU32,
@@ -46,12 +46,12 @@ impl Rate {
         number_of(number).map(|requests| Self { requests, unit }).ok_or(RULE)
     }
 
-    /// From one request to the next when they are spread evenly.
+    /// The time between two requests if they are spread evenly.
     fn interval(self) -> Duration {
         Duration::from_secs(self.seconds().into()) / self.requests.get()
     }
 
-    /// At least 1.
+    /// Requests per second, rounded up.
     fn per_second(self) -> u32 {
         self.requests.get().div_ceil(self.seconds())
     }
@@ -74,7 +74,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// A rate, and how many requests may come at once after a pause.
+/// A rate, and the number of requests that may come at once after a pause (the burst).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     rate: Rate,
@@ -82,7 +82,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Reads both; without a burst it is as many as `rate` names.
+    /// Reads a rate and a burst. If no burst is given, it is the number of requests in `rate`.
     ///
     /// # Errors
     /// The rule that is broken.
@@ -91,7 +91,7 @@ impl Limit {
         match burst {
             None => Ok(Self { rate, burst: rate.requests }),
             Some(burst) => {
-                let rule = "must have a burst from the requests of one second to 1000000";
+                let rule = "must have a burst of at least the requests of one second and at most 1000000";
                 let burst = number_of(burst).filter(|burst| burst.get() >= rate.per_second());
                 burst.map(|burst| Self { rate, burst }).ok_or(rule)
             }
@@ -99,14 +99,14 @@ impl Limit {
     }
 
     fn quota(self) -> Quota {
-        // An interval is never 0: a million requests a second are a microsecond apart.
+        // An interval is never 0: at the highest rate it is 1 µs.
         Quota::with_period(self.rate.interval())
             .unwrap_or(Quota::per_second(self.rate.requests))
             .allow_burst(self.burst)
     }
 }
 
-/// As the file has it.
+/// The limit as it is written in the file.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.rate, self.burst)
@@ -122,9 +122,9 @@ fn number_of(text: &str) -> Option<NonZeroU32> {
 pub struct Limiter<C: Clock = DefaultClock> {
     cells: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
     clock: C,
-    /// Between two requests.
+    /// The time until one more request is allowed.
     interval: Duration,
-    /// The header that does not change.
+    /// The value of [`RATELIMIT_POLICY`], which does not change.
     policy: HeaderValue,
 }
 
@@ -147,7 +147,8 @@ impl<C: Clock + Clone> Limiter<C> {
         }
     }
 
-    /// Takes one request off the quota: what is left of it, or how long to wait for the next.
+    /// Takes one request off the quota. Returns the rest of the quota, or the time to wait if the quota is
+    /// used up.
     ///
     /// # Errors
     /// The quota is used up.
@@ -158,7 +159,7 @@ impl<C: Clock + Clone> Limiter<C> {
         }
     }
 
-    /// Says on an answer what [`take`](Self::take) found.
+    /// Sets the headers of an answer to the result of [`take`](Self::take).
     pub fn announce(&self, taken: Result<u32, Duration>, headers: &mut HeaderMap) {
         let (left, wait) = taken.map_or_else(|wait| (0, wait), |left| (left, self.interval));
         headers.insert(RATELIMIT_POLICY, self.policy.clone());
@@ -166,9 +167,9 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 }
 
-/// Rounded up, at least 1.
-fn whole_seconds(span: Duration) -> u64 {
-    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
+/// The seconds in `time`, rounded up, at least 1.
+fn whole_seconds(time: Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 fn header(text: String) -> HeaderValue {
@@ -181,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn said<C: Clock + Clone>(limiter: &Limiter<C>) -> (bool, String, String) {
+    fn take_and_announce<C: Clock + Clone>(limiter: &Limiter<C>) -> (bool, String, String) {
         let (taken, mut headers) = (limiter.take(), HeaderMap::new());
         limiter.announce(taken, &mut headers);
         let text = |name| headers[&name].to_str().expect("text").to_owned();
@@ -193,33 +194,33 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_refills_evenly() {
+    fn a_burst_is_allowed_and_refills_evenly() {
         let clock = FakeRelativeClock::default();
         let limiter = Limiter::with_clock(limit("2", Some("3")), clock.clone());
         let policy = || r#""default";q=3;w=2"#.to_owned();
 
         for left in ["2", "1", "0"] {
-            assert_eq!(said(&limiter), (true, policy(), format!(r#""default";r={left};t=1"#)));
+            assert_eq!(take_and_announce(&limiter), (true, policy(), format!(r#""default";r={left};t=1"#)));
         }
-        assert_eq!(said(&limiter), (false, policy(), r#""default";r=0;t=1"#.to_owned()));
+        assert_eq!(take_and_announce(&limiter), (false, policy(), r#""default";r=0;t=1"#.to_owned()));
         clock.advance(Duration::from_millis(499));
-        assert!(!said(&limiter).0);
+        assert!(!take_and_announce(&limiter).0);
         clock.advance(Duration::from_millis(1));
-        assert!(said(&limiter).0);
-        assert!(!said(&limiter).0);
+        assert!(take_and_announce(&limiter).0);
+        assert!(!take_and_announce(&limiter).0);
     }
 
     #[test]
-    fn a_slow_rate_says_how_long_to_wait() {
+    fn a_slow_rate_shows_how_long_to_wait() {
         let clock = FakeRelativeClock::default();
         let limiter = Limiter::with_clock(limit("2/m", Some("1")), clock.clone());
 
-        assert_eq!(said(&limiter).2, r#""default";r=0;t=30"#);
+        assert_eq!(take_and_announce(&limiter).2, r#""default";r=0;t=30"#);
         clock.advance(Duration::from_millis(10_500));
 
         assert_eq!(limiter.take(), Err(Duration::from_millis(19_500)));
-        assert_eq!(said(&limiter).1, r#""default";q=1;w=30"#);
-        assert_eq!(said(&limiter).2, r#""default";r=0;t=20"#);
+        assert_eq!(take_and_announce(&limiter).1, r#""default";q=1;w=30"#);
+        assert_eq!(take_and_announce(&limiter).2, r#""default";r=0;t=20"#);
     }
 
     #[test]
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_rule_is_refused() {
+    fn a_rate_or_burst_that_breaks_a_rule_is_refused() {
         for (rate, burst) in [
             ("", None),
             ("0", None),

@@ -1,4 +1,4 @@
-//! What is counted about keys: by their names, never by anything that could be used as one.
+//! Metrics about API keys. The labels are the names of keys, never a key or a hash.
 
 use std::sync::Arc;
 
@@ -8,30 +8,30 @@ use streamgate::telemetry::{declare_counter, declare_gauge};
 const AUTHORIZED: &str = "http_requests_authorized_total";
 const RATE_LIMITED: &str = "http_requests_rate_limited_total";
 
-/// About the file and about those who have no key.
+/// Metrics about API_KEYS_FILE and about requests without a valid key.
 pub struct ApiKeyMetrics {
-    /// Keys in force.
+    /// The number of valid keys.
     pub keys: Gauge,
-    /// Changes of the file that were taken over.
+    /// Changes of the file that were applied.
     pub reloads: Counter,
-    /// Looks at the file that found it broken.
+    /// Reads of the file that found it missing or invalid.
     pub reload_failures: Counter,
     /// Requests without a key or with a wrong one.
     pub unauthorized: Counter,
-    /// Where the series of a new key are registered.
+    /// Registers the series of new keys.
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
 
-/// About one key.
+/// Metrics about one key.
 pub struct KeyMetrics {
-    /// Requests let through.
+    /// Requests that were allowed.
     pub authorized: Counter,
-    /// Requests refused because there were too many.
+    /// Requests refused because the key was over its rate limit.
     pub rate_limited: Counter,
 }
 
 impl ApiKeyMetrics {
-    /// Declares them on `recorder`.
+    /// Declares the metrics on `recorder`.
     pub fn declare(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
         let (keys, reloads, reload_failures, unauthorized) = with_local_recorder(&recorder, || {
             describe_counter!(AUTHORIZED, "Requests with a valid API key within its rate limit, by key name");
@@ -40,11 +40,11 @@ impl ApiKeyMetrics {
                 "Requests refused because their API key is over its rate limit, by key name"
             );
             (
-                declare_gauge("api_keys", "API keys in force"),
-                declare_counter("api_key_reloads_total", "Changes of API_KEYS_FILE that were taken over"),
+                declare_gauge("api_keys", "Valid API keys"),
+                declare_counter("api_key_reloads_total", "Changes of API_KEYS_FILE that were applied"),
                 declare_counter(
                     "api_key_reload_failures_total",
-                    "Looks at API_KEYS_FILE, one a second, that found it broken; the keys before stay in force",
+                    "Reads of API_KEYS_FILE, one per second, that found it missing or invalid; the keys before stay valid",
                 ),
                 declare_counter(
                     "http_requests_unauthorized_total",
@@ -55,7 +55,7 @@ impl ApiKeyMetrics {
         Self { keys, reloads, reload_failures, unauthorized, recorder }
     }
 
-    /// Those of the key called `name`.
+    /// The metrics of the key called `name`.
     pub fn of(&self, name: &str) -> KeyMetrics {
         let label = [("key", name.to_owned())];
         with_local_recorder(&self.recorder, || KeyMetrics {

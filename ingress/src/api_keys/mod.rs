@@ -1,16 +1,16 @@
-//! Optional API keys: who may ask for work, and how often.
+//! Optional API keys: they limit who may send forecast requests, and how often.
 //!
 //! | File | What it does |
 //! |---|---|
-//! | `file` | reads API_KEYS_FILE, and tells what is wrong with it |
-//! | `hash` | keys, and the hashes that are kept of them |
-//! | `guard` | the layer in front of the work: 401, 429, or on to the handler |
+//! | `file` | reads and checks API_KEYS_FILE |
+//! | `hash` | keys and their hashes |
+//! | `guard` | the layer in front of the handler: answers 401 or 429, or passes the request on |
 //! | `limit` | the rate limit of one key and its headers |
-//! | `reload` | takes over what changes in the file |
+//! | `reload` | applies changes of the file |
 //! | `new_key` | the command that makes a key |
-//! | `metrics` | what is counted |
+//! | `metrics` | declares the metrics |
 //!
-//! Without API_KEYS_FILE the layer is not there at all.
+//! Without API_KEYS_FILE the router has no such layer.
 
 pub mod file;
 pub mod guard;
@@ -29,26 +29,26 @@ use self::hash::KeyHash;
 use self::limit::Limiter;
 use self::metrics::{ApiKeyMetrics, KeyMetrics};
 
-/// The keys in force.
+/// The valid keys.
 pub struct ApiKeys {
     path: PathBuf,
     by_hash: RwLock<HashMap<KeyHash, Arc<Key>>>,
     metrics: ApiKeyMetrics,
 }
 
-/// One key and what it has used.
+/// A key and the part of its rate limit that is used.
 pub struct Key {
     line: KeyLine,
     limiter: Option<Limiter>,
     metrics: KeyMetrics,
 }
 
-/// How one set of keys differs from the one before.
+/// How the new keys differ from the keys before.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Changes {
-    /// New keys, and those whose name or limit is another.
+    /// The number of keys that are new, or whose name or limit has changed.
     pub added: usize,
-    /// Keys that are no more, or no more the same.
+    /// The number of keys that are gone, or whose name or limit has changed.
     pub removed: usize,
 }
 
@@ -63,19 +63,19 @@ impl ApiKeys {
         Ok(keys)
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub fn count(&self) -> usize {
         self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The key that was presented, if there is such a one.
+    /// The key that the caller sent; `None` if it is not valid.
     pub fn find(&self, presented: &[u8]) -> Option<Arc<Key>> {
         let hash = KeyHash::of(presented);
         self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
     }
 
-    /// Puts the keys of `lines` in force instead of those before. A key that is the same in both
-    /// keeps what it has used: a reload gives nobody a fresh quota.
+    /// Replaces the valid keys by those of `lines`. A key whose line has not changed keeps its used quota,
+    /// so a reload does not reset a rate limit.
     pub fn replace(&self, lines: Vec<KeyLine>) -> Changes {
         let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *by_hash);
@@ -115,7 +115,7 @@ mod tests {
         keys
     }
 
-    /// `name:key:limit`, the key in place of its hash.
+    /// Parses `name:key:limit`, which has the key in the place of its hash.
     fn lines(text: &str) -> Vec<KeyLine> {
         let line = |line: &str| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
             [name, key] => format!("{name}:{}\n", KeyHash::of(key.as_bytes())),
@@ -131,21 +131,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stays_the_same_keeps_what_it_has_used() {
+    fn a_key_that_has_not_changed_keeps_its_used_quota() {
         let keys = keys("shop:k1:1/h batch:k2:1/h old:k3");
         assert!(take(&keys, "k1") && take(&keys, "k2"));
 
         let changes = keys.replace(lines("new:k4 shop:k1:1/h batch:k2:2/h"));
 
-        assert!(!take(&keys, "k1"), "the same line");
-        assert!(take(&keys, "k2"), "another limit");
+        assert!(!take(&keys, "k1"), "the line has not changed");
+        assert!(take(&keys, "k2"), "the limit has changed");
         assert_eq!(changes, Changes { added: 2, removed: 2 });
         assert!(keys.find(b"k3").is_none() && keys.find(b"k4").is_some());
         assert_eq!(keys.count(), 3);
     }
 
     #[test]
-    fn a_hash_is_no_key() {
+    fn a_hash_is_not_accepted_as_a_key() {
         let keys = keys("shop:k1");
 
         assert!(keys.find(KeyHash::of(b"k1").to_string().as_bytes()).is_none());

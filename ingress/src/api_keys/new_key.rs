@@ -8,10 +8,10 @@ use super::file::{KeyLine, name_of};
 use super::hash::NewKey;
 use super::limit::{Limit, Rate};
 
-/// What the key is called and how often it may be used.
+/// The name of the key, and how often it may be used.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NewKeyArgs {
-    /// What metrics and logs call the key, 1 to 64 of A-Z a-z 0-9 . _ -
+    /// Name of the key in metrics and logs, 1 to 64 characters of A-Z a-z 0-9 . _ -
     #[arg(value_name = "NAME", value_parser = name_of)]
     name: String,
 
@@ -19,16 +19,16 @@ pub struct NewKeyArgs {
     #[arg(long, value_name = "RATE", value_parser = |text: &str| Rate::parse(text).map(|_| text.to_owned()))]
     rate: Option<String>,
 
-    /// Requests that may come at once after a pause [default: as many as RATE names]
+    /// Requests that may come at once after a pause [default: the number in RATE]
     #[arg(long, value_name = "COUNT")]
     burst: Option<String>,
 }
 
 impl NewKeyArgs {
-    /// Rules that one value alone cannot check.
+    /// Checks the rules that need more than one value.
     ///
     /// # Errors
-    /// The first rule that does not hold.
+    /// The first rule that the arguments break.
     pub fn validate(&self) -> Result<(), ConfigError> {
         match (&self.rate, &self.burst) {
             (None, Some(burst)) => Err(ConfigError::rule("--burst", burst, "needs a --rate")),
@@ -42,13 +42,13 @@ impl NewKeyArgs {
     /// Writes the line to `line` and the key to `key`.
     ///
     /// # Errors
-    /// There are no random bits, or nobody reads what is written.
+    /// The random source of the system fails, or a write fails.
     pub fn run(&self, mut line: impl Write, mut key: impl Write) -> io::Result<()> {
         let new = NewKey::mint().map_err(io::Error::other)?;
         let limit = self.rate.as_deref().map(|rate| Limit::parse(rate, self.burst.as_deref()));
         let limit = limit.transpose().map_err(io::Error::other)?;
         writeln!(line, "{}", KeyLine { name: self.name.clone(), hash: new.hash(), limit })?;
         line.flush()?;
-        writeln!(key, "The key, which is shown only this once:\n{new}")
+        writeln!(key, "The key, which is shown only once:\n{new}")
     }
 }

@@ -1,8 +1,8 @@
-//! Takes over what changes in API_KEYS_FILE, without a restart.
+//! Applies changes of API_KEYS_FILE without a restart.
 //!
-//! The file is read once a second and its keys are compared. Dates and inodes would save the
-//! reading and miss changes: Kubernetes swaps symbolic links, network file systems cache what
-//! they know about a file, and copies keep their dates.
+//! Once per second the file is read and its keys are compared. Comparing dates and inodes would be
+//! cheaper but would miss changes: Kubernetes swaps symbolic links, network file systems cache the
+//! metadata of a file, and a copied file may keep its date.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 use super::file::{self, Broken, KeyLine};
 use super::{ApiKeys, Changes};
 
-/// From one look at the file to the next.
+/// The time between two reads of the file.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Watches the file of `keys` for as long as it is polled; without keys there is nothing to do.
+/// Watches the file of `keys` for ever. Without keys it does nothing.
 pub async fn watch(keys: Option<Arc<ApiKeys>>) {
     let Some(keys) = keys else { return pending().await };
     let mut watcher = Watcher { keys, last: None };
@@ -25,22 +25,22 @@ pub async fn watch(keys: Option<Arc<ApiKeys>>) {
     loop {
         ticks.tick().await;
         let path = watcher.keys.path.clone();
-        // A file system may hang; requests must not.
+        // A file system may hang, which must not block the runtime.
         if let Ok(found) = tokio::task::spawn_blocking(move || file::read(&path)).await {
-            watcher.look(found);
+            watcher.apply(found);
         }
     }
 }
 
 struct Watcher {
     keys: Arc<ApiKeys>,
-    /// What the look before found.
+    /// The result of the read before.
     last: Option<Result<Vec<KeyLine>, Broken>>,
 }
 
 impl Watcher {
-    /// Says what is new, once.
-    fn look(&mut self, found: Result<Vec<KeyLine>, Broken>) {
+    /// Applies and logs the result of a read, if it differs from the result before.
+    fn apply(&mut self, found: Result<Vec<KeyLine>, Broken>) {
         let metrics = &self.keys.metrics;
         if found.is_err() {
             metrics.reload_failures.increment(1);
@@ -51,7 +51,7 @@ impl Watcher {
         let file = self.keys.path.display();
         match &found {
             Err(broken) => tracing::error!(
-                "API_KEYS_FILE={file} {broken}: the keys it held before stay in force, changes in it do not count"
+                "API_KEYS_FILE={file} {broken}: the keys before stay valid until the file is correct"
             ),
             Ok(lines) => {
                 let changes = self.keys.replace(lines.clone());

@@ -1,8 +1,9 @@
-//! The paths and schemas, as utoipa's macros want them written.
+//! The paths and schemas of the API, for the macros of utoipa.
 //!
-//! The functions have no body: the routes take more than a macro could read from a signature.
+//! The functions have no body. They only carry the macros: the signatures of the real handlers do not
+//! show the request body and the answers.
 
-#![allow(dead_code, reason = "descriptions: their values are made elsewhere")]
+#![allow(dead_code, reason = "only utoipa's macros read these types and functions")]
 
 use utoipa::{OpenApi, ToSchema};
 use weather::{Forecast, WeatherRequest};
@@ -13,13 +14,13 @@ use crate::routes::health::Report;
 #[openapi(
     info(
         title = "Streamgate ingress",
-        description = "Ordinary HTTP requests, answered by workers behind a Redis stream. The weather forecast is the example that ships with it. Forecasts whose `source` is `open-meteo`: weather data by [Open-Meteo.com](https://open-meteo.com/) (CC BY 4.0).",
+        description = "HTTP requests, answered by workers behind a Redis stream. The weather forecast is the example service. Forecasts with the `source` `open-meteo` use weather data by [Open-Meteo.com](https://open-meteo.com/) (CC BY 4.0).",
     ),
     paths(forecast, health, live, ready),
     components(schemas(Problem, FieldError)),
     tags(
-        (name = "weather", description = "Work that travels over the stream"),
-        (name = "health", description = "How the gateway is"),
+        (name = "weather", description = "Requests that workers answer"),
+        (name = "health", description = "The state of the gateway"),
     )
 )]
 pub(super) struct Api;
@@ -27,41 +28,41 @@ pub(super) struct Api;
 /// An error, as RFC 9457 describes it.
 #[derive(ToSchema)]
 struct Problem {
-    /// A short name of the kind of problem; constant for a status.
+    /// The name of the status.
     title: String,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What happened and what to do next, for this occurrence.
+    /// What happened, and what the caller can do.
     detail: String,
     /// The correlation id of the request, as in x-request-id.
     #[schema(rename = "requestId", format = "uuid")]
     request_id: Option<String>,
-    /// What is wrong with which field, all at once.
+    /// All fields that break a rule.
     errors: Option<Vec<FieldError>>,
 }
 
-/// One field that does not follow its rule.
+/// A field that breaks a rule.
 #[derive(ToSchema)]
 struct FieldError {
-    /// The field's name in the request body.
+    /// The name of the field in the request body.
     #[schema(example = "city")]
     field: String,
-    /// The rule it broke.
+    /// The rule that the field breaks.
     #[schema(example = "must not be empty")]
     detail: String,
 }
 
 /// The weather in a city
 ///
-/// The request travels over a Redis stream to a worker; its reply is this answer.
+/// A worker gets the request over a Redis stream. The reply of the worker is the answer.
 #[utoipa::path(
     post,
     path = "/WeatherForecast/city",
     operation_id = "forecast",
     tag = "weather",
     params(
-        ("traceparent" = Option<String>, Header, description = "W3C trace context; the work continues it"),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context; the spans of the gateway and of the worker belong to this trace"),
     ),
     request_body(
         content = WeatherRequest,
@@ -70,19 +71,19 @@ struct FieldError {
     ),
     responses(
         (status = 200, description = "The forecast", body = Forecast, content_type = "application/json",
-            headers(("server-timing" = String, description = "Milliseconds in queue, work and reply"))),
+            headers(("server-timing" = String, description = "Milliseconds that the request spent in queue, work and reply"))),
     ),
 )]
 fn forecast() {}
 
-/// How the gateway and its Redis are
+/// The state of the gateway and of Redis
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "health",
     responses(
-        (status = 200, description = "Everything works", body = Report, content_type = "application/json"),
-        (status = 503, description = "Redis does not answer, or no worker is alive", body = Report, content_type = "application/json",
+        (status = 200, description = "All is well", body = Report, content_type = "application/json"),
+        (status = 503, description = "Redis does not respond, or no worker is alive", body = Report, content_type = "application/json",
             example = json!({
                 "status": "degraded", "service": "ingress", "version": "0.1.0",
                 "redis": {"circuit": "open"}, "workersAlive": 3, "pendingRequests": 0, "notReady": ["redis"],
@@ -91,12 +92,12 @@ fn forecast() {}
 )]
 fn health() {}
 
-/// Whether the process answers
+/// Whether the process is alive
 #[utoipa::path(
     get,
     path = "/livez",
     tag = "health",
-    responses((status = 200, description = "It does", body = String, content_type = "text/plain", example = "ok")),
+    responses((status = 200, description = "The process runs its tasks", body = String, content_type = "text/plain", example = "ok")),
 )]
 fn live() {}
 
@@ -106,8 +107,8 @@ fn live() {}
     path = "/readyz",
     tag = "health",
     responses(
-        (status = 200, description = "It should", body = String, content_type = "text/plain", example = "ready"),
-        (status = 503, description = "It should not", body = Problem, content_type = "application/problem+json",
+        (status = 200, description = "All parts are ready", body = String, content_type = "text/plain", example = "ready"),
+        (status = 503, description = "A part is not ready", body = Problem, content_type = "application/problem+json",
             example = json!({
                 "title": "Service Unavailable", "status": 503, "detail": "not ready: redis",
                 "requestId": "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f",

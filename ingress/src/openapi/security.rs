@@ -1,4 +1,4 @@
-//! API keys in the description: how to present one, and what answers say about its limit.
+//! Describes API keys: how to send one, and the headers about its rate limit.
 
 use serde_json::json;
 use utoipa::openapi::path::Operation;
@@ -7,18 +7,21 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Components, Header, HeaderBuilder, ObjectBuilder, RefOr, Type};
 
-/// Describes the two headers that may carry a key.
+/// Describes the two headers in which a caller may send a key.
 pub(super) fn describe(components: &mut Components) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An API key of the gateway (API_KEYS_FILE)"))
         .build();
-    let header = ApiKeyValue::with_description("X-API-Key", "The same, where authorization is taken");
+    let header = ApiKeyValue::with_description(
+        "X-API-Key",
+        "The same API key, if the header authorization is used for something else",
+    );
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(header)));
 }
 
-/// Says that `operation` needs a key, and announces the headers that come with that.
+/// Describes that `operation` needs a key, and the headers of its answers.
 pub(super) fn guard(operation: &mut Operation) {
     let none: [&str; 0] = [];
     operation.security =
@@ -26,18 +29,18 @@ pub(super) fn guard(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let headers = match status.as_str() {
-            // Refused by the router, which is asked before the key is.
+            // The router refuses a wrong method before the key is checked.
             "405" => continue,
-            "401" => vec![("www-authenticate", "How to present a key (RFC 6750)", "Bearer")],
+            "401" => vec![("www-authenticate", "How to send a key (RFC 6750)", "Bearer")],
             _ => vec![
                 (
                     "ratelimit-policy",
-                    "What the API key may use, if it has a limit: q requests in w seconds",
+                    "The rate limit of the API key, if it has one: q requests in w seconds",
                     r#""default";q=100;w=2"#,
                 ),
                 (
                     "ratelimit",
-                    "What is left of it: r requests now, more in t seconds (draft-ietf-httpapi-ratelimit-headers-10)",
+                    "The rest of the rate limit: r requests now, more in t seconds (draft-ietf-httpapi-ratelimit-headers-10)",
                     r#""default";r=99;t=1"#,
                 ),
             ],

@@ -1,7 +1,7 @@
-//! `/healthz`, `/livez`, `/readyz`: for people, for restarts, for load balancers.
+//! `/healthz` for people, `/livez` for restarts, `/readyz` for load balancers.
 //!
-//! Nothing here asks Redis anything: a health answer repeats what the last heartbeat found, so
-//! it costs nothing and cannot hang.
+//! These routes send nothing to Redis. They answer with the result of the last heartbeat, so they cost
+//! little and cannot hang.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::gateway::Gateway;
 use crate::problem::{Failure, retry_after};
 
-/// How the gateway is: 200 with a [`Report`], or 503 with it while something is degraded.
+/// Answers with a [`Report`]: 200 if all is well, 503 while the gateway is degraded.
 pub async fn report(State(gateway): State<Arc<Gateway>>) -> Response {
     let report = Report::of(&gateway);
     if report.status == "ok" {
@@ -28,12 +28,12 @@ pub async fn report(State(gateway): State<Arc<Gateway>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, Json(report)).into_response()
 }
 
-/// 200 as long as the runtime runs its tasks, whatever its dependencies do.
+/// Answers 200 while the main runtime runs its tasks, also without Redis, else 503.
 pub async fn live(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
     admin::live(State(gateway.liveness.clone())).await
 }
 
-/// 200, or why the process should not get traffic now.
+/// Answers 200, or 503 with the names of the parts that are not ready.
 ///
 /// # Errors
 /// A part is not ready.
@@ -44,43 +44,43 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, 
     }
 }
 
-/// How the gateway is.
+/// The state of the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `ok`, or `degraded` while Redis does not answer, its circuit is open, or no worker has been
-    /// alive for longer than CONSUMER_GRACE.
+    /// `ok`, or `degraded` while Redis does not respond, while its circuit is open, or after there was
+    /// no live worker for longer than CONSUMER_GRACE.
     #[schema(example = "ok")]
     pub status: &'static str,
-    /// Which process this is.
+    /// The name of the process.
     #[schema(example = "ingress")]
     pub service: &'static str,
-    /// Its version.
+    /// The version of the process.
     #[schema(example = "0.1.0")]
     pub version: &'static str,
-    /// How Redis is, as this process sees it.
+    /// The state of Redis, as this process sees it.
     pub redis: RedisReport,
-    /// Workers alive; absent while that is not known.
+    /// The number of workers alive; absent while it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     pub workers_alive: Option<usize>,
-    /// Callers that wait for a reply.
+    /// The number of callers that wait for a reply.
     #[schema(example = 12)]
     pub pending_requests: usize,
-    /// Parts that are not ready; empty when `/readyz` says so.
+    /// The parts that are not ready; empty if `/readyz` answers 200.
     #[schema(example = json!([]))]
     pub not_ready: Vec<&'static str>,
 }
 
-/// How Redis is.
+/// The state of Redis.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisReport {
-    /// Round trip of the last heartbeat in milliseconds; absent while Redis does not answer.
+    /// The round trip time of the last heartbeat in milliseconds; absent while Redis does not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.21)]
     pub round_trip_ms: Option<f64>,
-    /// State of the circuit breaker: `closed`, `half-open` or `open`.
+    /// The state of the circuit breaker: `closed`, `half-open` or `open`.
     #[schema(example = "closed")]
     pub circuit: &'static str,
 }
@@ -94,7 +94,7 @@ impl Report {
             service: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             redis: RedisReport {
-                round_trip_ms: round_trip.map(|span| span.as_micros() as f64 / 1e3),
+                round_trip_ms: round_trip.map(|time| time.as_micros() as f64 / 1e3),
                 circuit,
             },
             workers_alive: gateway.requester.workers_alive(),

@@ -1,4 +1,4 @@
-//! What the routes do, one file each.
+//! The handlers of the routes.
 
 pub mod health;
 pub mod weather;

@@ -3,20 +3,20 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use streamgate::testing::{RedisServer, eventually_async};
 
-use crate::harness::{BERLIN, Heard, Ingress, Worker, stored};
+use crate::harness::{Answer, BERLIN, Ingress, Worker, stored};
 
 const SHORT_GRACE: [&str; 2] = ["--consumer-grace", "1s"];
 
-/// Waits until the ingress knows that no worker is there.
-async fn nobody_works(ingress: &Ingress) {
-    eventually_async("it is known", || async { ingress.get("/healthz").await.status == 503 }).await;
+/// Waits until ingress knows that no worker is there.
+async fn wait_for_no_worker(ingress: &Ingress) {
+    eventually_async("ingress knows", || async { ingress.get("/healthz").await.status == 503 }).await;
 }
 
 #[tokio::test]
-async fn without_a_worker_nothing_is_stored_after_the_grace_period() {
+async fn without_a_worker_nothing_is_stored_after_the_grace() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
-    nobody_works(&ingress).await;
+    wait_for_no_worker(&ingress).await;
 
     let refused = ingress.forecast(BERLIN).await;
     let health = ingress.get("/healthz").await;
@@ -34,10 +34,10 @@ async fn without_a_worker_nothing_is_stored_after_the_grace_period() {
 }
 
 #[tokio::test]
-async fn a_worker_that_comes_opens_the_gate_again() {
+async fn requests_are_accepted_again_once_a_worker_starts() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
-    nobody_works(&ingress).await;
+    wait_for_no_worker(&ingress).await;
 
     let _worker = Worker::start(&server).await;
 
@@ -45,13 +45,13 @@ async fn a_worker_that_comes_opens_the_gate_again() {
 }
 
 #[tokio::test]
-async fn callers_wait_for_a_worker_that_may_just_be_restarting() {
+async fn callers_wait_while_a_worker_may_be_restarting() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
-    a_worker_was_here(&server, &ingress).await;
+    start_and_stop_a_worker(&server, &ingress).await;
 
     let early = ingress.spawn_forecast();
-    eventually_async("it waits", || async { ingress.pending().await == 1 }).await;
+    eventually_async("the caller waits", || async { ingress.pending().await == 1 }).await;
     let _worker = Worker::start(&server).await;
 
     assert_eq!(early.await.expect("joins").status, 200);
@@ -61,7 +61,7 @@ async fn callers_wait_for_a_worker_that_may_just_be_restarting() {
 async fn callers_are_refused_at_once_if_there_was_never_a_worker() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
-    nobody_works(&ingress).await;
+    wait_for_no_worker(&ingress).await;
 
     let refused = ingress.forecast(BERLIN).await;
 
@@ -71,20 +71,20 @@ async fn callers_are_refused_at_once_if_there_was_never_a_worker() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_when_the_grace_period_is_over() {
+async fn a_waiting_caller_gets_503_when_the_grace_is_over() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--consumer-grace", "2s"]).await;
-    a_worker_was_here(&server, &ingress).await;
+    start_and_stop_a_worker(&server, &ingress).await;
 
-    let told = ingress.forecast(BERLIN).await;
+    let refused = ingress.forecast(BERLIN).await;
 
-    told.assert_unavailable();
-    assert!(told.text.contains("nothing was done"), "{told:?}");
-    assert_eq!(told.header("retry-after"), Some("5"));
+    refused.assert_unavailable();
+    assert!(refused.text.contains("nothing was done"), "{refused:?}");
+    assert_eq!(refused.header("retry-after"), Some("5"));
 }
 
-/// Waits until a worker came, answered and left.
-async fn a_worker_was_here(server: &RedisServer, ingress: &Ingress) {
+/// Starts a worker, and waits until it has answered and left.
+async fn start_and_stop_a_worker(server: &RedisServer, ingress: &Ingress) {
     let worker = Worker::start(server).await;
     eventually_async("callers are answered", || async { ingress.forecast(BERLIN).await.status == 200 }).await;
     drop(worker);
@@ -92,46 +92,48 @@ async fn a_worker_was_here(server: &RedisServer, ingress: &Ingress) {
     eventually_async("the worker left", gone).await;
 }
 
-/// Ten calls every 20 ms for `rounds`, whether or not the earlier ones are answered.
-async fn offer(ingress: &Ingress, rounds: usize) -> Vec<Heard> {
+/// Sends 10 requests every 20 ms, `rounds` times, without waiting for answers.
+async fn offer(ingress: &Ingress, rounds: usize) -> Vec<Answer> {
     let mut calls = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     for _ in 0..rounds {
         ticks.tick().await;
         calls.extend((0..10).map(|_| ingress.spawn_forecast()));
     }
-    join_all(calls).await.into_iter().map(|heard| heard.expect("joins")).collect()
+    join_all(calls).await.into_iter().map(|answer| answer.expect("joins")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_can_be_done_in_time_is_refused_and_never_done() {
+async fn requests_that_cannot_be_answered_in_time_are_shed() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--request-timeout", "1s"]).await;
-    // 4 at once, 40 ms each: about 100 a second, a fifth of what is offered.
+    // 4 at once, 40 ms each: 100 requests per second. The callers send 500 per second.
     let worker = Worker::slow(&server, 4, Duration::from_millis(40)).await;
 
-    let heard = offer(&ingress, 150).await;
+    let answer = offer(&ingress, 150).await;
 
-    let with = |status| heard.iter().filter(|heard| heard.status == status).count();
-    let shed = heard.iter().filter(|heard| heard.text.contains("the queue is too long")).count();
-    heard.iter().filter(|heard| heard.status == 503).for_each(Heard::assert_unavailable);
+    let with = |status| answer.iter().filter(|answer| answer.status == status).count();
+    let shed = answer.iter().filter(|answer| answer.text.contains("the queue is too long")).count();
+    answer.iter().filter(|answer| answer.status == 503).for_each(Answer::assert_unavailable);
     assert!(
-        with(200) > 0 && shed > heard.len() / 2,
+        with(200) > 0 && shed > answer.len() / 2,
         "{} answered, {shed} shed, {} too late",
         with(200),
         with(504)
     );
-    assert!(worker.worked() <= heard.len() - shed, "what is shed is not worked on");
-    assert!(stored(&server) <= (heard.len() - shed) as u64, "nor even stored");
-    eventually_async("a lull opens the gate", || async { ingress.forecast(BERLIN).await.status == 200 })
-        .await;
+    assert!(worker.started() <= answer.len() - shed, "no worker gets a request that is shed");
+    assert!(stored(&server) <= (answer.len() - shed) as u64, "a request that is shed is not stored");
+    eventually_async("requests are accepted when the queue is short again", || async {
+        ingress.forecast(BERLIN).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn refusals_are_counted_by_reason() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &SHORT_GRACE).await;
-    nobody_works(&ingress).await;
+    wait_for_no_worker(&ingress).await;
 
     ingress.forecast(BERLIN).await.assert_unavailable();
     let metrics = ingress.get_admin("/metrics").await;

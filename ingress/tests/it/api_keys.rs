@@ -1,4 +1,4 @@
-//! API keys, as callers and operators meet them.
+//! API keys, as callers and operators see them.
 
 mod command;
 mod reload;
@@ -13,15 +13,15 @@ use serde_json::Value;
 use streamgate::testing::RedisServer;
 use tempfile::TempDir;
 
-use crate::harness::{BERLIN, FORECAST, Heard, Ingress, Worker, hear, stored, workers_were_here};
+use crate::harness::{Answer, BERLIN, FORECAST, Ingress, Worker, create_group, send, stored};
 
-/// A file of keys, gone when dropped.
+/// A file of keys that is removed on drop.
 struct Keys {
     folder: TempDir,
 }
 
 impl Keys {
-    /// Lines as in the file, with `{key}` where the hash of `key` goes.
+    /// Writes these lines, with the hash of `key` for each `{key}`.
     fn new(lines: &str) -> Self {
         let keys = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         keys.write(lines);
@@ -39,7 +39,7 @@ impl Keys {
         self.write_raw((text + rest).as_bytes());
     }
 
-    /// Renamed into place, as the manual says.
+    /// Writes a new file and renames it, as docs/OPERATIONS.md tells operators to do.
     fn write_raw(&self, bytes: &[u8]) {
         let next = self.folder.path().join("next");
         std::fs::write(&next, bytes).expect("written");
@@ -55,35 +55,35 @@ impl Keys {
     }
 }
 
-/// A forecast asked for with these headers.
-async fn ask(ingress: &Ingress, headers: &[(&str, &[u8])]) -> Heard {
+/// Asks for a forecast with these headers.
+async fn ask(ingress: &Ingress, headers: &[(&str, &[u8])]) -> Answer {
     let mut request = ingress.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json");
     for (name, value) in headers {
         request = request.header(*name, HeaderValue::from_bytes(value).expect("a header"));
     }
-    hear(request.body(BERLIN)).await
+    send(request.body(BERLIN)).await
 }
 
-async fn ask_as(ingress: &Ingress, key: &str) -> Heard {
+async fn ask_as(ingress: &Ingress, key: &str) -> Answer {
     ask(ingress, &[("x-api-key", key.as_bytes())]).await
 }
 
 #[tokio::test]
-async fn without_a_file_everybody_may_call_and_is_told_of_no_limit() {
+async fn without_a_file_no_key_is_needed_and_there_is_no_limit() {
     let server = RedisServer::start();
     let _worker = Worker::start(&server).await;
     let ingress = Ingress::ready(&server, &[]).await;
 
     for headers in [&[][..], &[("authorization", &b"Bearer whatever"[..])]] {
-        let heard = ask(&ingress, headers).await;
+        let answer = ask(&ingress, headers).await;
 
-        assert_eq!(heard.status, 200, "{heard:?}");
-        assert_eq!(heard.header("ratelimit"), None);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("ratelimit"), None);
     }
 }
 
 #[tokio::test]
-async fn a_key_in_either_header_opens_the_work() {
+async fn a_key_is_accepted_in_either_header() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}"));
     let _worker = Worker::start(&server).await;
     let ingress = keys.ingress(&server).await;
@@ -91,17 +91,17 @@ async fn a_key_in_either_header_opens_the_work() {
     for header in
         [("authorization", &b"Bearer k1"[..]), ("authorization", b"bearer k1"), ("X-API-Key", b"k1")]
     {
-        let heard = ask(&ingress, &[header]).await;
+        let answer = ask(&ingress, &[header]).await;
 
-        assert_eq!(heard.status, 200, "{header:?}: {heard:?}");
-        assert_eq!(heard.header("ratelimit"), None, "this key has no limit");
+        assert_eq!(answer.status, 200, "{header:?}: {answer:?}");
+        assert_eq!(answer.header("ratelimit"), None, "this key has no limit");
     }
     let scrape = ingress.get_admin("/metrics").await.text;
     assert!(scrape.contains(r#"http_requests_authorized_total{key="shop"} 3"#), "{scrape}");
 }
 
 #[tokio::test]
-async fn whoever_has_no_valid_key_gets_401_and_reaches_nothing() {
+async fn a_request_without_a_valid_key_gets_401_and_is_not_stored() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}:5\nbatch:{k2}"));
     let ingress = keys.ingress(&server).await;
     let hash = KeyHash::of(b"k1").to_string();
@@ -129,12 +129,12 @@ async fn whoever_has_no_valid_key_gets_401_and_reaches_nothing() {
             r#"Bearer error="invalid_request""#,
         ),
     ] {
-        let heard = ask(&ingress, headers).await;
+        let answer = ask(&ingress, headers).await;
 
-        assert_eq!(heard.status, 401, "{what}: {heard:?}");
-        heard.assert_problem(401);
-        assert_eq!(heard.header("www-authenticate"), Some(challenge), "{what}");
-        assert_eq!(heard.header("ratelimit"), None, "{what}");
+        assert_eq!(answer.status, 401, "{what}: {answer:?}");
+        answer.assert_problem(401);
+        assert_eq!(answer.header("www-authenticate"), Some(challenge), "{what}");
+        assert_eq!(answer.header("ratelimit"), None, "{what}");
     }
     assert_eq!(stored(&server), 0);
     let scrape = ingress.get_admin("/metrics").await.text;
@@ -142,13 +142,13 @@ async fn whoever_has_no_valid_key_gets_401_and_reaches_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_is_asked_for_before_the_body_and_only_for_work() {
+async fn a_key_is_checked_before_the_body_and_only_for_forecasts() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}"));
-    workers_were_here(&server);
+    create_group(&server);
     let ingress = keys.ingress(&server).await;
 
-    let malformed = hear(ingress.request(Method::POST, FORECAST).body("nonsense")).await;
-    let with_key = hear(ingress.request(Method::POST, FORECAST).header("x-api-key", "k1").body("{")).await;
+    let malformed = send(ingress.request(Method::POST, FORECAST).body("nonsense")).await;
+    let with_key = send(ingress.request(Method::POST, FORECAST).header("x-api-key", "k1").body("{")).await;
     let method = ingress.get(FORECAST).await;
 
     malformed.assert_problem(401);
@@ -160,7 +160,7 @@ async fn a_key_is_asked_for_before_the_body_and_only_for_work() {
 }
 
 #[tokio::test]
-async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
+async fn a_key_over_its_limit_gets_429_and_other_keys_do_not() {
     let (server, keys) = (RedisServer::start(), Keys::new("slow:{k1}:2/h\nother:{k2}:3/h:5\nfree:{k3}"));
     let _worker = Worker::start(&server).await;
     let ingress = keys.ingress(&server).await;
@@ -169,10 +169,10 @@ async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
     let over = ask_as(&ingress, "k1").await;
     let other = ask_as(&ingress, "k2").await;
 
-    for (heard, left) in within.iter().zip([1, 0]) {
-        assert_eq!(heard.status, 200, "{heard:?}");
-        assert_eq!(heard.header("ratelimit"), Some(&*format!(r#""default";r={left};t=1800"#)));
-        assert_eq!(heard.header("ratelimit-policy"), Some(r#""default";q=2;w=3600"#));
+    for (answer, left) in within.iter().zip([1, 0]) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("ratelimit"), Some(&*format!(r#""default";r={left};t=1800"#)));
+        assert_eq!(answer.header("ratelimit-policy"), Some(r#""default";q=2;w=3600"#));
     }
     over.assert_problem(429);
     let wait: u64 = over.header("retry-after").expect("retry-after").parse().expect("seconds");
@@ -181,7 +181,7 @@ async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
     assert_eq!(over.header("ratelimit-policy"), Some(r#""default";q=2;w=3600"#));
     assert_eq!((other.status, other.header("ratelimit-policy")), (200, Some(r#""default";q=5;w=6000"#)));
     assert_eq!(ask_as(&ingress, "k3").await.status, 200);
-    assert_eq!(stored(&server), 4, "what is refused is not stored");
+    assert_eq!(stored(&server), 4, "refused requests are not stored");
     let scrape = ingress.get_admin("/metrics").await.text;
     for line in [
         r#"http_requests_rate_limited_total{key="slow"} 1"#,
@@ -194,22 +194,22 @@ async fn over_its_limit_a_key_gets_429_and_others_keep_theirs() {
 }
 
 #[tokio::test]
-async fn each_answer_to_a_limited_key_says_what_is_left_even_a_failed() {
+async fn every_answer_to_a_limited_key_shows_the_rest_of_its_limit() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}:100/h"));
     let ingress = keys.ingress(&server).await;
     let request = || ingress.request(Method::POST, FORECAST).header("x-api-key", "k1");
 
-    let no_json = hear(request().body("text")).await;
-    let invalid = hear(request().header(CONTENT_TYPE, "application/json").body("{}")).await;
+    let no_json = send(request().body("text")).await;
+    let invalid = send(request().header(CONTENT_TYPE, "application/json").body("{}")).await;
 
-    for (heard, status, left) in [(no_json, 415, 99), (invalid, 422, 98)] {
-        heard.assert_problem(status);
-        assert_eq!(heard.header("ratelimit"), Some(&*format!(r#""default";r={left};t=36"#)), "{heard:?}");
+    for (answer, status, left) in [(no_json, 415, 99), (invalid, 422, 98)] {
+        answer.assert_problem(status);
+        assert_eq!(answer.header("ratelimit"), Some(&*format!(r#""default";r={left};t=36"#)), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_counted_about_keys_is_in_the_operations_manual() {
+async fn every_metric_about_keys_is_in_the_operations_manual() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}:5"));
     let ingress = keys.ingress(&server).await;
     let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/OPERATIONS.md");
@@ -228,7 +228,7 @@ async fn what_is_counted_about_keys_is_in_the_operations_manual() {
 }
 
 #[tokio::test]
-async fn with_api_keys_the_description_says_how_to_present_one() {
+async fn with_api_keys_the_description_says_how_to_send_one() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}"));
     let ingress = keys.ingress(&server).await;
 

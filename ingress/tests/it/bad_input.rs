@@ -4,12 +4,12 @@ use streamgate::testing::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{BERLIN, FORECAST, Ingress, Worker, hear, stored};
+use crate::harness::{BERLIN, FORECAST, Ingress, Worker, send, stored};
 
 const JSON: &str = "application/json";
 
 #[tokio::test]
-async fn every_bad_request_is_a_problem_and_never_reaches_the_stream() {
+async fn every_bad_request_gets_a_problem_and_is_not_stored() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let too_long = format!(r#"{{"city":"{}"}}"#, "x".repeat(101));
@@ -48,16 +48,16 @@ async fn every_bad_request_is_a_problem_and_never_reaches_the_stream() {
             request = request.header(CONTENT_TYPE, content_type);
         }
 
-        let heard = hear(request).await;
+        let answer = send(request).await;
 
-        assert_eq!(heard.status, status, "{what}: {heard:?}");
-        heard.assert_problem(status);
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        answer.assert_problem(status);
     }
     assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
-async fn a_path_or_a_method_that_is_not_there_is_a_problem() {
+async fn an_unknown_path_or_method_gets_a_problem() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
@@ -72,29 +72,29 @@ async fn a_path_or_a_method_that_is_not_there_is_a_problem() {
         (Method::GET, "/swagger/%ff", 404, None),
         (Method::GET, "/metrics", 404, None),
     ] {
-        let heard = hear(ingress.request(method.clone(), path)).await;
+        let answer = send(ingress.request(method.clone(), path)).await;
 
-        assert_eq!(heard.status, status, "{method} {path}: {heard:?}");
-        heard.assert_problem(status);
-        assert_eq!(heard.header("allow"), allow, "{method} {path}");
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        answer.assert_problem(status);
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
     }
     assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
-async fn all_values_that_break_a_rule_are_named_together() {
+async fn all_values_that_break_a_rule_are_listed_at_once() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
-    let heard = ingress.forecast(r#"{"city":"","location":"a\u0007"}"#).await;
+    let answer = ingress.forecast(r#"{"city":"","location":"a\u0007"}"#).await;
 
-    heard.assert_problem(422);
-    let errors = heard.json()["errors"].clone();
+    answer.assert_problem(422);
+    let errors = answer.json()["errors"].clone();
     assert_eq!((&errors[0]["field"], &errors[1]["field"]), (&"city".into(), &"location".into()), "{errors}");
 }
 
 #[tokio::test]
-async fn who_writes_all_of_a_huge_body_hears_why_it_is_refused() {
+async fn a_caller_that_sends_a_whole_huge_body_gets_413() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
@@ -105,10 +105,10 @@ async fn who_writes_all_of_a_huge_body_hears_why_it_is_refused() {
     );
     stream.write_all(head.as_bytes()).await.expect("written");
     stream.write_all(&vec![b' '; size]).await.expect("written to its end");
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.expect("answered and closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered and closed");
 
-    assert!(heard.starts_with("HTTP/1.1 413"), "{heard}");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn an_announced_size_over_the_limit_is_refused_at_once() {
             "POST {FORECAST} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\n{expect}content-length: {size}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("written");
-        let mut heard = [0; 12];
-        stream.read_exact(&mut heard).await.expect("answered");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("answered");
 
-        assert_eq!(String::from_utf8_lossy(&heard), "HTTP/1.1 413", "{size} {expect}");
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413", "{size} {expect}");
     }
     assert_eq!(stored(&server), 0);
 }
@@ -143,16 +143,16 @@ async fn a_body_with_a_content_coding_is_refused() {
         let request = ingress.request(Method::POST, FORECAST).body(BERLIN);
         let request = request.header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, coding);
 
-        let heard = hear(request).await;
+        let answer = send(request).await;
 
-        heard.assert_problem(415);
-        assert_eq!(heard.header("accept-encoding"), Some("identity"), "{coding}");
+        answer.assert_problem(415);
+        assert_eq!(answer.header("accept-encoding"), Some("identity"), "{coding}");
     }
     assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
-async fn identity_is_no_content_coding_to_refuse() {
+async fn the_content_coding_identity_is_accepted() {
     let server = RedisServer::start();
     let _worker = Worker::start(&server).await;
     let ingress = Ingress::ready(&server, &[]).await;
@@ -161,12 +161,12 @@ async fn identity_is_no_content_coding_to_refuse() {
         let request = ingress.request(Method::POST, FORECAST).body(BERLIN);
         let request = request.header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, coding);
 
-        assert_eq!(hear(request).await.status, 200, "{coding}");
+        assert_eq!(send(request).await.status, 200, "{coding}");
     }
 }
 
 #[tokio::test]
-async fn a_huge_body_nobody_reads_is_answered_at_once() {
+async fn a_route_without_a_body_answers_a_huge_body_at_once() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--header-timeout", "10m"]).await;
 
@@ -181,16 +181,16 @@ async fn a_huge_body_nobody_reads_is_answered_at_once() {
             let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
             let head = format!("{line} HTTP/1.1\r\nhost: x\r\n{expect}content-length: 1000000000\r\n\r\n");
             stream.write_all(head.as_bytes()).await.expect("written");
-            let mut heard = [0; 12];
-            stream.read_exact(&mut heard).await.expect("answered");
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.expect("answered");
 
-            assert_eq!(String::from_utf8_lossy(&heard), format!("HTTP/1.1 {status}"), "{line} {expect}");
+            assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{line} {expect}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_given_up() {
+async fn a_body_that_does_not_arrive_in_time_gets_408() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--header-timeout", "100ms"]).await;
     let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
@@ -198,15 +198,15 @@ async fn a_body_that_does_not_arrive_is_given_up() {
     let head =
         format!("POST {FORECAST} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 9\r\n\r\n{{");
     stream.write_all(head.as_bytes()).await.expect("written");
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.expect("answered and closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered and closed");
 
-    assert!(heard.starts_with("HTTP/1.1 408"), "{heard}");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
-async fn a_bad_or_large_head_is_refused_before_the_gateway_sees_it() {
+async fn the_http_library_refuses_a_bad_or_large_head() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
@@ -217,10 +217,10 @@ async fn a_bad_or_large_head_is_refused_before_the_gateway_sees_it() {
     ] {
         let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
         stream.write_all(head.as_bytes()).await.expect("written");
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).await.expect("answered and closed");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered and closed");
 
-        assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{heard:?}");
-        assert!(heard.ends_with("\r\n\r\n") && !heard.contains("x-request-id"), "{heard:?}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+        assert!(answer.ends_with("\r\n\r\n") && !answer.contains("x-request-id"), "{answer:?}");
     }
 }

@@ -1,10 +1,10 @@
-//! Web pages that call from a browser.
+//! Web pages that send requests from a browser (CORS).
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder};
 use streamgate::testing::RedisServer;
 
-use crate::harness::{BERLIN, FORECAST, Heard, Ingress, hear, stored};
+use crate::harness::{Answer, BERLIN, FORECAST, Ingress, send, stored};
 
 const PAGE: &str = "https://app.example.org";
 
@@ -16,17 +16,17 @@ fn preflight(ingress: &Ingress, origin: &str) -> RequestBuilder {
         .header("access-control-request-headers", "content-type, x-api-key")
 }
 
-/// Checks that a header's list names all of these.
-fn assert_lists(heard: &Heard, header: &str, names: &[&str]) {
+/// Checks that the list in a header contains all `names`.
+fn assert_lists(answer: &Answer, header: &str, names: &[&str]) {
     let listed: Vec<String> =
-        heard.header(header).unwrap_or_default().split(',').map(|name| name.trim().to_lowercase()).collect();
+        answer.header(header).unwrap_or_default().split(',').map(|name| name.trim().to_lowercase()).collect();
     for name in names {
-        assert!(listed.iter().any(|one| one == name), "{header} lacks {name}: {heard:?}");
+        assert!(listed.iter().any(|one| one == name), "{header} lacks {name}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn a_listed_page_may_ask_without_a_key_and_read_the_answer() {
+async fn a_listed_page_needs_no_key_to_ask_for_permission() {
     let server = RedisServer::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let keys = folder.path().join("keys");
@@ -36,9 +36,9 @@ async fn a_listed_page_may_ask_without_a_key_and_read_the_answer() {
     let ingress =
         Ingress::ready(&server, &["--cors-allowed-origins", &origins, "--api-keys-file", keys]).await;
 
-    let allowed = hear(preflight(&ingress, PAGE)).await;
+    let allowed = send(preflight(&ingress, PAGE)).await;
     let request = ingress.request(Method::POST, FORECAST).header("origin", PAGE).body(BERLIN);
-    let refused = hear(request.header(CONTENT_TYPE, "application/json")).await;
+    let refused = send(request.header(CONTENT_TYPE, "application/json")).await;
 
     assert_eq!(allowed.status, 200, "{allowed:?}");
     assert_eq!(allowed.header("access-control-allow-origin"), Some(PAGE));
@@ -46,14 +46,14 @@ async fn a_listed_page_may_ask_without_a_key_and_read_the_answer() {
     assert_lists(&allowed, "access-control-allow-methods", &["get", "post"]);
     assert!(allowed.header("x-request-id").is_some(), "{allowed:?}");
     refused.assert_problem(401);
-    assert_eq!(refused.header("access-control-allow-origin"), Some(PAGE), "the page may read why");
+    assert_eq!(refused.header("access-control-allow-origin"), Some(PAGE), "the page may read the reason");
     let exposed = ["x-request-id", "retry-after", "server-timing", "ratelimit", "ratelimit-policy"];
     assert_lists(&refused, "access-control-expose-headers", &exposed);
     assert_eq!(stored(&server), 0);
 }
 
 #[tokio::test]
-async fn other_pages_are_not_allowed_and_a_star_allows_all() {
+async fn other_pages_are_refused_and_a_star_allows_all() {
     let server = RedisServer::start();
     let strict = Ingress::ready(&server, &["--cors-allowed-origins", PAGE]).await;
     let open = Ingress::ready(&server, &["--cors-allowed-origins", "*"]).await;
@@ -61,23 +61,23 @@ async fn other_pages_are_not_allowed_and_a_star_allows_all() {
     for other in
         ["https://evil.example.org", "http://app.example.org", "https://app.example.org:8443", "null"]
     {
-        let heard = hear(preflight(&strict, other)).await;
-        assert_eq!(heard.header("access-control-allow-origin"), None, "{other}");
-        let heard = hear(preflight(&open, other)).await;
-        assert_eq!(heard.header("access-control-allow-origin"), Some("*"), "{other}");
+        let answer = send(preflight(&strict, other)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{other}");
+        let answer = send(preflight(&open, other)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{other}");
     }
     let other_caller = strict.get("/livez").await;
-    assert_eq!(other_caller.status, 200, "callers that are no browser need not care");
+    assert_eq!(other_caller.status, 200, "CORS does not affect callers that are not browsers");
 }
 
 #[tokio::test]
-async fn a_browser_hears_that_cors_is_off_and_how_to_turn_it_on() {
+async fn the_answer_to_a_preflight_says_that_cors_is_off() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
-    let asked = hear(preflight(&ingress, PAGE)).await;
-    let other = hear(ingress.request(Method::OPTIONS, FORECAST)).await;
-    let called = hear(ingress.request(Method::GET, "/livez").header("origin", PAGE)).await;
+    let asked = send(preflight(&ingress, PAGE)).await;
+    let other = send(ingress.request(Method::OPTIONS, FORECAST)).await;
+    let called = send(ingress.request(Method::GET, "/livez").header("origin", PAGE)).await;
 
     asked.assert_problem(405);
     assert!(asked.text.contains("CORS_ALLOWED_ORIGINS"), "{asked:?}");

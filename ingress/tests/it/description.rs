@@ -8,7 +8,7 @@ use crate::harness::{FORECAST, Ingress};
 const DOCUMENT: &str = "/api-docs/openapi.json";
 
 #[tokio::test]
-async fn every_location_stays_below_the_prefix_of_a_proxy() {
+async fn every_url_of_the_page_keeps_the_prefix_of_a_proxy() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let page = ingress.get("/swagger/").await.text;
@@ -24,9 +24,9 @@ async fn every_location_stays_below_the_prefix_of_a_proxy() {
         let resolve = |base: Url, location: &str| base.join(location).expect("a location");
 
         for path in ["/", "/swagger"] {
-            let heard = ingress.get(path).await;
-            let location = heard.header("location").expect("a location");
-            assert_eq!(heard.status, 307, "{path}");
+            let answer = ingress.get(path).await;
+            let location = answer.header("location").expect("a location");
+            assert_eq!(answer.status, 307, "{path}");
             assert_eq!(resolve(at(path), location), at("/swagger/"), "{path}: {location}");
         }
         for file in &files {
@@ -41,7 +41,7 @@ async fn every_location_stays_below_the_prefix_of_a_proxy() {
 }
 
 #[tokio::test]
-async fn without_api_keys_the_description_shows_no_lock() {
+async fn without_api_keys_the_description_needs_no_key() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
@@ -51,11 +51,11 @@ async fn without_api_keys_the_description_shows_no_lock() {
     assert!(forecast.get("security").is_none(), "{forecast}");
     assert!(api["components"].get("securitySchemes").is_none(), "{api}");
     for status in ["401", "429"] {
-        assert!(forecast["responses"].get(status).is_none(), "{status} is never answered");
+        assert!(forecast["responses"].get(status).is_none(), "ingress never answers {status}");
     }
 }
 
-/// What follows each `start` in `text`, up to the closing quote.
+/// The texts that follow each `start` in `text`, up to the closing quote.
 fn texts<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split('"').next())
 }

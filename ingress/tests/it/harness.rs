@@ -1,4 +1,4 @@
-//! What the tests share: an ingress, a worker, and a look at the stream between them.
+//! The test harness: an ingress, a worker, and the stream between them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) const REQUESTS: &str = "weather-requests";
 pub(crate) const FORECAST: &str = "/WeatherForecast/city";
 pub(crate) const BERLIN: &str = r#"{ "city" : "Berlin" }"#;
 
-/// A running ingress on ports of its own; it is told to stop with this value.
+/// A running ingress on free ports. It stops on drop.
 pub(crate) struct Ingress {
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -37,7 +37,7 @@ pub(crate) struct Ingress {
 }
 
 impl Ingress {
-    /// One that may not be ready yet.
+    /// Starts an ingress, which may not be ready yet.
     pub(crate) fn start(server: &RedisServer, flags: &[&str]) -> Self {
         let url = server.url();
         let fixed = ["ingress", "--redis-url", &url, "--ingress-listen", "127.0.0.1:0"];
@@ -55,7 +55,7 @@ impl Ingress {
         }
     }
 
-    /// One that is ready.
+    /// Starts an ingress and waits until it is ready.
     pub(crate) async fn ready(server: &RedisServer, flags: &[&str]) -> Self {
         let ingress = Self::start(server, flags);
         ingress.wait_until_ready().await;
@@ -66,22 +66,22 @@ impl Ingress {
         eventually_async("ingress is ready", || async { self.get("/readyz").await.status == 200 }).await;
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Heard {
-        hear(self.request(Method::GET, path)).await
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
     }
 
-    pub(crate) async fn get_admin(&self, path: &str) -> Heard {
-        hear(self.client.get(format!("http://{}{path}", self.admin))).await
+    pub(crate) async fn get_admin(&self, path: &str) -> Answer {
+        send(self.client.get(format!("http://{}{path}", self.admin))).await
     }
 
-    pub(crate) async fn forecast(&self, body: &'static str) -> Heard {
-        hear(self.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json").body(body)).await
+    pub(crate) async fn forecast(&self, body: &'static str) -> Answer {
+        send(self.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json").body(body)).await
     }
 
-    /// The forecast asked for in the background.
-    pub(crate) fn spawn_forecast(&self) -> JoinHandle<Heard> {
+    /// Asks for a forecast in the background.
+    pub(crate) fn spawn_forecast(&self) -> JoinHandle<Answer> {
         let request = self.request(Method::POST, FORECAST).header(CONTENT_TYPE, "application/json");
-        tokio::spawn(hear(request.body(BERLIN)))
+        tokio::spawn(send(request.body(BERLIN)))
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -92,7 +92,7 @@ impl Ingress {
         self.get("/healthz").await.json()["pendingRequests"].clone()
     }
 
-    /// What `run` returns in the end.
+    /// Waits until `run` returns.
     pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
         (&mut self.running).await.expect("run does not panic")
     }
@@ -104,15 +104,15 @@ impl Drop for Ingress {
     }
 }
 
-/// An answer, read to its end.
+/// An answer with its whole body.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Heard {
+impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -121,7 +121,7 @@ impl Heard {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
 
-    /// Checks what all problems have in common.
+    /// Checks the rules that hold for every problem.
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
@@ -131,7 +131,7 @@ impl Heard {
         assert_eq!(problem["requestId"].as_str(), self.header("x-request-id"), "{self:?}");
     }
 
-    /// Checks a 503 that says when to come back.
+    /// Checks a 503 with `retry-after`.
     pub(crate) fn assert_unavailable(&self) {
         self.assert_problem(503);
         let wait: u64 = self.header("retry-after").expect("retry-after").parse().expect("seconds");
@@ -139,20 +139,20 @@ impl Heard {
     }
 }
 
-pub(crate) async fn hear(request: RequestBuilder) -> Heard {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("answered");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Heard { status, headers, text: response.text().await.expect("text") }
+    Answer { status, headers, text: response.text().await.expect("text") }
 }
 
 fn client() -> Client {
-    // The client wants to know how it would do TLS, which nobody here does.
+    // The client does not start without a TLS provider, although no test uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = reqwest::redirect::Policy::none();
     Client::builder().no_proxy().redirect(redirects).build().expect("a client")
 }
 
-/// A worker in this process; it is told to stop with this value.
+/// A worker in this process. It stops on drop.
 pub(crate) struct Worker {
     gate: Arc<Semaphore>,
     worked: Arc<AtomicUsize>,
@@ -160,21 +160,21 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Answers every request at once.
+    /// Starts a worker that replies to every request at once.
     pub(crate) async fn start(server: &RedisServer) -> Self {
         let worker = Self::holding(server).await;
-        worker.let_go();
+        worker.release();
         worker
     }
 
-    /// Works on `concurrency` requests at once, each for `work`.
+    /// Starts a worker that handles `concurrency` requests at once, each for `work`.
     pub(crate) async fn slow(server: &RedisServer, concurrency: usize, work: Duration) -> Self {
         let worker = Self::start_with(server, concurrency, work).await;
-        worker.let_go();
+        worker.release();
         worker
     }
 
-    /// Holds every request until [`Worker::let_go`].
+    /// Starts a worker that holds every request until [`Worker::release`].
     pub(crate) async fn holding(server: &RedisServer) -> Self {
         Self::start_with(server, 64, Duration::ZERO).await
     }
@@ -200,12 +200,12 @@ impl Worker {
         Self { gate, worked, stop }
     }
 
-    /// How many requests it has begun to work on.
-    pub(crate) fn worked(&self) -> usize {
+    /// The number of requests that the worker has started.
+    pub(crate) fn started(&self) -> usize {
         self.worked.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn release(&self) {
         self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 }
@@ -216,7 +216,7 @@ impl Drop for Worker {
     }
 }
 
-/// Answers with the request it got.
+/// Replies with the request that it got.
 struct Weather {
     gate: Arc<Semaphore>,
     work: Duration,
@@ -261,12 +261,13 @@ fn responder_settings() -> ResponderSettings {
     }
 }
 
-/// Makes the group as workers leave it that come back: a gateway does not refuse at once.
-pub(crate) fn workers_were_here(server: &RedisServer) {
+/// Creates the consumer group, as a worker does. Without it, ingress would refuse requests at once,
+/// because there was never a worker.
+pub(crate) fn create_group(server: &RedisServer) {
     let () = server.command(&["XGROUP", "CREATE", REQUESTS, "weather-workers", "1-1", "MKSTREAM"]);
 }
 
-/// How many requests were ever stored.
+/// The number of requests on the stream.
 pub(crate) fn stored(server: &RedisServer) -> u64 {
     server.command(&["XLEN", REQUESTS])
 }

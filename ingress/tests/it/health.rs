@@ -3,12 +3,12 @@ use std::collections::HashSet;
 use reqwest::Method;
 use streamgate::testing::RedisServer;
 
-use crate::harness::{Ingress, hear, workers_were_here};
+use crate::harness::{Ingress, create_group, send};
 
 #[tokio::test]
-async fn a_healthy_gateway_says_so_everywhere() {
+async fn all_health_routes_of_a_healthy_gateway_answer_200() {
     let server = RedisServer::start();
-    workers_were_here(&server);
+    create_group(&server);
     let ingress = Ingress::ready(&server, &[]).await;
 
     let health = ingress.get("/healthz").await;
@@ -25,9 +25,9 @@ async fn a_healthy_gateway_says_so_everywhere() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_an_id_of_its_own() {
+async fn every_answer_has_its_own_correlation_id() {
     let server = RedisServer::start();
-    workers_were_here(&server);
+    create_group(&server);
     let ingress = Ingress::ready(&server, &[]).await;
     let mut seen = HashSet::new();
 
@@ -42,27 +42,27 @@ async fn every_answer_carries_an_id_of_its_own() {
         ("/nothing", 404),
         ("/WeatherForecast/city", 405),
     ] {
-        let heard = ingress.get(path).await;
+        let answer = ingress.get(path).await;
 
-        assert_eq!(heard.status, status, "{path}");
-        let id = heard.header("x-request-id").expect("an id").to_owned();
+        assert_eq!(answer.status, status, "{path}");
+        let id = answer.header("x-request-id").expect("an id").to_owned();
         assert!(seen.insert(id), "{path} has the id of another answer");
     }
 }
 
 #[tokio::test]
-async fn head_is_get_without_the_body() {
+async fn a_head_request_gets_the_headers_without_the_body() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
-    let heard = hear(ingress.request(Method::HEAD, "/livez")).await;
+    let answer = send(ingress.request(Method::HEAD, "/livez")).await;
 
-    assert_eq!((heard.status, heard.header("content-length")), (200, Some("3")));
-    assert_eq!(heard.text, "");
+    assert_eq!((answer.status, answer.header("content-length")), (200, Some("3")));
+    assert_eq!(answer.text, "");
 }
 
 #[tokio::test]
-async fn every_described_path_is_routed_and_accepts_its_method() {
+async fn every_described_path_accepts_its_method() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let description = ingress.get("/api-docs/openapi.json").await.json();
@@ -70,9 +70,9 @@ async fn every_described_path_is_routed_and_accepts_its_method() {
     assert!(paths.len() >= 4, "{description}");
 
     for (path, operations) in paths {
-        let heard = hear(ingress.request(Method::DELETE, path)).await;
+        let answer = send(ingress.request(Method::DELETE, path)).await;
 
-        let allow = heard.header("allow").unwrap_or_else(|| panic!("{path} is not routed: {heard:?}"));
+        let allow = answer.header("allow").unwrap_or_else(|| panic!("{path} is not routed: {answer:?}"));
         for method in operations.as_object().expect("operations").keys() {
             assert!(allow.contains(&method.to_uppercase()), "{method} {path}: {allow}");
         }

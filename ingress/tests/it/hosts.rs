@@ -1,4 +1,4 @@
-//! Whom a request is for: said once and in one way, or refused.
+//! A request must name exactly one valid host, or it is refused.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{BERLIN, FORECAST, Ingress, stored};
 
-/// The HPACK bytes of a status without a table of one's own (RFC 7541, appendix A).
+/// The HPACK bytes of two statuses in the static table (RFC 7541, appendix A).
 const OK: u8 = 0x88;
 const BAD_REQUEST: u8 = 0x8c;
 
@@ -35,14 +35,14 @@ async fn http_1_requests_without_one_valid_host_are_refused() {
         ("GET /livez HTTP/1.1", "host: [::1]:5009\r\n", 200),
         ("GET http://a/livez HTTP/1.1", "host: b\r\n", 200),
     ] {
-        let heard = say(ingress.api, &format!("{line}\r\n{hosts}connection: close\r\n\r\n")).await;
+        let answer = say(ingress.api, &format!("{line}\r\n{hosts}connection: close\r\n\r\n")).await;
 
         assert!(
-            heard.starts_with(&format!("HTTP/1.{} {status} ", &line[line.len() - 1..])),
-            "{line} {hosts}: {heard}"
+            answer.starts_with(&format!("HTTP/1.{} {status} ", &line[line.len() - 1..])),
+            "{line} {hosts}: {answer}"
         );
-        assert!(heard.contains("x-request-id: "), "{heard}");
-        assert_eq!(heard.contains("application/problem+json"), status == 400, "{line} {hosts}: {heard}");
+        assert!(answer.contains("x-request-id: "), "{answer}");
+        assert_eq!(answer.contains("application/problem+json"), status == 400, "{line} {hosts}: {answer}");
     }
 }
 
@@ -54,9 +54,9 @@ async fn a_forecast_request_without_a_host_does_not_reach_the_stream() {
     let head =
         format!("POST {FORECAST} HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {size}");
 
-    let heard = say(ingress.api, &format!("{head}\r\nconnection: close\r\n\r\n{BERLIN}")).await;
+    let answer = say(ingress.api, &format!("{head}\r\nconnection: close\r\n\r\n{BERLIN}")).await;
 
-    assert!(heard.starts_with("HTTP/1.1 400 "), "{heard}");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert_eq!(stored(&server), 0);
 }
 
@@ -83,12 +83,13 @@ async fn http_2_requests_without_one_valid_host_are_refused() {
 async fn say(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("accepted");
     stream.write_all(request.as_bytes()).await.expect("written");
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.expect("answered and closed");
-    heard
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered and closed");
+    answer
 }
 
-/// `GET /livez` in frames written by hand, since no client sends these heads; the byte of the status.
+/// Sends `GET /livez` in hand-written frames, because no client sends these heads. Returns the HPACK
+/// byte of the status.
 async fn ask_http_2(address: SocketAddr, authority: Option<&str>, host: Option<&str>) -> u8 {
     let size = |text: &str| u8::try_from(text.len()).expect("short");
     let mut head = vec![0x82, 0x86, 0x04, size("/livez")];

@@ -1,4 +1,4 @@
-//! The whole ingress on real ports, against real Redis servers, with a worker or without.
+//! Tests of the whole ingress, with real ports, real Redis servers, and with or without a worker.
 
 mod admission;
 mod api_keys;
@@ -9,8 +9,8 @@ mod description;
 mod harness;
 mod health;
 mod hosts;
-mod leftover;
 mod lifecycle;
 mod metrics;
 mod outages;
 mod round_trip;
+mod unread_body;

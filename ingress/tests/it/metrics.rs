@@ -38,7 +38,7 @@ async fn a_scrape_has_every_declared_metric_with_its_help() {
     );
 }
 
-/// The names that the structs of this process describe.
+/// The names of all metrics that ingress declares.
 fn declared() -> Vec<String> {
     let names = Arc::new(Names::default());
     let settings: Settings = from_args(["ingress"]).expect("the defaults are valid");
@@ -50,7 +50,7 @@ fn declared() -> Vec<String> {
     names.0.lock().expect("not poisoned").clone()
 }
 
-/// Notes what is described.
+/// A recorder that only stores the names of the metrics.
 #[derive(Default)]
 struct Names(Mutex<Vec<String>>);
 

@@ -3,7 +3,7 @@ use streamgate::testing::{RedisServer, eventually_async};
 use crate::harness::{BERLIN, Ingress, Worker};
 
 #[tokio::test]
-async fn without_redis_it_starts_says_so_and_heals_when_redis_comes() {
+async fn ingress_starts_without_redis_and_works_once_redis_starts() {
     let mut server = RedisServer::start();
     server.kill();
     let ingress = Ingress::start(&server, &[]);
@@ -27,7 +27,7 @@ async fn without_redis_it_starts_says_so_and_heals_when_redis_comes() {
 }
 
 #[tokio::test]
-async fn when_redis_dies_callers_get_a_fast_503_and_it_heals() {
+async fn when_redis_dies_callers_get_503_fast_until_it_restarts() {
     let mut server = RedisServer::start();
     let _worker = Worker::start(&server).await;
     let ingress = Ingress::ready(&server, &[]).await;

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 
 use super::access::{NO_TOKEN, OFF};
-use super::dead_letters::{NEITHER, NOT_JSON};
+use super::refusals::{NEITHER, NOT_JSON};
 
 /// An error (RFC 9457, `application/problem+json`).
 #[derive(utoipa::ToSchema)]

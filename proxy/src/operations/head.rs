@@ -2,7 +2,8 @@
 
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT_ENCODING, HeaderValue};
+use axum::http::Version;
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use service::http::ProblemAnswer;
@@ -18,14 +19,25 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 
 /// Refuses a body for what its head says, before a byte of it is asked for.
 pub(super) async fn announces(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let version = request.version();
     if is_encoded(request.headers()) {
         let mut response =
             ProblemAnswer::new(415, "send the body without a content-encoding").into_response();
         response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        return response;
+        return ends_the_connection(response, version);
     }
     if request.body().size_hint().lower() > limit as u64 {
-        return ProblemAnswer::new(413, format!("the body is larger than {limit} bytes")).into_response();
+        let problem = ProblemAnswer::new(413, format!("the body is larger than {limit} bytes"));
+        return ends_the_connection(problem.into_response(), version);
     }
     next.run(request).await
+}
+
+/// The body is not read, so an HTTP/1 connection is of no further use: a caller that is not told would send
+/// its next request on it (RFC 9112, 9.6).
+fn ends_the_connection(mut response: Response, version: Version) -> Response {
+    if version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

@@ -6,6 +6,7 @@ mod description;
 mod head;
 mod health;
 mod page;
+mod refusals;
 mod streams;
 
 use std::time::Duration;

@@ -49,6 +49,7 @@ async fn a_huge_body_is_refused_at_once_or_not_waited_for() {
 
             assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {expect}: {heard}");
             assert!(heard.contains("application/problem+json"), "{line} {expect}: {heard}");
+            assert!(status != 413 || heard.contains("\r\nconnection: close\r\n"), "{line} {expect}: {heard}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What makes a process of a part of Streamgate: ingress and proxy are thin because of it.
+//! The frame that the processes of Streamgate share: ingress and proxy are built on it.
 //!
 //! | Module | |
 //! |---|---|
 //! | [`config`] | settings: flag, environment, default, checked before a port is bound |
-//! | [`logs`] | log lines that never hold up work |
-//! | [`http`] | a bounded HTTP server; probes and metrics on a thread of their own |
+//! | [`logs`] | log lines, written without blocking the requests |
+//! | [`http`] | an HTTP server with limits; probes and metrics on their own thread |
 //! | [`exporter`] | metrics in the Prometheus text format |
-//! | `otlp` | spans to a collector (cargo feature `otlp`) |
-//! | [`liveness`] | whether the main runtime still runs its tasks |
+//! | `otlp` | sends spans to a collector (cargo feature `otlp`) |
+//! | [`liveness`] | tells whether the main runtime still runs its tasks |
 //! | [`process`] | runtime, panics, exit code |
-//! | [`shutdown`] | from a signal to a clean end |
+//! | [`shutdown`] | what the process does after a signal |
 //!
-//! A worker that is embedded in a program of its own needs none of this.
+//! A program that embeds a worker needs none of this.
 
 pub mod config;
 pub mod exporter;

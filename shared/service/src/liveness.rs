@@ -1,4 +1,4 @@
-//! Whether the main runtime of a process still runs its tasks, as a probe wants to know.
+//! Tells a probe whether the main runtime of a process still runs its tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,32 +7,32 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often the main runtime shows that it runs, and how often the admin thread looks.
+/// How often the main runtime ticks, and how often the admin thread checks for a tick.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// So many looks without a tick, 5 s, and the runtime counts as hung. A task holds a thread for
-/// milliseconds at most; the rest is for a machine that is short of CPU time.
+/// After this many checks without a tick (5 s), the runtime counts as hung. A task blocks its thread
+/// for a few milliseconds at most; the rest is for a machine that is short of CPU time.
 const MISSES: u32 = 10;
 
-/// Whether the main runtime of a process still runs its tasks.
+/// Counts the checks of the admin thread since the last tick of the main runtime.
 ///
-/// Looks are counted instead of seconds: a process that was stopped, or whose machine slept, does not
-/// look either, and has time to tick when it goes on.
+/// It counts checks instead of seconds. While a process is stopped, or its machine sleeps, the admin
+/// thread does not check either, so the runtime has time to tick when the process continues.
 #[derive(Debug, Clone, Default)]
 pub struct Liveness(Arc<AtomicU32>);
 
 impl Liveness {
-    /// Ticks on the runtime of the caller until the handle is dropped.
-    #[must_use = "dropped at once, it does not tick"]
+    /// Starts to tick on the current runtime. Dropping the handle ends the ticks.
+    #[must_use = "if the handle is dropped at once, nothing ticks"]
     pub fn tick(&self) -> AbortOnDropHandle<()> {
         let misses = Arc::clone(&self.0);
         AbortOnDropHandle::new(tokio::spawn(every_period(move || misses.store(0, Ordering::Relaxed))))
     }
 
-    /// Looks for ticks, for ever; on a runtime other than the one that ticks.
+    /// Checks for ticks, for ever. It must run on another runtime than the one that ticks.
     pub(crate) async fn watch(self) {
         every_period(move || {
-            // One more would only serve to overflow.
+            // The count stops at `MISSES`, so it cannot overflow.
             let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |misses| {
                 (misses < MISSES).then_some(misses + 1)
             });
@@ -46,7 +46,7 @@ impl Liveness {
     }
 }
 
-/// After a pause there is one tick, not all that were missed.
+/// Runs `work` once per [`PERIOD`]. After a pause it runs once, not once for each missed period.
 async fn every_period(work: impl Fn()) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_that_ticks_is_alive_for_ever() {
+    async fn a_runtime_that_ticks_stays_alive() {
         let liveness = Liveness::default();
         let _ticking = liveness.tick();
         let _watching = AbortOnDropHandle::new(tokio::spawn(liveness.clone().watch()));

@@ -1,4 +1,4 @@
-//! Sends spans to a collector: OTLP over HTTP, binary protobuf, in batches, from a thread of its own.
+//! Sends spans to a collector: OTLP over HTTP, binary protobuf, in batches, from a separate thread.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
 
@@ -13,10 +13,10 @@ use reqwest::Url;
 
 use streamgate::telemetry::Tracer;
 
-/// How long an ending process waits for its last spans to be taken.
+/// How long an ending process waits until the collector has accepted its last spans.
 const LAST_SPANS: Duration = Duration::from_millis(500);
 
-/// Where spans go and which.
+/// Which spans are sent, and where.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
     /// The collector; `/v1/traces` is appended.
@@ -30,20 +30,20 @@ pub struct OtlpSettings {
 /// Which traces are recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sampling {
-    /// What the caller records; without a caller's word, this share of traces, 0 to 1.
+    /// The traces that the caller records. If the caller says nothing, this share of traces, 0 to 1.
     Parent(f64),
-    /// This share of traces, 0 to 1, whatever the caller does.
+    /// This share of traces, 0 to 1, also if the caller records another share.
     Ratio(f64),
 }
 
-/// A running export of spans. Dropped, it sends what is left and ends; it must not be dropped on an
-/// async runtime, which it would block for a moment.
+/// A running export of spans. When dropped, it sends the remaining spans and ends. It must not be
+/// dropped on an async runtime: dropping blocks the thread for a moment.
 #[derive(Debug, Default)]
 pub struct SpanExport(Option<SdkTracerProvider>);
 
 impl SpanExport {
-    /// Starts the export, or with `None` nothing. A collector that is away costs spans, never
-    /// requests; the log says so.
+    /// Starts the export; with `None` it exports nothing. If the collector does not answer, spans are
+    /// lost and the log says so, but requests are served.
     ///
     /// # Errors
     /// The HTTP client cannot be set up.
@@ -59,7 +59,7 @@ impl SpanExport {
         Ok(Self(Some(provider)))
     }
 
-    /// Starts spans that are exported; off if nothing is.
+    /// A tracer whose spans are exported. It is off if there is no export.
     pub fn tracer(&self) -> Tracer {
         self.0
             .as_ref()
@@ -85,7 +85,7 @@ impl From<Sampling> for Sampler {
     }
 }
 
-/// Where the collector takes spans: `/v1/traces` below whatever path it has.
+/// The URL that accepts spans: the collector's URL followed by `/v1/traces`.
 fn traces(mut endpoint: Url) -> String {
     let path = format!("{}/v1/traces", endpoint.path().trim_end_matches('/'));
     endpoint.set_path(&path);

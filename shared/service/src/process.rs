@@ -1,15 +1,15 @@
-//! The frame of a process: its runtime and its exit code.
+//! The runtime of a process, its panic hook and its exit code.
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime on `threads` threads. One has no wake-ups across cores, which halve the latency of a
-/// lone request; more carry more requests.
+/// A runtime on `threads` threads. With one thread, no task is woken on another core. That halves the
+/// latency of a single request. More threads serve more requests per second.
 ///
 /// # Errors
-/// The system refuses a thread or a poller.
+/// The system refuses to create a thread or an event queue.
 pub fn runtime(threads: usize) -> std::io::Result<Runtime> {
     match threads {
         0 | 1 => Builder::new_current_thread().enable_all().build(),
@@ -17,21 +17,22 @@ pub fn runtime(threads: usize) -> std::io::Result<Runtime> {
     }
 }
 
-/// Panics go to the log like everything else, instead of breaking into its lines.
+/// Writes panics to the log. The default hook would write them to standard error, in the middle of
+/// a log line.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(place, message, "a panic");
+        tracing::error!(place, message, "panicked");
     }));
 }
 
-/// 0, or 1 with the error in the log.
+/// Returns 0 for `Ok`. For an error, logs the error and returns 1.
 pub fn exit_code<E: Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The alternate form of anyhow's errors is the whole chain in one line.
+            // With `#`, anyhow writes the whole chain of causes in one line.
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }

@@ -1,8 +1,8 @@
-//! From a signal to a clean end: one token that everybody watches.
+//! Turns signals into one shutdown token that all tasks of the process watch.
 //!
-//! The first SIGTERM or SIGINT asks the process to drain; a second one ends it at once. A process that
-//! does not end by itself is ended. All this is done by a thread that needs neither the main runtime nor
-//! a reader of the log, because a process where these hang must be stoppable too.
+//! The first SIGTERM or SIGINT asks the process to drain. A second one ends the process at once. A
+//! process that does not end in time is ended. A separate thread does all this: it must work even if
+//! the main runtime hangs or the log is not read.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::logs;
 
-/// The exit code of a process ended by a second signal: 128 + SIGINT, as shells report it.
+/// The exit code after a second signal: 128 + SIGINT, as shells report it.
 pub const IMPATIENT_EXIT: i32 = 130;
 
-/// The exit code of a process that did not end by itself after a signal, as `timeout` reports it.
+/// The exit code of a process that did not end in time after a signal; `timeout` uses the same code.
 pub const OVERDUE_EXIT: i32 = 124;
 
-/// How much longer than its grace a process may take: an ordered end fits into the grace, and this is
-/// for a machine short of CPU time. `terminationGracePeriodSeconds` in k8s/ is 5 s above the grace.
+/// How much longer than its grace a process may take. A normal shutdown fits into the grace; the
+/// margin is for a machine that is short of CPU time. `terminationGracePeriodSeconds` in k8s/ is 5 s
+/// longer than the grace.
 const MARGIN: Duration = Duration::from_secs(3);
 
 /// A token that is cancelled by the first SIGTERM or SIGINT. A second signal ends the process at once
@@ -27,7 +28,7 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// signal, it ends with [`OVERDUE_EXIT`].
 ///
 /// # Errors
-/// The signal handlers or the thread could not be installed.
+/// The system refuses the signal handlers or the thread.
 pub fn on_signal(grace: Duration) -> std::io::Result<CancellationToken> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
@@ -55,7 +56,7 @@ pub fn on_signal(grace: Duration) -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// The name of the next signal.
+/// Waits for the next signal and returns its name.
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
@@ -63,8 +64,8 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     }
 }
 
-/// Ends the process without its exit handlers: `std::process::exit` waits for ever if the main thread
-/// hangs in one of them.
+/// Ends the process without running its exit handlers: if the main thread hangs in one of them,
+/// `std::process::exit` would wait for ever.
 fn end(code: i32) -> ! {
     logs::flush_logs();
     signal_hook::low_level::exit(code)

@@ -12,7 +12,7 @@
 //! 4. [`stream`]: the toolkit both stand on: producers, consumer groups, leases, claims, dead
 //!    letters, trimming. It knows nothing of requests and replies.
 //! 5. [`connection`]: Redis, with what happens to it: reconnects, time limits, kinds of errors.
-//! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, retry budget.
+//! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, wait estimate.
 //! 7. [`codec`], [`clock`], [`fields`]: small things everybody needs.
 //! 8. [`telemetry`]: metrics, readiness and spans, whatever exports them.
 //!

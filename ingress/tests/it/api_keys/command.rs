@@ -1,4 +1,4 @@
-//! The real binary: making keys, and a file of them that is wrong at the start.
+//! Runs the real binary: `ingress new-key`, and a start with an invalid API_KEYS_FILE.
 
 use std::process::{Command, Output};
 
@@ -16,20 +16,20 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_new_key_is_shown_once_and_its_line_makes_the_file() {
+fn a_new_key_is_printed_with_a_valid_line_for_the_file() {
     let args = ["new-key", "shop", "--rate", "50", "--burst", "100"];
 
     let made = ingress(&args, &[("API_KEYS_FILE", "/nowhere/keys")]);
 
-    let (line, said) = (text(&made.stdout), text(&made.stderr));
-    assert_eq!(made.status.code(), Some(0), "{said}");
-    let key = said.lines().find(|line| line.starts_with("sgk_")).expect("a key");
+    let (line, printed) = (text(&made.stdout), text(&made.stderr));
+    assert_eq!(made.status.code(), Some(0), "{printed}");
+    let key = printed.lines().find(|line| line.starts_with("sgk_")).expect("a key");
     assert_eq!(line, format!("shop:{}:50:100\n", KeyHash::of(key.as_bytes())));
     assert_eq!(file::parse(line.as_bytes()).expect("valid").len(), 1);
 }
 
 #[test]
-fn what_is_wrong_with_a_new_key_is_said_with_its_rule() {
+fn an_error_of_new_key_names_the_broken_rule() {
     for (args, expected) in [
         (&[][..], "<NAME> is missing"),
         (&["a b"], "<NAME> must have a name of 1 to 64 characters of A-Z a-z 0-9 . _ -"),
@@ -37,20 +37,20 @@ fn what_is_wrong_with_a_new_key_is_said_with_its_rule() {
         (&["a", "--burst", "5"], "--burst=5 needs a --rate"),
         (
             &["a", "--rate", "50", "--burst", "49"],
-            "--burst=49 must have a burst from the requests of one second",
+            "--burst=49 must have a burst of at least the requests of one second",
         ),
     ] {
         let refused = ingress(&[&["new-key"], args].concat(), &[]);
 
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(64), "{args:?}: {said}");
-        assert!(said.starts_with(&format!("invalid configuration: {expected}")), "{args:?}: {said}");
-        assert!(refused.stdout.is_empty() && said.lines().count() == 1, "{said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(64), "{args:?}: {printed}");
+        assert!(printed.starts_with(&format!("invalid configuration: {expected}")), "{args:?}: {printed}");
+        assert!(refused.stdout.is_empty() && printed.lines().count() == 1, "{printed}");
     }
 }
 
 #[test]
-fn a_bad_file_ends_the_start_with_64_without_its_content() {
+fn a_start_with_a_bad_file_exits_with_64() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     std::fs::write(path("broken"), "# keys\nshop:hunter2\n").expect("written");
@@ -64,18 +64,18 @@ fn a_bad_file_ends_the_start_with_64_without_its_content() {
     ] {
         let refused = ingress(&[], &[("API_KEYS_FILE", &path(name))]);
 
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(64), "{name}: {said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(64), "{name}: {printed}");
         let expected = format!("invalid configuration: API_KEYS_FILE={} {rule}", path(name));
-        assert!(said.starts_with(&expected) && said.lines().count() == 1, "{name}: {said}");
-        assert!(!said.contains("hunter2"), "{said}");
+        assert!(printed.starts_with(&expected) && printed.lines().count() == 1, "{name}: {printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
     }
 }
 
 #[test]
-fn the_help_of_the_gateway_names_its_commands() {
+fn the_help_names_the_commands() {
     let help = text(&ingress(&["--help"], &[]).stdout);
 
-    assert!(help.starts_with("HTTP in, request on a Redis stream, reply back out"), "{help}");
+    assert!(help.starts_with("Takes HTTP requests, puts them on a Redis stream"), "{help}");
     assert!(help.contains("new-key") && help.contains("[env: API_KEYS_FILE"), "{help}");
 }

@@ -21,13 +21,13 @@ async fn keys_are_added_and_revoked_without_a_restart() {
 
     eventually_async("the new key is valid", || async { ask_as(&ingress, "k3").await.status == 200 }).await;
     assert_eq!(ask_as(&ingress, "k1").await.status, 401, "revoked");
-    assert_eq!(ask_as(&ingress, "k2").await.status, 429, "a reload gives no fresh quota");
+    assert_eq!(ask_as(&ingress, "k2").await.status, 429, "a reload does not reset the rate limit");
     assert_eq!(metric(&ingress, "api_keys").await, 2.0);
     assert_eq!(metric(&ingress, "api_key_reloads_total").await, 1.0);
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_changes_nothing_until_it_is_whole_again() {
+async fn an_invalid_file_changes_nothing_until_it_is_valid_again() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{k1}"));
     let _worker = Worker::start(&server).await;
     let ingress = keys.ingress(&server).await;
@@ -51,7 +51,8 @@ async fn a_file_that_breaks_changes_nothing_until_it_is_whole_again() {
     assert_eq!(ask_as(&ingress, "k1").await.status, 200);
     keys.write("shop:{k2}");
 
-    eventually_async("the whole file counts", || async { ask_as(&ingress, "k2").await.status == 200 }).await;
+    eventually_async("the valid file takes effect", || async { ask_as(&ingress, "k2").await.status == 200 })
+        .await;
     assert_eq!(ask_as(&ingress, "k1").await.status, 401);
     assert_eq!(metric(&ingress, "api_key_reloads_total").await, 1.0);
 }
@@ -60,7 +61,7 @@ async fn a_file_that_breaks_changes_nothing_until_it_is_whole_again() {
 async fn a_mount_that_swaps_symbolic_links_is_followed() {
     let (server, keys) = (RedisServer::start(), Keys::new("old:{k1}"));
     let _worker = Worker::start(&server).await;
-    // As Kubernetes mounts a Secret: keys -> ..data/keys, ..data -> a folder that is replaced.
+    // Kubernetes mounts a Secret like this: keys -> ..data/keys, and ..data -> a folder that it replaces.
     let root = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| root.path().join(name);
     for (folder, lines) in [("v1", "old:{k1}"), ("v2", "new:{k2}")] {

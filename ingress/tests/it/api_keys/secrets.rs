@@ -1,4 +1,4 @@
-//! The real binary at its most talkative.
+//! Runs the real binary with the log level trace.
 
 use std::process::{Child, Command};
 
@@ -8,15 +8,15 @@ use serde_json::Value;
 use streamgate::testing::{RedisServer, eventually, eventually_async};
 
 use super::Keys;
-use crate::harness::{BERLIN, FORECAST, workers_were_here};
+use crate::harness::{BERLIN, FORECAST, create_group};
 
-/// One that is valid and one that is not.
+/// A valid key and an invalid key.
 const SECRETS: [&str; 2] = ["sgk_hunter2", "sgk_tangerine"];
 
 #[tokio::test]
-async fn no_key_valid_or_not_is_logged_or_counted_over_http_1_or_2() {
+async fn no_key_appears_in_the_log_or_in_the_metrics() {
     let (server, keys) = (RedisServer::start(), Keys::new("shop:{sgk_hunter2}:1/h"));
-    workers_were_here(&server);
+    create_group(&server);
     let path = keys.folder.path().join("log");
     let log = || std::fs::read_to_string(&path).expect("a log");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingress"));
@@ -32,12 +32,12 @@ async fn no_key_valid_or_not_is_logged_or_counted_over_http_1_or_2() {
         .env("API_KEYS_FILE", keys.path());
     command.stderr(std::fs::File::create(&path).expect("a log file"));
     let _running = Running(command.spawn().expect("starts"));
-    eventually("it listens", || log().contains("callers need an API key"));
+    eventually("ingress listens", || log().contains("callers need an API key"));
     let (api, admin) = (logged(&log(), "api"), logged(&log(), "admin"));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http_1 = Client::builder().no_proxy().build().expect("a client");
     let http_2 = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
-    eventually_async("it is ready", || async {
+    eventually_async("ingress is ready", || async {
         let answer = http_1.get(format!("http://{api}/readyz")).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     })
@@ -68,7 +68,7 @@ async fn no_key_valid_or_not_is_logged_or_counted_over_http_1_or_2() {
         assert!(!log.contains(secret), "{secret} is in\n{log}");
         assert!(!scrape.contains(secret), "{secret} is in\n{scrape}");
     }
-    assert_eq!(log.matches("line 1 must have a hash").count(), 1, "said once:\n{log}");
+    assert_eq!(log.matches("line 1 must have a hash").count(), 1, "logged once:\n{log}");
 }
 
 /// The value of `field` in the first line that has it.
@@ -85,7 +85,7 @@ async fn metrics(client: &Client, admin: &str) -> String {
     scrape.text().await.expect("text")
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed when the test ends.
 struct Running(Child);
 
 impl Drop for Running {

@@ -7,8 +7,6 @@ mod one;
 mod report;
 mod selection;
 
-pub(super) use selection::{NEITHER, NOT_JSON};
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::middleware::from_fn_with_state;

@@ -9,6 +9,7 @@ use streamgate::stream::{DeadLetterFilter, EntryId};
 use utoipa::ToSchema;
 
 use super::{MOST, entry_id};
+use crate::operations::refusals::{NEITHER, NOT_JSON};
 
 /// Conditions that all have to hold; without any, every dead letter is meant.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -72,12 +73,6 @@ pub(super) enum SelectionSchema {
     /// By conditions.
     ByFilter(ByFilter),
 }
-
-/// What to do about a body that is not announced as JSON.
-pub(in crate::operations) const NOT_JSON: &str = "send the body with content-type application/json";
-
-/// What to do about a selection that selects nothing.
-pub(in crate::operations) const NEITHER: &str = "name the dead letters by ids or by a filter";
 
 /// Which dead letters, checked.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,26 +6,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::failure::Failure;
 use super::traced::Traced;
-
-/// Why one try brought nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// No connection, or a status that may be another one next time (408, 5xx).
-    Transient {
-        detail: String,
-        /// When the service wants to be asked again, if it says so.
-        retry_after: Option<Duration>,
-    },
-    /// 429: too many requests.
-    Limited { retry_after: Option<Duration> },
-    /// No answer in the time of one try.
-    TooSlow,
-    /// Any other status: asking again changes nothing, but the service is alive.
-    Refused { detail: String },
-    /// No answer to the question: too many bytes, no JSON, another shape.
-    Nonsense { detail: String },
-}
 
 /// The longest `Retry-After` that is believed.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

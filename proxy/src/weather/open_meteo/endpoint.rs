@@ -9,11 +9,13 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use rustls::crypto::CryptoProvider;
 use serde::de::DeserializeOwned;
-use streamgate::resilience::{Backoff, CircuitBreaker, RetryBudget};
+use streamgate::resilience::{Backoff, CircuitBreaker};
 use streamgate::telemetry::Tracer;
 use tokio::time::{Instant, sleep, timeout};
+use tower::retry::budget::{Budget, TpsBudget};
 
-use super::attempt::{self, Failure};
+use super::attempt;
+use super::failure::Failure;
 use super::traced::Traced;
 use super::{OpenMeteoSettings, SetupError};
 use crate::weather::ProviderError;
@@ -27,7 +29,8 @@ const LIMIT_WINDOW: Duration = Duration::from_secs(60);
 pub(super) struct Outbound {
     client: Client,
     limit: DefaultDirectRateLimiter,
-    budget: RetryBudget,
+    /// When everything fails, retries stay a fraction of the calls instead of multiplying them.
+    budget: TpsBudget,
     settings: OpenMeteoSettings,
     tracer: Tracer,
 }
@@ -37,8 +40,9 @@ impl Outbound {
         Ok(Self {
             client: client(settings)?,
             limit: DefaultDirectRateLimiter::direct(Quota::per_minute(settings.per_minute)),
-            // One in five calls, and two a second besides: a caller alone may use all its tries.
-            budget: RetryBudget::new(0.2, 2.0),
+            // For each ten seconds: a fifth of the calls and ten retries more, so that a lone caller may use
+            // all its tries.
+            budget: TpsBudget::new(Duration::from_secs(10), 1, 0.2),
             settings: settings.clone(),
             tracer,
         })
@@ -81,7 +85,7 @@ impl Endpoint {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(query);
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-        budget.earn();
+        budget.deposit();
         loop {
             let failure = match self.try_once(url.clone(), deadline).await? {
                 Ok(answer) => return Ok(answer),
@@ -89,7 +93,7 @@ impl Endpoint {
             };
             let time_left = deadline.saturating_duration_since(Instant::now());
             let delay = pause(&failure, &mut backoff, settings, time_left);
-            let Some(delay) = delay.filter(|_| budget.try_spend()) else {
+            let Some(delay) = delay.filter(|_| budget.withdraw()) else {
                 return Err(give_up(failure));
             };
             tracing::debug!(host = self.url.host_str(), ?failure, ?delay, "asking the weather service again");

@@ -9,6 +9,7 @@
 mod attempt;
 mod cache;
 mod endpoint;
+mod failure;
 mod settings;
 mod shapes;
 mod traced;

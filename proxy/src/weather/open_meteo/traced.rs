@@ -2,7 +2,7 @@ use opentelemetry::KeyValue;
 use reqwest::{StatusCode, Url};
 use streamgate::telemetry::{Span, SpanKind, Tracer};
 
-use super::attempt::Failure;
+use super::failure::Failure;
 
 /// One try as a step of the trace of the request that it is made for.
 pub(super) struct Traced(Span);

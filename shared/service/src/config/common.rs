@@ -1,4 +1,4 @@
-//! Settings that several processes share, to be flattened into their own.
+//! Settings that several processes share; each process flattens them into its own.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::logs::{LogFilter, LogFormat};
 use streamgate::connection::{RedisSettings, RedisUrl};
 use streamgate::stream::{ConsumerGroup, StreamKey};
 
-/// The longest REQUEST_TIMEOUT: replies and lanes are kept in Redis for a multiple of it.
+/// The longest REQUEST_TIMEOUT: Redis keeps replies and reply lanes for a multiple of this time.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The largest CLOCK_SKEW either way, in milliseconds: as long as the longest duration.
+/// The largest CLOCK_SKEW in either direction, in milliseconds: the longest [`HumanDuration`].
 const LARGEST_SKEW: i64 = HumanDuration::LONGEST.as_millis() as i64;
 
 /// Where Redis is and how long to wait for it.
@@ -30,7 +30,7 @@ pub struct RedisArgs {
     )]
     pub redis_url: RedisUrl,
 
-    /// Longest wait for one answer of Redis, a duration
+    /// Longest wait for one response of Redis, a duration
     #[arg(long, env = "REDIS_RESPONSE_TIMEOUT", default_value = "1s", value_name = "DURATION")]
     pub redis_response_timeout: HumanDuration,
 
@@ -38,13 +38,13 @@ pub struct RedisArgs {
     #[arg(long, env = "REDIS_CONNECT_TIMEOUT", default_value = "1s", value_name = "DURATION")]
     pub redis_connect_timeout: HumanDuration,
 
-    /// Milliseconds added to the clock on purpose, for tests of clock skew
+    /// Milliseconds added to the clock, for tests of clock skew
     #[arg(long, env = "CLOCK_SKEW", default_value_t = 0, hide = true, allow_negative_numbers = true, value_parser = count(-LARGEST_SKEW..=LARGEST_SKEW))]
     pub clock_skew: i64,
 }
 
 impl RedisArgs {
-    /// As the connection wants to know it.
+    /// These arguments as settings of the connection.
     pub fn settings(&self) -> RedisSettings {
         RedisSettings {
             url: self.redis_url.clone(),
@@ -57,7 +57,7 @@ impl RedisArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// A time limit is zero, or TLS has nothing to trust.
+    /// A time limit is zero, or REDIS_URL uses TLS and no trusted certificate is found.
     pub fn validate(&self) -> Result<(), ConfigError> {
         longer_than_zero("REDIS_RESPONSE_TIMEOUT", self.redis_response_timeout)?;
         longer_than_zero("REDIS_CONNECT_TIMEOUT", self.redis_connect_timeout)?;
@@ -70,12 +70,12 @@ impl RedisArgs {
         let (variable, value) = set("SSL_CERT_FILE")
             .or_else(|| set("SSL_CERT_DIR"))
             .unwrap_or_else(|| ("REDIS_URL", self.redis_url.to_string()));
-        let rule = format!("must lead to certificates to trust, because REDIS_URL asks for TLS: {reason}");
+        let rule = format!("must lead to trusted certificates, because REDIS_URL uses TLS: {reason}");
         Err(ConfigError::rule(variable, value, rule))
     }
 }
 
-/// The two streams, and how long a request may take to cross them.
+/// The two streams, and how long a caller waits for a reply.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamArgs {
@@ -83,7 +83,7 @@ pub struct StreamArgs {
     #[arg(long, env = "REQUEST_STREAM", default_value = "weather-requests", value_name = "KEY")]
     pub request_stream: StreamKey,
 
-    /// Stream that replies come from; lanes of single replicas are named after it, with a dot
+    /// Stream that replies come from; a replica with a name has its own (its reply lane), REPLY_STREAM.NAME
     #[arg(long, env = "REPLY_STREAM", default_value = "weather-responses", value_name = "KEY")]
     pub reply_stream: StreamKey,
 
@@ -96,21 +96,21 @@ impl StreamArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// The streams get in each other's way, or the timeout is out of its range.
+    /// The names of the streams conflict, or the timeout is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         longer_than_zero("REQUEST_TIMEOUT", self.request_timeout)?;
         if self.request_timeout.0 > LONGEST_TIMEOUT {
             let rule = format!("must be at most {}", HumanDuration(LONGEST_TIMEOUT));
             return Err(ConfigError::rule("REQUEST_TIMEOUT", self.request_timeout, rule));
         }
-        // A request stream among the reply lanes would be trimmed and expired as one.
+        // If the request stream had the name of a reply lane, ingress would trim and expire it.
         if self.reply_stream.is_or_has_lane(self.request_stream.as_str()) {
             let rule =
                 format!("must be neither REPLY_STREAM={} nor start with it and a dot", self.reply_stream);
             return Err(ConfigError::rule("REQUEST_STREAM", &self.request_stream, rule));
         }
         if self.reply_stream == self.request_stream.dead_letters() {
-            let rule = format!("must not be where dead letters of {} go", self.request_stream);
+            let rule = format!("must not be the stream for the dead letters of {}", self.request_stream);
             return Err(ConfigError::rule("REPLY_STREAM", &self.reply_stream, rule));
         }
         Ok(())
@@ -121,11 +121,11 @@ impl StreamArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workers")]
 pub struct GroupArgs {
-    /// Consumer group that shares the requests
+    /// Consumer group of the workers
     #[arg(long, env = "CONSUMER_GROUP", default_value = "weather-workers", value_name = "NAME")]
     pub consumer_group: String,
 
-    /// A worker silent for longer counts as dead, a duration
+    /// How long a worker may show no sign of life until it counts as dead, a duration
     #[arg(long, env = "CONSUMER_GRACE", default_value = "15s", value_name = "DURATION")]
     pub consumer_grace: HumanDuration,
 }
@@ -134,7 +134,7 @@ impl GroupArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// The group has no possible name, or no time to live.
+    /// The name of the group is not allowed, or CONSUMER_GRACE is zero.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConsumerGroup::check_name(&self.consumer_group)
             .map_err(|rule| ConfigError::rule("CONSUMER_GROUP", &self.consumer_group, rule))?;
@@ -142,11 +142,12 @@ impl GroupArgs {
     }
 }
 
-/// How a process ends and what it says meanwhile.
+/// How a process ends, and what it logs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Process")]
 pub struct ProcessArgs {
-    /// Pause between "not ready" and the end of taking new work, so that load balancers notice, a duration
+    /// How long the process still takes new work after it reports "not ready", so that load balancers notice,
+    /// a duration
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION")]
     pub shutdown_delay: HumanDuration,
 
@@ -167,7 +168,7 @@ impl ProcessArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// The delay leaves nothing of the grace.
+    /// The grace is zero, or the delay is not shorter than the grace.
     pub fn validate(&self) -> Result<(), ConfigError> {
         longer_than_zero("SHUTDOWN_GRACE", self.shutdown_grace)?;
         if self.shutdown_delay >= self.shutdown_grace {
@@ -177,23 +178,23 @@ impl ProcessArgs {
         Ok(())
     }
 
-    /// What is left of the grace for draining, once the delay and the last steps are taken off.
+    /// The time for draining: the grace without the delay and without the last steps.
     pub fn drain(&self) -> Duration {
         let left = self.shutdown_grace.0.saturating_sub(self.shutdown_delay.0);
         left - LAST_STEPS.min(left / 2)
     }
 }
 
-/// What the steps after the last request may take.
+/// How long the shutdown steps after the last request may take.
 const LAST_STEPS: Duration = Duration::from_secs(1);
 
-/// A rule that most time limits share.
+/// Checks that a time limit is longer than zero.
 ///
 /// # Errors
-/// The span is zero.
-pub(crate) fn longer_than_zero(variable: &str, span: HumanDuration) -> Result<(), ConfigError> {
-    if span.0.is_zero() {
-        return Err(ConfigError::rule(variable, span, "must be longer than 0"));
+/// The time limit is zero.
+pub(crate) fn longer_than_zero(variable: &str, limit: HumanDuration) -> Result<(), ConfigError> {
+    if limit.0.is_zero() {
+        return Err(ConfigError::rule(variable, limit, "must be longer than 0"));
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use clap::{Arg, Command};
 
 use super::ConfigError;
 
-/// What clap refused, in the words of who deploys: clap names the flag, they set the variable.
+/// Turns an error of clap into a [`ConfigError`]. clap names the flag, but operators set the variable,
+/// so the message names the variable.
 ///
-/// Nothing of clap's own text is passed on: it repeats what was typed, and a password that went
-/// astray is as secret as one in its place.
+/// It repeats no text of clap: clap quotes the arguments, and one of them may be a misplaced password.
 pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -23,14 +23,14 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
             _ => "an argument is missing".to_owned(),
         }),
         (ErrorKind::ValueValidation, None) => {
-            // An argument by its place, named by us; its value may be anything.
+            // A positional argument: its name is ours, but its value may be a secret.
             let name = context(ContextKind::InvalidArg).unwrap_or("an argument");
             let rule = error.source().map_or("is not valid".to_owned(), ToString::to_string);
             see_help(format!("{name} {rule}"))
         }
-        (ErrorKind::UnknownArgument, Some(flag)) => see_help(format!("there is no {flag}")),
-        (ErrorKind::TooManyValues, Some(flag)) => see_help(format!("{flag} takes no such value")),
-        (ErrorKind::ArgumentConflict, Some(flag)) => see_help(format!("{flag} is there more than once")),
+        (ErrorKind::UnknownArgument, Some(flag)) => see_help(format!("there is no flag {flag}")),
+        (ErrorKind::TooManyValues, Some(flag)) => see_help(format!("{flag} takes no value")),
+        (ErrorKind::ArgumentConflict, Some(flag)) => see_help(format!("{flag} is given more than once")),
         (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(flag)) => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             let allowed = match error.get(ContextKind::ValidValue) {
@@ -52,15 +52,15 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
     }
 }
 
-/// The name of the flag in an argument, as in `--name`, `--name <VALUE>` and `--name=value`; `None`
-/// if it is no flag, so that a value is never taken for one.
+/// The name of the flag in an argument such as `--name`, `--name <VALUE>` or `--name=value`. `None`
+/// if the argument is not a flag: a value, which may be a secret, must not be taken for a flag.
 fn flag_name(argument: &str) -> Option<&str> {
     let end = argument.find([' ', '=']).unwrap_or(argument.len());
     let name = &argument[..end];
     name.strip_prefix("--").filter(|rest| !rest.is_empty()).map(|_| name)
 }
 
-/// clap does not say where it found the value, but a variable can be looked at again.
+/// clap does not say which value is not UTF-8, so this reads the variables again.
 fn not_utf8(command: &Command) -> String {
     let broken =
         |name: &&std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());

@@ -2,23 +2,23 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A time span as people write it: `30s`, `500ms`, `1m 30s`; [`HumanDuration::LONGEST`] at most.
+/// A duration as people write it: `30s`, `500ms`, `1m 30s`; at most [`HumanDuration::LONGEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {
-    /// 30 days: more than anybody waits, and little enough that sums and products of spans, and
-    /// moments that far ahead, never overflow.
+    /// 30 days. No setting needs more, and no sum, product or point in time that is computed from
+    /// such durations overflows.
     pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 }
 
-/// Why a text is no [`HumanDuration`].
+/// Why a text is not a [`HumanDuration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    /// It is no duration.
+    /// The text is not a duration.
     #[error("must be a duration with its unit, such as 500ms, 30s or 5m")]
     NoDuration,
-    /// It is longer than [`HumanDuration::LONGEST`].
+    /// The duration is longer than [`HumanDuration::LONGEST`].
     #[error("must be at most 720h, which is 30 days")]
     TooLong,
 }
@@ -27,9 +27,9 @@ impl FromStr for HumanDuration {
     type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span: jiff::SignedDuration = text.parse().map_err(|_| InvalidDuration::NoDuration)?;
-        let span = Duration::try_from(span).map_err(|_| InvalidDuration::NoDuration)?;
-        if span > Self::LONGEST { Err(InvalidDuration::TooLong) } else { Ok(Self(span)) }
+        let duration: jiff::SignedDuration = text.parse().map_err(|_| InvalidDuration::NoDuration)?;
+        let duration = Duration::try_from(duration).map_err(|_| InvalidDuration::NoDuration)?;
+        if duration > Self::LONGEST { Err(InvalidDuration::TooLong) } else { Ok(Self(duration)) }
     }
 }
 
@@ -39,12 +39,12 @@ impl fmt::Display for HumanDuration {
     }
 }
 
-/// A range of time spans: `100ms..500ms`, or one value for both ends.
+/// A range of durations: `100ms..500ms`, or one value for both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurationRange {
-    /// The shortest.
+    /// The shortest duration.
     pub from: Duration,
-    /// The longest; not below `from`.
+    /// The longest duration; not shorter than `from`.
     pub to: Duration,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_read_and_print_the_same() {
+    fn durations_are_printed_as_they_are_read() {
         for text in ["500ms", "30s", "1m 30s", "2h"] {
             assert_eq!(text.parse::<HumanDuration>().expect(text).to_string(), text);
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_one_or_two_spans_in_order() {
+    fn a_range_is_one_duration_or_two_in_order() {
         let range: DurationRange = "100ms..500ms".parse().expect("valid");
         assert_eq!((range.from, range.to), (Duration::from_millis(100), Duration::from_millis(500)));
         assert_eq!("1s".parse::<DurationRange>().expect("valid").to, Duration::from_secs(1));

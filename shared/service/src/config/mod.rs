@@ -1,9 +1,9 @@
-//! Reading configuration: flag, then environment, then default; checked as a whole before a
-//! port is bound.
+//! Reads the configuration: a flag wins over a variable, a variable over the default. All settings
+//! are checked before a port is bound.
 //!
 //! A binary declares its settings with clap (`#[arg(long, env, default_value = …)]`) and calls
-//! [`read`]; whatever is wrong comes back as one message that names the variable, the value and
-//! the rule. [`EXIT_INVALID`] is the exit code for it.
+//! [`read`]. If a setting is wrong, one message names the variable, the value and the rule, and the
+//! process exits with [`EXIT_INVALID`].
 
 mod common;
 mod explain;
@@ -22,7 +22,7 @@ pub use human_duration::{DurationRange, HumanDuration};
 #[cfg(feature = "otlp")]
 pub use tracing::{SamplerName, TracingArgs};
 
-/// `EX_USAGE` of sysexits.h: the configuration is wrong and a restart will not help.
+/// `EX_USAGE` of sysexits.h: the configuration is wrong, so a restart does not help.
 pub const EXIT_INVALID: i32 = 64;
 
 /// Why the configuration was not accepted.
@@ -31,23 +31,23 @@ pub const EXIT_INVALID: i32 = 64;
 pub struct ConfigError(String);
 
 impl ConfigError {
-    /// `variable`=`value` breaks `rule`, a phrase such as "must be at least 1".
+    /// The `value` of `variable` breaks `rule`, a phrase such as "must be at least 1".
     pub fn rule(variable: &str, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
         Self(format!("{variable}={value} {rule}"))
     }
 }
 
-/// Settings that can check themselves as a whole.
+/// Settings with rules that span several values.
 pub trait Settings: Parser {
-    /// Rules that one value alone cannot check.
+    /// Checks the rules that need more than one value.
     ///
     /// # Errors
-    /// The first rule that does not hold.
+    /// The first rule that the settings break.
     fn validate(&self) -> Result<(), ConfigError>;
 }
 
-/// Reads and checks the settings of this process. `--help` and `--version` print and exit 0;
-/// anything invalid prints one message and exits with [`EXIT_INVALID`].
+/// Reads and checks the settings of this process. With `--help` or `--version` it prints the text and
+/// exits with 0. If a setting is invalid, it prints one message and exits with [`EXIT_INVALID`].
 pub fn read<S: Settings>() -> S {
     match from_args(std::env::args_os()) {
         Ok(settings) => settings,
@@ -62,12 +62,12 @@ pub fn read<S: Settings>() -> S {
     }
 }
 
-/// What [`from_args`] answers when there are no settings to run with.
+/// Why [`from_args`] returns no settings.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The caller asked for help or the version: print it, exit 0.
+    /// The arguments ask for the help or the version: print it and exit with 0.
     Help(clap::Error),
-    /// Something is wrong.
+    /// A setting is invalid.
     Invalid(ConfigError),
 }
 
@@ -131,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_value_is_not_repeated() {
+    fn a_message_does_not_repeat_a_secret_value() {
         let text = message(&["x", "--url", "redis://:hunter2@host"]);
 
         assert!(text.contains("EXAMPLE_URL=***") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
-    fn what_is_no_value_of_a_setting_is_not_repeated() {
+    fn a_message_does_not_repeat_a_misplaced_argument() {
         const SECRET: &str = "redis://:hunter2@host:6379";
         const NOT_UNDERSTOOD: &str = "an argument is not understood: settings are flags such as --name value";
         let with_equals = |flag: &str| format!("{flag}={SECRET}");
@@ -147,10 +147,10 @@ mod tests {
             (&[SECRET][..], NOT_UNDERSTOOD),
             (&["-xhunter2"], NOT_UNDERSTOOD),
             (&["--threads", "1", "hunter2"], NOT_UNDERSTOOD),
-            (&[&with_equals("--ulr")], "there is no --ulr"),
-            (&["--ulr", SECRET], "there is no --ulr"),
-            (&[&with_equals("--quick")], "--quick takes no such value"),
-            (&["--url", "1", "--url", SECRET], "--url is there more than once"),
+            (&[&with_equals("--ulr")], "there is no flag --ulr"),
+            (&["--ulr", SECRET], "there is no flag --ulr"),
+            (&[&with_equals("--quick")], "--quick takes no value"),
+            (&["--url", "1", "--url", SECRET], "--url is given more than once"),
         ] {
             let text = message(&[&["x"], args].concat());
             assert_eq!(text, format!("invalid configuration: {expected} (see --help)"), "{args:?}");
@@ -158,24 +158,24 @@ mod tests {
     }
 
     #[derive(Debug, Parser)]
-    struct Placed {
+    struct Positional {
         #[arg(value_name = "COUNT", value_parser = value::count(1u16..=256))]
         count: u16,
     }
 
-    impl Settings for Placed {
+    impl Settings for Positional {
         fn validate(&self) -> Result<(), ConfigError> {
             Ok(())
         }
     }
 
     #[test]
-    fn an_argument_by_its_place_is_named_and_its_value_not_repeated() {
+    fn a_message_names_a_positional_argument_without_its_value() {
         for (args, expected) in [
             (&["x"][..], "<COUNT> is missing"),
             (&["x", "hunter2"], "<COUNT> must be a whole number from 1 to 256"),
         ] {
-            match from_args::<Placed>(args.iter().copied()) {
+            match from_args::<Positional>(args.iter().copied()) {
                 Err(Refusal::Invalid(error)) => {
                     assert_eq!(error.to_string(), format!("invalid configuration: {expected} (see --help)"));
                 }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_without_its_value_says_so() {
+    fn a_message_names_a_flag_that_has_no_value() {
         for flag in ["--threads", "--timeout", "--url"] {
             let text = message(&["x", flag]);
             assert_eq!(text, format!("invalid configuration: {flag} needs a value (see --help)"));
@@ -194,7 +194,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_argument_that_is_no_text_is_not_repeated() {
+    fn a_message_does_not_repeat_an_argument_that_is_not_utf_8() {
         use std::ffi::OsString;
         use std::os::unix::ffi::OsStringExt;
 

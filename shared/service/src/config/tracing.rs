@@ -4,13 +4,13 @@ use reqwest::Url;
 use super::ConfigError;
 use crate::otlp::{OtlpSettings, Sampling};
 
-/// Where spans of requests go: the variables are OpenTelemetry's own.
+/// Where the spans of requests go. OpenTelemetry defines these variables.
 ///
 /// Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TracingArgs {
-    /// Collector that spans of requests are sent to, OTLP over HTTP, such as http://collector:4318
+    /// Collector that gets the spans of requests, OTLP over HTTP, such as http://collector:4318
     /// [default: none, no spans]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL", value_parser = endpoint)]
     pub otel_exporter_otlp_endpoint: Option<Url>,
@@ -28,30 +28,30 @@ pub struct TracingArgs {
     pub otel_traces_sampler_arg: f64,
 }
 
-/// The samplers that OpenTelemetry names; `parentbased` ones do as the caller's `traceparent` says.
+/// The samplers of OpenTelemetry. A `parentbased` sampler follows the `traceparent` of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum SamplerName {
-    /// Every trace.
+    /// Records every trace.
     AlwaysOn,
-    /// None.
+    /// Records no trace.
     AlwaysOff,
-    /// A share.
+    /// Records a share of the traces.
     #[value(name = "traceidratio")]
     TraceIdRatio,
-    /// Those the caller records, and every one without a word from a caller.
+    /// Follows `traceparent`; records every request without one.
     #[value(name = "parentbased_always_on")]
     ParentBasedAlwaysOn,
-    /// Those the caller records.
+    /// Follows `traceparent`; records no request without one.
     #[value(name = "parentbased_always_off")]
     ParentBasedAlwaysOff,
-    /// Those the caller records, and a share of those without a word from a caller.
+    /// Follows `traceparent`; records a share of the requests without one.
     #[value(name = "parentbased_traceidratio")]
     ParentBasedTraceIdRatio,
 }
 
 impl TracingArgs {
-    /// As the export wants to know it, for `program`; `None` if there is no collector.
+    /// These arguments as settings of the span export of `program`; `None` without a collector.
     pub fn settings(&self, program: &str) -> Option<OtlpSettings> {
         let share = self.otel_traces_sampler_arg;
         Some(OtlpSettings {
@@ -71,7 +71,7 @@ impl TracingArgs {
     /// Rules that hold for every process.
     ///
     /// # Errors
-    /// The service has no name.
+    /// OTEL_SERVICE_NAME is empty.
     pub fn validate(&self) -> Result<(), ConfigError> {
         match &self.otel_service_name {
             Some(name) if name.trim().is_empty() => {

@@ -1,4 +1,4 @@
-//! Parsers of single values, for clap's `value_parser`: whatever is refused is told by its rule.
+//! Parsers of single values, for clap's `value_parser`. An error is the rule that the value breaks.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ where
 /// An IP address with a port.
 ///
 /// # Errors
-/// The text is none; names are not looked up.
+/// The text is not an IP address with a port; host names are not accepted.
 pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an address with a port, such as 0.0.0.0:5010 or [::]:5010")
 }

@@ -1,4 +1,4 @@
-//! What a process costs: CPU time, memory, file descriptors, threads; which build it is; and how many
+//! Metrics about the process: CPU time, memory, file descriptors, threads, its version, and how many
 //! log lines it lost.
 
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use metrics_process::Collector;
 
 use crate::logs;
 
-/// The usual `process_` metrics of Prometheus, read from the system when [`refresh`] is called.
+/// The `process_` metrics that Prometheus defines. They are read from the system when [`refresh`] is
+/// called.
 ///
 /// [`refresh`]: ProcessMetrics::refresh
 pub struct ProcessMetrics {
@@ -20,7 +21,7 @@ const BUILD: &str = "streamgate_build_info";
 const DROPPED_LINES: &str = "streamgate_log_lines_dropped_total";
 
 impl ProcessMetrics {
-    /// Declares them on `recorder`, with the name and the version of the program.
+    /// Declares the metrics on `recorder`, with the name and the version of the program.
     pub fn declare(
         recorder: Arc<dyn Recorder + Send + Sync>,
         program: &'static str,
@@ -29,18 +30,18 @@ impl ProcessMetrics {
         let collector = Collector::default();
         with_local_recorder(&recorder, || {
             collector.describe();
-            describe_gauge!(BUILD, "1, by program and version");
+            describe_gauge!(BUILD, "Always 1; the labels name the program and its version");
             gauge!(BUILD, "program" => program, "version" => version).set(1.0);
             describe_counter!(
                 DROPPED_LINES,
-                "Log lines lost because nobody read the log, or not fast enough"
+                "Log lines lost because the log was not read, or not fast enough"
             );
             counter!(DROPPED_LINES).absolute(logs::dropped_lines());
         });
         Self { collector, recorder }
     }
 
-    /// Reads them anew. It costs a few reads of `/proc`, and one for each open file descriptor.
+    /// Updates the metrics. This costs a few reads of `/proc`, and one per open file descriptor.
     pub fn refresh(&self) {
         with_local_recorder(&self.recorder, || {
             self.collector.collect();
@@ -55,7 +56,7 @@ mod tests {
     use crate::exporter::MetricsRecorder;
 
     #[test]
-    fn a_process_tells_its_costs_and_its_build() {
+    fn the_metrics_show_the_process_and_its_version() {
         let recorder = MetricsRecorder::default();
         let scrapes = recorder.handle();
         let process = ProcessMetrics::declare(Arc::new(recorder), "ingress", "1.2.3");
@@ -75,7 +76,7 @@ mod tests {
         assert!((1.0..=value("process_max_fds")).contains(&value("process_open_fds")), "{scrape}");
         let cpu = value("process_cpu_seconds_total");
 
-        // Until the system has counted another tick, of 10 ms as a rule.
+        // Loops until the CPU time grows; the system counts it in ticks, usually of 10 ms.
         while {
             process.refresh();
             let scrape = scrapes.render();

@@ -1,9 +1,9 @@
-//! The recorder behind every metric, and what a scrape gets of it.
+//! The recorder of all metrics, and the text that a scrape gets.
 //!
-//! Counters and gauges are the Prometheus exporter's. Its histograms keep every value until somebody
-//! folds them into their buckets: 3 % of ingress' instructions for a request with its five values, and
-//! megabytes that pass through the caches. So histograms are the `prometheus` crate's, which counts a
-//! value in its bucket at once.
+//! Counters and gauges come from `metrics-exporter-prometheus`. Its histograms store every value until
+//! the next scrape sorts the values into buckets. That costs megabytes of memory traffic, and 3 % of
+//! the instructions of ingress per request (five values). So histograms come from the `prometheus`
+//! crate, which counts a value in its bucket at once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Re
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use prometheus::{HistogramOpts, Registry, TextEncoder};
 
-/// Upper bounds of every histogram, in seconds: 100 µs to 30 s, finer where gateways live.
+/// Upper bounds of every histogram, in seconds: 100 µs to 30 s, three per factor of ten.
 pub const SECONDS_BUCKETS: [f64; 17] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0,
 ];
 
-/// Takes metrics in; [`MetricsRecorder::handle`] renders them.
+/// Records metrics; [`MetricsRecorder::handle`] renders them.
 ///
-/// Every histogram has [`SECONDS_BUCKETS`]. All that share a name have the same label names, and name and
-/// labels are as Prometheus allows them: letters, digits, `_`, and `:` in names. Another histogram stays
-/// empty, and the log says so.
+/// Every histogram has [`SECONDS_BUCKETS`]. Histograms with the same name must have the same label
+/// names. Names and labels must be valid in Prometheus: letters, digits, `_`, and `:` in names. A
+/// histogram that breaks these rules stays empty, and the log says so.
 pub struct MetricsRecorder {
     exporter: PrometheusRecorder,
     histograms: Arc<Histograms>,
@@ -36,7 +36,7 @@ pub struct Scrapes {
     histograms: Arc<Histograms>,
 }
 
-/// The help of a histogram that nobody described; it must not be empty.
+/// The help of a histogram without a description: Prometheus allows no empty help.
 const UNDESCRIBED: &str = "In seconds";
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Default for MetricsRecorder {
 }
 
 impl MetricsRecorder {
-    /// What scrapes of this recorder get.
+    /// The handle that renders the metrics of this recorder.
     pub fn handle(&self) -> Scrapes {
         Scrapes { exporter: self.exporter.handle(), histograms: Arc::clone(&self.histograms) }
     }
@@ -86,7 +86,7 @@ impl Histograms {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The histogram with this name and these labels, made when first asked for.
+    /// The histogram with this name and these labels; the first call creates it.
     fn get(&self, key: &Key) -> Result<prometheus::Histogram, prometheus::Error> {
         let mut known = self.known();
         if let Some(histogram) = known.handles.get(key) {
@@ -121,7 +121,7 @@ impl Recorder for MetricsRecorder {
     }
 
     fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        // The first one stays: all histograms of a name must have the same.
+        // The first help stays: all histograms with one name must have the same.
         if !help.is_empty() {
             self.histograms.known().helps.entry(name).or_insert(help.into_owned());
         }
@@ -139,7 +139,7 @@ impl Recorder for MetricsRecorder {
         match self.histograms.get(key) {
             Ok(histogram) => Histogram::from_arc(Arc::new(Observed(histogram))),
             Err(error) => {
-                tracing::error!(%key, %error, "not a histogram that can be rendered; it stays empty");
+                tracing::error!(%key, %error, "this histogram cannot be rendered and stays empty");
                 Histogram::noop()
             }
         }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_description_of_a_histogram_holds() {
+    fn a_histogram_keeps_its_first_description() {
         let recorder = MetricsRecorder::default();
 
         with_local_recorder(&recorder, || {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_rendered_costs_nobody_else_their_metrics() {
+    fn a_histogram_that_cannot_be_rendered_harms_no_other() {
         let recorder = MetricsRecorder::default();
 
         with_local_recorder(&recorder, || {

@@ -5,36 +5,36 @@ use std::time::Duration;
 use hyper::service::Service;
 use tokio::time::Instant;
 
-/// Whether requests are at work on a connection, and since when none is.
+/// Counts the requests under way on one connection, and stores when that number last changed.
 ///
-/// hyper bounds the wait for the next request of HTTP/1.1, but not of HTTP/2, where a peer that
-/// answers pings could keep a connection for ever without asking anything.
+/// hyper limits the wait for the next request with HTTP/1.1, but not with HTTP/2. There, a peer that
+/// answers pings could keep a connection for ever without sending a request.
 #[derive(Clone)]
 pub(super) struct Activity(Arc<Mutex<State>>);
 
 struct State {
-    at_work: usize,
-    /// When the last of them began or ended.
+    under_way: usize,
+    /// When a request last began or ended.
     changed: Instant,
 }
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { at_work: 0, changed: Instant::now() })))
+        Self(Arc::new(Mutex::new(State { under_way: 0, changed: Instant::now() })))
     }
 
-    /// Returns once no request has been at work for `longest`.
-    pub(super) async fn ceased(&self, longest: Duration) {
+    /// Returns once no request has been under way for `longest`.
+    pub(super) async fn idle_for(&self, longest: Duration) {
         loop {
-            let (at_work, changed) = {
+            let (under_way, changed) = {
                 let state = self.state();
-                (state.at_work, state.changed)
+                (state.under_way, state.changed)
             };
             let now = Instant::now();
-            match at_work {
+            match under_way {
                 0 if now >= changed + longest => return,
                 0 => tokio::time::sleep_until(changed + longest).await,
-                // It ends by its own deadline; looking again then is early enough.
+                // The wait starts again when the request ends, so no earlier check is needed.
                 _ => tokio::time::sleep(longest).await,
             }
         }
@@ -42,7 +42,7 @@ impl Activity {
 
     fn count(&self, change: impl FnOnce(usize) -> usize) {
         let mut state = self.state();
-        state.at_work = change(state.at_work);
+        state.under_way = change(state.under_way);
         state.changed = Instant::now();
     }
 
@@ -51,35 +51,35 @@ impl Activity {
     }
 }
 
-/// A request at work, from its head to its answer.
-struct AtWork(Activity);
+/// A request under way, from its head to its answer.
+struct UnderWay(Activity);
 
-impl AtWork {
+impl UnderWay {
     fn begin(activity: &Activity) -> Self {
-        activity.count(|at_work| at_work + 1);
+        activity.count(|under_way| under_way + 1);
         Self(activity.clone())
     }
 }
 
-impl Drop for AtWork {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.count(|at_work| at_work - 1);
+        self.0.count(|under_way| under_way - 1);
     }
 }
 
-/// A service whose requests show in an [`Activity`].
-pub(super) struct Watched<S> {
+/// A service whose requests are counted in an [`Activity`].
+pub(super) struct Counted<S> {
     service: S,
     activity: Activity,
 }
 
-impl<S> Watched<S> {
+impl<S> Counted<S> {
     pub(super) fn new(service: S, activity: Activity) -> Self {
         Self { service, activity }
     }
 }
 
-impl<S, R> Service<R> for Watched<S>
+impl<S, R> Service<R> for Counted<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,
@@ -89,10 +89,10 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
     fn call(&self, request: R) -> Self::Future {
-        let at_work = AtWork::begin(&self.activity);
+        let under_way = UnderWay::begin(&self.activity);
         let answer = self.service.call(request);
         Box::pin(async move {
-            let _at_work = at_work;
+            let _under_way = under_way;
             answer.await
         })
     }
@@ -106,24 +106,24 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn it_ceases_when_long_unasked_and_not_while_at_work() {
+    async fn a_connection_is_idle_only_while_no_request_is_under_way() {
         let (activity, started) = (Activity::new(), Instant::now());
-        let at_work = AtWork::begin(&activity);
+        let under_way = UnderWay::begin(&activity);
         tokio::spawn(async move {
             tokio::time::sleep(LONGEST * 3 + SECOND).await;
-            drop(at_work);
+            drop(under_way);
         });
 
-        activity.ceased(LONGEST).await;
+        activity.idle_for(LONGEST).await;
 
         assert_eq!(started.elapsed().as_secs(), (LONGEST * 4 + SECOND).as_secs());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_never_asks_ceases_too() {
+    async fn a_connection_without_any_request_is_idle() {
         let (activity, started) = (Activity::new(), Instant::now());
 
-        activity.ceased(LONGEST).await;
+        activity.idle_for(LONGEST).await;
 
         assert_eq!(started.elapsed().as_secs(), LONGEST.as_secs());
     }

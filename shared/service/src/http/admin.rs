@@ -1,5 +1,5 @@
-//! Metrics and probes on a listener, a thread and a runtime of their own, so that a probe never
-//! queues behind the hot path.
+//! Metrics and probes. They have their own listener, thread and runtime, so that a probe never waits
+//! behind requests.
 
 use std::io;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::exporter::{ProcessMetrics, Scrapes};
 use crate::liveness::Liveness;
 use streamgate::telemetry::Readiness;
 
-/// Probes, scrapes and operations are few and short.
+/// The limits are small: probes, scrapes and operations are few and short.
 const LIMITS: ServerLimits = ServerLimits {
     connections: open_files::ADMIN_CONNECTIONS as usize,
     header_timeout: Duration::from_secs(30),
@@ -27,34 +27,35 @@ const LIMITS: ServerLimits = ServerLimits {
     drain: Duration::from_millis(500),
 };
 
-/// How often what the process costs is read anew.
+/// How often the metrics about the process are read from the system.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// `/metrics` in the Prometheus text format; `/livez`: 200 as long as the main runtime runs its tasks,
-/// whatever its dependencies do, else 503; `/readyz`: 200, or 503 with the parts that are missing.
+/// The routes of an admin listener. `/metrics` answers in the Prometheus text format. `/livez` answers
+/// 200 while the main runtime runs its tasks, also without Redis, else 503. `/readyz` answers 200, or
+/// 503 with the names of the parts that are not ready.
 pub fn routes(metrics: Scrapes, liveness: Liveness, readiness: Readiness) -> Router {
     let scrape = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
     let routes = Router::new().route("/metrics", get(scrape)).merge(health(liveness, readiness));
-    routes.layer(from_fn(says_whom_it_is_for))
+    routes.layer(from_fn(require_host))
 }
 
-/// As RFC 9112, 3.2, wants it.
-async fn says_whom_it_is_for(request: Request, next: Next) -> Response {
+/// Refuses requests without one valid host, as RFC 9112, 3.2, demands.
+async fn require_host(request: Request, next: Next) -> Response {
     match host::check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     }
 }
 
-/// `/livez` and `/readyz` alone.
+/// `/livez` and `/readyz` without `/metrics`.
 pub fn health(liveness: Liveness, readiness: Readiness) -> Router {
     let live = Router::new().route("/livez", get(live)).with_state(liveness);
     live.merge(Router::new().route("/readyz", get(ready)).with_state(readiness))
 }
 
-/// What `/livez` answers.
+/// The answer at `/livez`.
 pub async fn live(State(liveness): State<Liveness>) -> (StatusCode, &'static str) {
     match liveness.is_alive() {
         true => (StatusCode::OK, "ok\n"),
@@ -69,7 +70,8 @@ async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-/// A running admin thread; dropping it asks it to end, [`AdminThread::stop`] waits for that too.
+/// A running admin thread. Dropping this handle asks the thread to end; [`AdminThread::stop`] also
+/// waits for the end.
 #[derive(Debug)]
 pub struct AdminThread {
     stop: CancellationToken,
@@ -78,11 +80,11 @@ pub struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `router` on `listener` from a new thread, keeps the metrics of the `process` fresh and looks
+    /// Starts a thread that serves `router` on `listener`, updates the metrics of the `process` and checks
     /// whether the main runtime ticks.
     ///
     /// # Errors
-    /// The runtime, the listener or the thread could not be made.
+    /// The system refuses the runtime, the listener or the thread.
     pub fn start(
         listener: TcpListener,
         router: Router,
@@ -102,7 +104,7 @@ impl AdminThread {
             runtime.block_on(async {
                 tokio::select! {
                     _ = serve(listener, router, limits, ServerMetrics::noop(), stopped) => {}
-                    () = keep_fresh(process) => {}
+                    () = refresh_for_ever(process) => {}
                     () = liveness.watch() => {}
                 }
             });
@@ -110,7 +112,7 @@ impl AdminThread {
         Ok(Self { stop, ended, thread: Some(thread) })
     }
 
-    /// Returns once the thread has ended, for whatever reason.
+    /// Returns once the thread has ended, for any reason.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -119,7 +121,7 @@ impl AdminThread {
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            // It ends within its drain time; a thread that panicked has said so itself.
+            // The thread ends within its drain time. If it panicked, the panic hook has logged that.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
@@ -131,7 +133,7 @@ impl Drop for AdminThread {
     }
 }
 
-async fn keep_fresh(process: ProcessMetrics) {
+async fn refresh_for_ever(process: ProcessMetrics) {
     let mut ticks = tokio::time::interval(REFRESH);
     loop {
         ticks.tick().await;
@@ -150,7 +152,7 @@ mod tests {
     use crate::http::listen;
 
     #[tokio::test]
-    async fn it_answers_while_the_main_thread_is_busy_and_ends_when_told() {
+    async fn it_answers_while_the_main_thread_is_blocked_until_stopped() {
         let listener = listen(([127, 0, 0, 1], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let recorder = MetricsRecorder::default();
@@ -160,13 +162,13 @@ mod tests {
         let routes = routes(metrics.clone(), liveness.clone(), Readiness::default());
         let admin = AdminThread::start(listener, routes, process, liveness).expect("starts");
 
-        // Blocks the only thread of this runtime, as a hot path would.
-        let heard = ask(address, "GET /livez HTTP/1.0\r\n\r\n");
-        let to_nobody = ask(address, "GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n");
+        // `ask` blocks the only thread of this runtime, as a request that computes for long would.
+        let answer = ask(address, "GET /livez HTTP/1.0\r\n\r\n");
+        let without_host = ask(address, "GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n");
         admin.stop().await;
 
-        assert!(heard.starts_with("HTTP/1.0 200"), "{heard}");
-        assert!(to_nobody.starts_with("HTTP/1.1 400"), "{to_nobody}");
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        assert!(without_host.starts_with("HTTP/1.1 400"), "{without_host}");
         assert!(TcpStream::connect(address).is_err(), "the listener is still open");
     }
 

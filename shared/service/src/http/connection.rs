@@ -8,36 +8,37 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, Watched};
+use super::activity::{Activity, Counted};
 use super::protocol::{self, Protocol};
 use super::stall::Stalling;
 use super::{ServerLimits, ServerMetrics};
 
-/// HTTP/2: requests one connection may have under way (RFC 9113 recommends no fewer than 100).
+/// HTTP/2: the most requests under way on one connection (RFC 9113 recommends at least 100).
 const CONCURRENT_STREAMS: u32 = 256;
-/// HTTP/2: streams reset before they were accepted, above which a connection is closed: the answer
-/// to rapid reset, CVE-2023-44487.
+/// HTTP/2: a connection is closed if the peer resets more streams than this before they are accepted.
+/// This stops the rapid reset attack, CVE-2023-44487.
 const PENDING_RESETS: usize = 32;
-/// HTTP/2: how often a quiet connection is asked whether it is still there, and for how long.
+/// HTTP/2: how often the server pings a quiet connection, and how long it waits for the response.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP/2: for how many `write_timeout`s a peer that asks nothing any more may go on reading. Its
-/// window may be closed, which no write shows, so this is all the time it has for what it has not
-/// read yet. The largest answer, a script of the Swagger UI of 1.4 MB, needs 50 KB/s at the default.
+/// HTTP/2: a peer that sends no more requests has this many `write_timeout`s to read its answers. If
+/// the peer keeps its HTTP/2 window closed, the server writes nothing, so the write timeout does not
+/// notice it. At the default, the peer must read the largest answer (a Swagger UI script of 1.4 MB) at
+/// 50 KB/s.
 const LAST_ANSWERS: u32 = 3;
 /// The largest head of a request, in bytes.
 const HEAD_LIMIT: u32 = 32 << 10;
 
-/// What all connections of a listener have in common.
+/// What the connections of one listener share.
 pub(super) struct Http {
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
     router: Router,
     limits: ServerLimits,
     metrics: ServerMetrics,
-    /// Nothing new is taken any more; requests under way are finished.
+    /// When cancelled, connections take no more requests; requests under way are finished.
     pub(super) stop: CancellationToken,
-    /// Requests under way are not waited for any longer.
+    /// When cancelled, connections are closed although requests are under way.
     pub(super) cut_off: CancellationToken,
 }
 
@@ -63,39 +64,39 @@ impl Http {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn converse(&self, stream: TcpStream) {
-        let spoken = tokio::select! {
-            spoken = tokio::time::timeout(self.limits.header_timeout, protocol::spoken(&stream)) => spoken,
-            // Who has asked nothing yet is owed no answer, and the drain must not wait for it.
+    pub(super) async fn serve(&self, stream: TcpStream) {
+        let detected = tokio::select! {
+            detected = tokio::time::timeout(self.limits.header_timeout, protocol::detect(&stream)) => detected,
+            // A peer that has sent no request gets no answer, and the drain must not wait for it.
             () = self.stop.cancelled() => return,
         };
-        let spoken = match spoken {
-            Ok(Some(spoken)) => spoken,
+        let detected = match detected {
+            Ok(Some(detected)) => detected,
             Ok(None) => return,
             Err(_) => return self.metrics.timed_out.increment(1),
         };
         let io = Stalling::new(stream, self.limits.write_timeout, self.metrics.timed_out.clone());
         let (io, service) = (TokioIo::new(io), TowerToHyperService::new(self.router.clone()));
-        match spoken {
+        match detected {
             Protocol::Http1 => {
-                // hyper itself ends one that is idle for longer than a head may take.
-                self.see_through(self.one.serve_connection(io, service), std::future::pending()).await;
+                // hyper closes an HTTP/1 connection that is idle for longer than `header_timeout`.
+                self.drive(self.one.serve_connection(io, service), std::future::pending()).await;
             }
             Protocol::Http2 => {
                 let activity = Activity::new();
-                let service = Watched::new(service, activity.clone());
-                let idle = activity.ceased(self.limits.header_timeout);
-                self.see_through(self.two.serve_connection(io, service), idle).await;
+                let service = Counted::new(service, activity.clone());
+                let idle = activity.idle_for(self.limits.header_timeout);
+                self.drive(self.two.serve_connection(io, service), idle).await;
             }
         }
     }
 
-    /// Until the connection ends; once it is `idle` or the server stops, it takes no further
-    /// request.
-    async fn see_through(&self, connection: impl Connection, idle: impl Future<Output = ()>) {
+    /// Drives the connection to its end. Once it is `idle` or the server stops, it takes no more
+    /// requests.
+    async fn drive(&self, connection: impl Connection, idle: impl Future<Output = ()>) {
         let mut connection = pin!(connection);
         let longest = tokio::select! {
-            ended = connection.as_mut() => return self.note(ended),
+            ended = connection.as_mut() => return self.log(ended),
             () = self.stop.cancelled() => None,
             () = idle => Some(self.limits.write_timeout * LAST_ANSWERS),
         };
@@ -107,13 +108,13 @@ impl Http {
             }
         };
         tokio::select! {
-            ended = connection => self.note(ended),
+            ended = connection => self.log(ended),
             () = overdue => self.metrics.timed_out.increment(1),
             () = self.cut_off.cancelled() => {}
         }
     }
 
-    fn note(&self, ended: hyper::Result<()>) {
+    fn log(&self, ended: hyper::Result<()>) {
         let Err(error) = ended else { return };
         if error.is_timeout() {
             self.metrics.timed_out.increment(1);
@@ -122,9 +123,9 @@ impl Http {
     }
 }
 
-/// Either protocol's.
+/// A connection of either protocol.
 trait Connection: Future<Output = hyper::Result<()>> {
-    /// Takes no further request, and ends when those under way are answered.
+    /// Takes no more requests. The connection ends when the requests under way are answered.
     fn finish(self: Pin<&mut Self>);
 }
 
@@ -137,7 +138,7 @@ impl Connection for http1::Connection<Io, Routes> {
     }
 }
 
-impl Connection for http2::Connection<Io, Watched<Routes>, TokioExecutor> {
+impl Connection for http2::Connection<Io, Counted<Routes>, TokioExecutor> {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::config::{ConfigError, HumanDuration};
 
-/// An answer of a probe is one line; whoever sends more is not ours.
+/// The longest answer that is read. The answer of a probe is one line.
 const LONGEST_ANSWER: u64 = 64 << 10;
 
-/// The `healthcheck` command of a binary: asks the process that runs with the same settings, so that an
-/// image needs neither a shell nor curl to know how it is.
+/// The `healthcheck` command of a binary. It asks the process that runs with the same settings whether
+/// it is healthy, so that an image needs neither a shell nor curl.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HealthcheckArgs {
-    /// Ask whether it is ready for work (/readyz), Redis included, not only whether it lives (/livez)
+    /// Ask whether the process is ready for work (/readyz; this needs Redis), not only whether it is alive (/livez)
     #[arg(long)]
     ready: bool,
 
@@ -20,26 +20,28 @@ pub struct HealthcheckArgs {
     timeout: HumanDuration,
 }
 
-/// Why a process does not count as healthy.
+/// Why a process is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
-    /// Nobody answered.
-    #[error("http://{address}{path} does not answer: {reason}; is it running with the same settings?")]
+    /// No answer came.
+    #[error(
+        "http://{address}{path} does not answer: {reason}; check that the process runs and has the same settings"
+    )]
     Silent {
-        /// What was asked.
+        /// The address that was asked.
         address: SocketAddr,
-        /// What it was asked for.
+        /// The path that was asked for.
         path: &'static str,
-        /// Told by the message already, so it is no source.
+        /// The reason is part of the message, so it is not the source of the error as well.
         reason: io::Error,
     },
-    /// It answered that it is not.
+    /// The process answered that it is not healthy.
     #[error("{0}")]
     Refused(String),
 }
 
 impl HealthcheckArgs {
-    /// Rules that one value alone cannot check.
+    /// Checks the rules of the command.
     ///
     /// # Errors
     /// The time limit is zero.
@@ -71,8 +73,8 @@ impl HealthcheckArgs {
     }
 }
 
-/// Where a process that listens on `listener` is reached from its own machine: "all addresses" is no
-/// address to connect to.
+/// The address to connect to on this machine for a process that listens on `listener`. A process that
+/// listens on all addresses is reached at the loopback address.
 fn reachable(mut listener: SocketAddr) -> SocketAddr {
     if listener.ip().is_unspecified() {
         listener.set_ip(match listener.ip() {
@@ -83,7 +85,7 @@ fn reachable(mut listener: SocketAddr) -> SocketAddr {
     listener
 }
 
-/// HTTP/1.0, because the end of its answer is the end of the connection.
+/// Asks with HTTP/1.0, where the server closes the connection at the end of the answer.
 fn ask(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
@@ -110,7 +112,7 @@ mod tests {
         HealthcheckArgs { ready, timeout: HumanDuration(Duration::from_secs(10)) }
     }
 
-    /// An admin listener as the processes have it, on all addresses of this machine.
+    /// An admin thread as in ingress and proxy, on all addresses of this machine.
     fn process(readiness: &Readiness) -> (AdminThread, SocketAddr) {
         let listener = listen(([0, 0, 0, 0], 0).into(), "X").expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -137,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_the_address_is_told_with_the_address() {
+    fn an_error_without_an_answer_names_the_address() {
         let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
 
-        let error = asking(false).run(closed).expect_err("nobody answers").to_string();
+        let error = asking(false).run(closed).expect_err("no answer").to_string();
 
         assert!(error.starts_with(&format!("http://{closed}/livez does not answer: ")), "{error}");
     }
 
     #[test]
-    fn accepting_and_never_answering_costs_only_the_timeout() {
+    fn a_process_that_never_answers_costs_only_the_timeout() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let args = HealthcheckArgs { ready: false, timeout: HumanDuration(Duration::from_millis(50)) };
 
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn all_addresses_are_asked_at_their_loopback() {
+    fn a_process_on_all_addresses_is_asked_at_the_loopback() {
         for (listener, asked) in [
             ("0.0.0.0:9009", "127.0.0.1:9009"),
             ("[::]:9009", "[::1]:9009"),

@@ -1,7 +1,7 @@
-//! Whom a request is for (RFC 9112, 3.2; RFC 9113, 8.3.1).
+//! Checks the host that a request names (RFC 9112, 3.2; RFC 9113, 8.3.1).
 //!
-//! Nothing here depends on it. But whoever stands in front may choose by it, and a request that is
-//! read in two ways by two servers is how one caller gets another's answer.
+//! No route depends on the host. But a proxy in front may route by it. If the proxy and this server
+//! read different hosts from one request, a caller may get an answer that is meant for another.
 
 use axum::http::header::{HOST, HeaderMap, HeaderValue};
 use axum::http::{Uri, Version};
@@ -9,24 +9,24 @@ use axum::http::{Uri, Version};
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// HTTP/1.1 without a Host header, or HTTP/2 with neither it nor `:authority`.
-    #[error("say in one host header whom the request is for")]
+    /// HTTP/1.1 without a Host header, or HTTP/2 without a Host header and without `:authority`.
+    #[error("the request must have a host header")]
     Missing,
     /// More than one Host header.
-    #[error("there must be one host header, not several")]
+    #[error("the request must have one host header, not several")]
     Several,
     /// The Host header or `:authority` is not a host with or without a port.
-    #[error("the host header must be a host, such as example.org, with or without a port")]
+    #[error("the host header must be a host such as example.org, with or without a port")]
     Invalid,
-    /// HTTP/2 with a Host header and another `:authority`.
+    /// HTTP/2 with a Host header and a different `:authority`.
     #[error("the host header and :authority must name the same host")]
     Contradicted,
 }
 
-/// Checks that a request says, in one way only, whom it is for. HTTP/1.0 need not say it.
+/// Checks that a request names one host, without contradiction. With HTTP/1.0, it may name none.
 ///
 /// # Errors
-/// It does not; the answer is 400.
+/// The request breaks this rule; the answer is 400.
 pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), HostError> {
     let mut values = headers.get_all(HOST).iter();
     let (host, None) = (values.next(), values.next()) else { return Err(HostError::Several) };
@@ -35,7 +35,7 @@ pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Hos
         return Err(HostError::Invalid);
     }
     if version < Version::HTTP_2 {
-        // The host of an absolute target replaces the header's, whatever that is.
+        // The host of an absolute target replaces the host header, so the two may differ.
         return if host.is_some() || version < Version::HTTP_11 { Ok(()) } else { Err(HostError::Missing) };
     }
     let Some(authority) = uri.authority().map(|authority| authority.as_str().as_bytes()) else {
@@ -67,7 +67,7 @@ pub fn is_host(text: &[u8]) -> bool {
     }
 }
 
-/// What stands in brackets: an IPv6 address, or `vFUTURE.…` which nobody has.
+/// The text in brackets: an IPv6 address. The `IPvFuture` of RFC 3986 is refused; none is defined.
 fn is_address(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
 }
@@ -87,7 +87,7 @@ fn is_name(text: &[u8]) -> bool {
     true
 }
 
-/// Names know no case, and the usual port need not be named.
+/// Whether two hosts are the same: case does not matter, and the usual port may be left out.
 fn same(a: &[u8], b: &[u8], usual_port: &[u8]) -> bool {
     let bare = |text| {
         let text = <[u8]>::strip_suffix(text, usual_port).unwrap_or(text);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_names_one_host_in_one_way_or_twice_the_same() {
+    fn http_2_needs_one_host_and_may_repeat_it() {
         let check = |uri, hosts: &[&'static str]| checked(Version::HTTP_2, uri, hosts);
 
         assert_eq!(check("/", &[]), Err(HostError::Missing));

@@ -3,8 +3,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections the system holds until they are accepted; it may hold fewer
-/// (`net.core.somaxconn`).
+/// The most connections that wait in the system's queue to be accepted. The system may set a lower
+/// limit (`net.core.somaxconn`).
 const ACCEPT_QUEUE: i32 = 4_096;
 
 /// A port that could not be bound.
@@ -13,21 +13,21 @@ const ACCEPT_QUEUE: i32 = 4_096;
 pub struct BindError {
     address: SocketAddr,
     variable: &'static str,
-    /// Told by the message already, so it is no source: a chain of causes would repeat it.
+    /// The reason is part of the message. As the source of the error, a chain of causes would repeat it.
     reason: io::Error,
 }
 
 /// A non-blocking listener on `address`, which the setting `variable` names.
 ///
 /// # Errors
-/// The address is in use or not this machine's; the message says what to change.
+/// The address is in use or is not one of this machine; the message says what to change.
 pub fn listen(address: SocketAddr, variable: &'static str) -> Result<TcpListener, BindError> {
     bind(address).map_err(|reason| BindError { address, variable, reason })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted process must not wait for the connections of its predecessor to time out.
+    // Without this, a restarted process could not bind until its old connections time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -48,7 +48,7 @@ mod tests {
 
         let error = listen(address, "INGRESS_LISTEN").expect_err("in use");
 
-        assert!(error.source().is_none(), "a chain would tell the cause twice");
+        assert!(error.source().is_none(), "a chain of causes would repeat the reason");
         let error = error.to_string();
         assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
         assert!(error.ends_with("set INGRESS_LISTEN to another address"), "{error}");

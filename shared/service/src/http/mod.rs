@@ -1,4 +1,4 @@
-//! Serving HTTP: what the public and the admin listeners of every process have in common.
+//! The HTTP server that the public and the admin listeners of every process share.
 
 mod activity;
 pub mod admin;

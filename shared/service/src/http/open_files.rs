@@ -1,17 +1,17 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Files the process needs for itself: log, event queues, signals, listeners, Redis, whatever a
-/// worker calls. A gateway at rest holds about twenty.
+/// Open files that the process needs apart from HTTP connections: log, event queues, signals,
+/// listeners, Redis, and the services that a worker calls. An idle gateway has about 20.
 const OWN_FILES: u64 = 48;
-/// Connections of the admin listener, which a flood of the public one must not keep out.
+/// Connections reserved for the admin listener, so that many public connections cannot block it.
 pub(super) const ADMIN_CONNECTIONS: u64 = 256;
 
-/// How many of `wanted` public connections this process has open files for (`RLIMIT_NOFILE`,
-/// `ulimit -n`). A connection that is accepted beyond that would cost Redis or a probe theirs, and
-/// one that cannot be accepted waits in the system's queue.
+/// How many of the `wanted` public connections the limit of open files allows (`RLIMIT_NOFILE`,
+/// `ulimit -n`). A connection above that would take an open file from Redis or from a probe. Further
+/// connections wait in the system's queue.
 ///
-/// Raises the soft limit as far as the hard one allows before it says no; what it could not get is
-/// in the log.
+/// If the soft limit is too low, it is raised as far as the hard limit allows. If that is not enough,
+/// the log says so.
 pub(super) fn for_public(wanted: usize) -> usize {
     let wanted = wanted as u64;
     let limit = raised_to(wanted.saturating_add(ADMIN_CONNECTIONS + OWN_FILES));
@@ -21,13 +21,13 @@ pub(super) fn for_public(wanted: usize) -> usize {
             open_files = limit,
             wanted,
             connections = granted,
-            "fewer connections are served at once than MAX_CONNECTIONS says, because the process may open few files; raise the limit (ulimit -n, LimitNOFILE) or lower MAX_CONNECTIONS"
+            "serving fewer connections than MAX_CONNECTIONS, because the limit of open files is too low; raise the limit (ulimit -n, LimitNOFILE) or lower MAX_CONNECTIONS"
         );
     }
     granted as usize
 }
 
-/// How many connections the admin listener has open files for.
+/// How many connections of the admin listener the limit of open files allows.
 pub(super) fn for_admin() -> usize {
     admin_share(raised_to(ADMIN_CONNECTIONS + OWN_FILES)) as usize
 }
@@ -40,9 +40,9 @@ fn admin_share(limit: u64) -> u64 {
     (limit / 8).clamp(1, ADMIN_CONNECTIONS)
 }
 
-/// The limit of open files, raised to `enough` if it may be.
+/// The limit of open files, raised to `enough` if the hard limit allows that.
 fn raised_to(enough: u64) -> u64 {
-    // It fails for arguments that make no sense, which these are not.
+    // It fails for invalid arguments only, and these are valid.
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return enough };
     let raised = enough.min(hard);
     if raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_is_granted_beyond_own_files_and_the_admins() {
+    fn public_connections_leave_files_for_the_rest() {
         for (limit, wanted, public, admin) in [
             (1_048_576, 8_192, 8_192, 256),
             (8_496, 8_192, 8_192, 256),

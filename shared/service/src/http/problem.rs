@@ -7,7 +7,7 @@ use streamgate::envelope::{PROBLEM_JSON, Problem};
 pub struct ProblemAnswer(pub Problem);
 
 impl ProblemAnswer {
-    /// A problem with this status, 400 to 599, and what the caller can do about it.
+    /// A problem with this status, 400 to 599. The detail says what the caller can do about it.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         Self(Problem::new(status, detail))
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// What a peer speaks.
+/// The HTTP version that a peer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
@@ -12,14 +12,16 @@ pub(super) enum Protocol {
 /// How every HTTP/2 connection starts (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes that were looked at keep a socket readable, so there is nothing to wait for but time.
+/// How long to wait before the bytes are read again. The bytes stay unread, so the socket stays readable and
+/// cannot signal that more bytes came.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// What the peer of `stream` speaks, by its first bytes, which stay unread; `None` if it has gone.
+/// Detects the protocol by the first bytes of the peer of `stream`. The bytes stay unread. `None` if
+/// the peer has closed the connection.
 ///
-/// It waits as long as the peer does not say: bounding that is the caller's. hyper-util's own
-/// decision knows no bound, so a lone `P` would hold a connection for ever.
-pub(super) async fn spoken(stream: &TcpStream) -> Option<Protocol> {
+/// It waits until the bytes decide; the calling function must set a time limit. The detection in
+/// hyper-util cannot be limited: a peer that sends only `P` would hold a connection for ever.
+pub(super) async fn detect(stream: &TcpStream) -> Option<Protocol> {
     let mut start = [0; PREFACE.len()];
     loop {
         let seen = match stream.peek(&mut start).await {
@@ -50,8 +52,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_bytes_say_what_is_spoken_and_stay_unread() {
-        for (said, expected) in [
+    async fn the_first_bytes_show_the_protocol_and_stay_unread() {
+        for (sent, expected) in [
             (PREFACE, Protocol::Http2),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n and frames", Protocol::Http2),
             (b"PRI * HTTP/1.1\r\n", Protocol::Http1),
@@ -59,32 +61,32 @@ mod tests {
             (b"G", Protocol::Http1),
         ] {
             let (mut peer, stream) = pair().await;
-            peer.write_all(said).await.expect("written");
+            peer.write_all(sent).await.expect("written");
 
-            assert_eq!(spoken(&stream).await, Some(expected), "{said:?}");
-            assert_eq!(stream.peek(&mut [0; 64]).await.expect("there"), said.len());
+            assert_eq!(detect(&stream).await, Some(expected), "{sent:?}");
+            assert_eq!(stream.peek(&mut [0; 64]).await.expect("there"), sent.len());
         }
     }
 
     #[tokio::test]
-    async fn a_preface_in_pieces_is_put_together() {
+    async fn a_preface_that_arrives_in_pieces_is_detected() {
         let (mut peer, stream) = pair().await;
-        let spoken = tokio::spawn(async move { spoken(&stream).await });
+        let detected = tokio::spawn(async move { detect(&stream).await });
 
         for piece in PREFACE.chunks(7) {
             peer.write_all(piece).await.expect("written");
             tokio::task::yield_now().await;
         }
 
-        assert_eq!(spoken.await.expect("joins"), Some(Protocol::Http2));
+        assert_eq!(detected.await.expect("joins"), Some(Protocol::Http2));
     }
 
     #[tokio::test]
-    async fn a_peer_that_left_speaks_nothing() {
+    async fn a_peer_that_has_left_has_no_protocol() {
         let (peer, stream) = pair().await;
 
         drop(peer);
 
-        assert_eq!(spoken(&stream).await, None);
+        assert_eq!(detect(&stream).await, None);
     }
 }

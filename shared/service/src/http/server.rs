@@ -14,50 +14,51 @@ use super::open_files;
 use streamgate::resilience::Backoff;
 use streamgate::telemetry::{declare_counter, declare_gauge};
 
-/// What connections may cost.
+/// The limits of a server's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
-    /// How many are served at once; more wait in the system's accept queue.
+    /// How many connections are served at once; more wait in the system's accept queue.
     pub connections: usize,
-    /// How long one may take to send the head of a request, the time before it included.
+    /// How long a peer may take to send the head of a request, counted from the end of the request
+    /// before or from the start of the connection.
     pub header_timeout: Duration,
-    /// How long one may leave its answers unread.
+    /// How long a peer may read nothing of its answers.
     pub write_timeout: Duration,
     /// How long requests under way may take once the server stops.
     pub drain: Duration,
 }
 
 impl ServerLimits {
-    /// The same, with no more connections than the process may open files for: a flood must leave
-    /// Redis and the admin listener theirs.
+    /// The same limits, with fewer connections if the limit of open files is too low: many public
+    /// connections must leave open files for Redis and for the admin listener.
     pub fn within_open_files(self) -> Self {
         Self { connections: open_files::for_public(self.connections), ..self }
     }
 }
 
-/// Connections of one listener.
+/// Metrics about the connections of one listener.
 #[derive(Clone)]
 pub struct ServerMetrics {
     /// Open connections.
     pub open: Gauge,
-    /// How many are served at once.
+    /// How many connections are served at once.
     pub limit: Gauge,
     /// Connections accepted.
     pub accepted: Counter,
     /// Failures to accept, such as too many open files.
     pub accept_errors: Counter,
-    /// Connections whose peer was too slow to ask or to take its answer.
+    /// Connections that were closed because the peer sent or read too slowly.
     pub timed_out: Counter,
 }
 
 impl ServerMetrics {
-    /// Declares them on the recorder in force.
+    /// Declares the metrics on the current recorder.
     pub fn declare() -> Self {
         Self {
             open: declare_gauge("http_connections", "Open connections of the public listener"),
             limit: declare_gauge(
                 "http_connections_limit",
-                "Connections the public listener serves at once: MAX_CONNECTIONS, or fewer if the process may open few files",
+                "Connections the public listener serves at once: MAX_CONNECTIONS, or fewer if the limit of open files is too low",
             ),
             accepted: declare_counter(
                 "http_connections_accepted_total",
@@ -69,12 +70,12 @@ impl ServerMetrics {
             ),
             timed_out: declare_counter(
                 "http_connections_timed_out_total",
-                "Connections ended because their peer was too slow to ask, or to take its answer",
+                "Connections closed because the peer sent its request, or read its answer, too slowly",
             ),
         }
     }
 
-    /// Counts nothing: for listeners nobody watches.
+    /// Metrics that count nothing, for listeners without metrics.
     pub fn noop() -> Self {
         Self {
             open: Gauge::noop(),
@@ -86,10 +87,11 @@ impl ServerMetrics {
     }
 }
 
-/// Serves `router` over HTTP/1.1 and HTTP/2 until `stop`; then closes the listener, lets requests
-/// under way finish for at most `limits.drain`, and cuts off the rest. Answers whether all finished.
+/// Serves `router` over HTTP/1.1 and HTTP/2 until `stop`. Then it closes the listener, waits for the
+/// requests under way for at most `limits.drain`, and cuts off the others. Returns true if all requests
+/// finished.
 ///
-/// `axum::serve` would neither set TCP_NODELAY nor bound the time a header may take.
+/// `axum::serve` neither sets TCP_NODELAY nor limits the time for the head of a request.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -122,7 +124,7 @@ pub async fn serve(
         let http = Arc::clone(&http);
         connections.spawn(async move {
             let _held = held;
-            http.converse(stream).await;
+            http.serve(stream).await;
         });
     }
     drop(listener);
@@ -130,34 +132,34 @@ pub async fn serve(
     tokio::time::timeout(limits.drain, connections.wait()).await.is_ok()
 }
 
-/// The next connection, once there is a place for it.
+/// Accepts the next connection once fewer than `limits.connections` are open.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are written whole: Nagle's algorithm would only delay them.
+    // Each answer is written at once, so Nagle's algorithm would only delay it.
     stream.set_nodelay(true)?;
     Ok((stream, place))
 }
 
-/// Out of files or memory: accepting again at once would be a hot loop, and a line for each failure
-/// would fill a disk.
+/// Waits before the next attempt to accept. If the system has no files or memory left, a loop without
+/// a pause would use a whole core, and a log line per failure would fill the disk.
 async fn pause_after(error: &io::Error, backoff: &mut Backoff, metrics: &ServerMetrics) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput};
     metrics.accept_errors.increment(1);
-    // The peer was gone before it was accepted: nothing is wrong here (accept(2)).
+    // The peer left before its connection was accepted; this process has no problem (accept(2)).
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput) {
         return;
     }
     if backoff.attempts() == 0 {
-        tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
+        tracing::warn!(%error, "cannot accept connections; retrying until it works");
     }
     tokio::time::sleep(backoff.next_delay()).await;
 }
 
-/// A connection in the gauge.
+/// Counts an open connection in the gauge until it is dropped.
 struct Open(Gauge);
 
 impl Open {
@@ -218,39 +220,39 @@ mod tests {
         text
     }
 
-    async fn within_patience<T>(waiting: impl Future<Output = T>) -> T {
+    async fn in_time<T>(waiting: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("in time")
     }
 
     const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
     #[tokio::test]
-    async fn a_peer_that_sends_nothing_or_half_a_header_is_cut_off() {
+    async fn a_peer_that_sends_nothing_or_half_a_head_is_cut_off() {
         let limits = ServerLimits { header_timeout: Duration::from_millis(50), ..limits() };
         let server = start(Router::new(), limits).await;
 
         for start in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost:"] {
             let stream = send(server.address, start).await;
-            let heard = within_patience(rest(stream)).await;
+            let heard = in_time(rest(stream)).await;
             assert!(!heard.contains("200"), "{heard} after {start:?}");
         }
     }
 
     #[tokio::test]
-    async fn both_protocols_are_spoken_on_one_port() {
+    async fn both_protocols_are_served_on_one_port() {
         let server = start(Router::new().route("/", get(|| async { "hello" })), limits()).await;
 
-        let one = within_patience(rest(send(server.address, GET).await)).await;
+        let one = in_time(rest(send(server.address, GET).await)).await;
         let mut two = send(server.address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut frame = [0; 9];
-        within_patience(two.read_exact(&mut frame)).await.expect("a frame");
+        in_time(two.read_exact(&mut frame)).await.expect("a frame");
 
         assert!(one.ends_with("hello"), "{one}");
         assert_eq!(frame[3], 4, "the server speaks first, with SETTINGS (RFC 9113, 3.4): {frame:?}");
     }
 
     #[tokio::test]
-    async fn connections_beyond_the_cap_wait_for_a_place() {
+    async fn connections_over_the_limit_wait_until_another_ends() {
         let router = Router::new().route("/", get(|| async { "hello" }));
         let uncapped = start(router.clone(), limits()).await;
         let server = start(router, ServerLimits { connections: 1, ..limits() }).await;
@@ -258,30 +260,30 @@ mod tests {
 
         let second = tokio::spawn(rest(send(server.address, GET).await));
 
-        // These came later and need as many turns of the runtime, so the second had its chance.
+        // The server had time for the second connection: these requests came later and are answered.
         for _ in 0..10 {
             assert!(rest(send(uncapped.address, GET).await).await.ends_with("hello"));
         }
-        assert!(!second.is_finished(), "served beyond the cap");
+        assert!(!second.is_finished(), "served over the limit");
         drop(first);
-        assert!(within_patience(second).await.expect("joins").ends_with("hello"));
+        assert!(in_time(second).await.expect("joins").ends_with("hello"));
     }
 
     #[tokio::test]
-    async fn a_peer_that_has_asked_nothing_does_not_hold_up_the_stop() {
+    async fn a_peer_without_a_request_does_not_delay_the_stop() {
         let hour = Duration::from_secs(3_600);
         let router = Router::new().route("/", get(|| async { "hello" }));
         let server = start(router, ServerLimits { header_timeout: hour, drain: hour, ..limits() }).await;
         let silent = send(server.address, "").await;
         let hesitant = send(server.address, "PRI").await;
-        // Connections are accepted in their order.
+        // Connections are accepted in order, so both are accepted once this request is answered.
         assert!(rest(send(server.address, GET).await).await.ends_with("hello"));
 
         server.stop.cancel();
 
-        assert!(within_patience(server.finished).await.expect("joins"), "nothing was cut off");
-        assert_eq!(within_patience(rest(silent)).await, "");
-        assert_eq!(within_patience(rest(hesitant)).await, "");
+        assert!(in_time(server.finished).await.expect("joins"), "nothing was cut off");
+        assert_eq!(in_time(rest(silent)).await, "");
+        assert_eq!(in_time(rest(hesitant)).await, "");
     }
 
     #[tokio::test]

@@ -7,36 +7,36 @@ use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose peer may not leave what is written to it unread for long.
+/// A stream with a time limit for writes.
 ///
-/// hyper waits without end for a peer to take its answer: a caller that asks and never reads would
-/// keep its connection, and the answers in its buffer, for ever.
+/// hyper has no such limit: a caller that sends requests and never reads would keep its connection,
+/// and the answers in the buffer, for ever.
 pub(super) struct Stalling<S> {
     inner: S,
-    /// How long a write may wait for room, in which nothing at all is taken.
-    patience: Duration,
-    /// Runs while a write waits.
+    /// How long the peer may take no byte while a write waits.
+    limit: Duration,
+    /// The timer of the write that waits.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Counts those that were given up.
+    /// Counts the streams that were given up.
     given_up: Counter,
 }
 
 impl<S> Stalling<S> {
-    pub(super) fn new(inner: S, patience: Duration, given_up: Counter) -> Self {
-        Self { inner, patience, waiting: None, given_up }
+    pub(super) fn new(inner: S, limit: Duration, given_up: Counter) -> Self {
+        Self { inner, limit, waiting: None, given_up }
     }
 
-    /// Passes on what a write said, unless it has been saying "not now" for too long.
+    /// Returns the result of a write. If the write has been pending for too long, it fails.
     fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = None;
             return written;
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let limit = self.limit;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(waiting.as_mut().poll(context));
         self.given_up.increment(1);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not take its answer")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answer")))
     }
 }
 
@@ -88,28 +88,28 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up() {
+    async fn a_peer_that_reads_nothing_is_given_up() {
         let (near, _far) = duplex(8);
-        let mut stalling = Stalling::new(near, PATIENCE, Counter::noop());
+        let mut stalling = Stalling::new(near, LIMIT, Counter::noop());
         let started = tokio::time::Instant::now();
 
         let written = stalling.write_all(&[0; 9]).await;
 
         assert_eq!(written.expect_err("given up").kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed(), PATIENCE);
+        assert_eq!(started.elapsed(), LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_a_little_now_and_then_is_not() {
+    async fn a_peer_that_reads_slowly_is_not_given_up() {
         let (near, mut far) = duplex(1);
-        let mut stalling = Stalling::new(near, PATIENCE, Counter::noop());
+        let mut stalling = Stalling::new(near, LIMIT, Counter::noop());
         let reading = tokio::spawn(async move {
             let mut taken = [0; 5];
             for byte in &mut taken {
-                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
                 *byte = far.read_u8().await.expect("there");
             }
             taken

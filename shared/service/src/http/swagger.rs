@@ -1,8 +1,8 @@
-//! The page that describes an API and tries it out: Swagger UI, from memory.
+//! Swagger UI, served from memory: a page that describes an API and sends requests to it.
 //!
-//! Behind the cargo feature `swagger`. Every location in it is relative. A proxy in front of the
-//! process may strip a prefix from the path or end TLS, and the process knows neither; the browser
-//! knows both.
+//! It needs the cargo feature `swagger`. Every URL in the page is relative. A proxy in front of the
+//! process may remove a prefix from the path, or terminate TLS. The process does not know that, but
+//! the browser does.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use utoipa_swagger_ui::Config;
 
 /// The path of the description.
 pub const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
-/// The path of the page. Its scripts are beside it, hence the slash.
+/// The path of the page. It ends with a slash because its scripts are below this path.
 pub const PAGE_PATH: &str = "/swagger/";
 
-/// The page as `/` and `/swagger` see it: both are files of the same folder.
+/// The URL of the page relative to `/` and to `/swagger`.
 const PAGE_FROM_ROOT: &str = "swagger/";
-/// The description as the page sees it.
+/// The URL of the description relative to the page.
 const DOCUMENT_FROM_PAGE: &str = "../api-docs/openapi.json";
-/// The root of the API as the description sees it. A relative server URL is resolved against the URL of
-/// the description (OpenAPI 3.1.1, 4.6).
+/// The root of the API relative to the description. A relative server URL is resolved against the URL
+/// of the description (OpenAPI 3.1.1, 4.6).
 const ROOT_FROM_DOCUMENT: &str = "../";
 
 /// The description of an API, and the page that shows it. Clones share both.
@@ -43,7 +43,7 @@ impl SwaggerPage {
         }
     }
 
-    /// Operations open ready to be tried, and an answer shows how long it took.
+    /// The page lets the reader send requests at once, and shows how long an answer took.
     #[must_use]
     pub fn ready_to_try(mut self) -> Self {
         let config = Config::from(DOCUMENT_FROM_PAGE).try_it_out_enabled(true).display_request_duration(true);
@@ -56,10 +56,10 @@ impl SwaggerPage {
         ([(CONTENT_TYPE, "application/json")], self.document.clone()).into_response()
     }
 
-    /// The file called `name` below [`PAGE_PATH`], the page itself for an empty name; `None` if there
-    /// is no such file.
+    /// The file `name` below [`PAGE_PATH`]; an empty name is the page itself. `None` if there is no such
+    /// file.
     pub fn file(&self, name: &str) -> Option<Response> {
-        // It fails only if its own script is not UTF-8, and a test reads that.
+        // This fails only if a built-in script is not UTF-8; a test reads that script.
         let file = utoipa_swagger_ui::serve(name, Arc::clone(&self.config)).ok()??;
         let bytes = match file.bytes {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),

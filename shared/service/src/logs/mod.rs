@@ -1,4 +1,5 @@
-//! Log lines on stderr: JSON or text, written by a thread of their own so that they never hold up work.
+//! Log lines on standard error, as JSON or text. A separate thread writes them, so that logging never
+//! blocks a request.
 
 mod queue;
 
@@ -17,9 +18,9 @@ use self::queue::{Line, STDERR};
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For a person at a terminal.
+    /// Text for a person at a terminal.
     Pretty,
-    /// One JSON object a line, for a collector.
+    /// One JSON object per line, for a collector.
     Json,
 }
 
@@ -38,14 +39,14 @@ impl FromStr for LogFilter {
     }
 }
 
-/// How long an ending process waits for its last lines to be written: a log that is read takes them in
-/// milliseconds, and one that is not must not hold up the end.
+/// How long an ending process waits until its last lines are written. If the log is read, that takes
+/// milliseconds. If it is not read, it must not delay the end.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Waits, when dropped, until the last lines are written, but not for long if nobody reads them. It
-/// belongs in `main`, before everything that may log.
+/// When dropped, waits until the last lines are written, at most 500 ms. Create it in `main` before
+/// everything that may log.
 #[derive(Debug)]
-#[must_use = "dropped at once, it leaves the last lines of the process to chance"]
+#[must_use = "if it is dropped at once, the last lines of the process may be lost"]
 pub struct LastLines(());
 
 impl Drop for LastLines {
@@ -54,18 +55,18 @@ impl Drop for LastLines {
     }
 }
 
-/// Starts logging to standard error, by a thread of its own: a log that nobody reads costs lines, never
-/// time. A second call in the same process changes nothing.
+/// Starts logging to standard error from a separate thread. If the log is not read, lines are lost but
+/// no caller waits. A second call in the same process changes nothing.
 pub fn init_logs(format: LogFormat, filter: &LogFilter) -> LastLines {
     let writer = match start() {
         Ok(()) => BoxMakeWriter::new(|| Line),
-        // No thread is left: a log that may block is better than none.
+        // If the thread cannot start, a log that may block is better than none.
         Err(_) => BoxMakeWriter::new(std::io::stderr),
     };
     let registry = tracing_subscriber::registry().with(EnvFilter::new(&filter.0));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        // They would be written to standard error past the queue.
+        // They would bypass the queue and could block.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let _ = match format {
@@ -75,8 +76,8 @@ pub fn init_logs(format: LogFormat, filter: &LogFilter) -> LastLines {
     LastLines(())
 }
 
-/// Writes a message to standard error, for a process that ends before it logs. If nobody reads it, the
-/// message is lost and the process can end all the same.
+/// Writes a message to standard error, for a process that ends before logging starts. If standard error
+/// is not read, the message is lost, but the process can still end.
 pub fn print_error(message: impl Display) {
     if start().is_ok() {
         STDERR.push(format!("{message}\n").as_bytes());
@@ -84,12 +85,12 @@ pub fn print_error(message: impl Display) {
     }
 }
 
-/// Waits until all lines are written, but not for long.
+/// Waits until all lines are written, at most [`LAST_LINES`].
 pub(crate) fn flush_logs() {
     STDERR.flush(LAST_LINES);
 }
 
-/// How many log lines this process has dropped because nobody took them.
+/// How many log lines this process has dropped because the log was not read fast enough.
 pub(super) fn dropped_lines() -> u64 {
     STDERR.dropped()
 }

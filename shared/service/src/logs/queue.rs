@@ -1,7 +1,7 @@
-//! The way of a log line to standard error: a bounded queue and a thread of its own.
+//! A bounded queue of log lines, and the thread that writes them to standard error.
 //!
-//! A pipe that nobody reads blocks its writer for ever. Only the thread of the queue can be blocked so:
-//! whoever logs puts a line into the queue, and a line for which the queue has no room is dropped and
+//! A pipe that is not read blocks its writer for ever. Here it can block only the thread of the queue.
+//! The other threads put their lines into the queue. If the queue is full, the line is dropped and
 //! counted.
 
 use std::collections::VecDeque;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes of lines that wait for the thread: some 5,000 lines, so that a burst fits while a log that
-/// nobody reads costs little memory.
+/// The most bytes in the queue: about 5,000 lines. A burst of lines fits, and a log that is not read
+/// costs little memory.
 const CAPACITY: usize = 1 << 20;
 
 /// The queue in front of standard error.
@@ -29,9 +29,9 @@ pub(super) struct LogQueue {
 #[derive(Debug)]
 struct Waiting {
     lines: VecDeque<Vec<u8>>,
-    /// Of the lines, and of the one that is being written.
+    /// The size of the lines and of the line that is being written.
     bytes: usize,
-    /// Whether a thread writes the lines.
+    /// Whether the thread that writes the lines has started.
     has_writer: bool,
 }
 
@@ -46,18 +46,18 @@ impl LogQueue {
         }
     }
 
-    /// Starts the thread that writes to `out`, unless there is one. When `out` takes lines again after
-    /// some were dropped, the thread calls `tell` with their number.
-    pub(super) fn start(&'static self, out: impl Write + Send + 'static, tell: fn(u64)) -> io::Result<()> {
+    /// Starts the thread that writes to `out`, unless it runs already. When lines were dropped and `out`
+    /// accepts lines again, the thread calls `report` with the number of dropped lines.
+    pub(super) fn start(&'static self, out: impl Write + Send + 'static, report: fn(u64)) -> io::Result<()> {
         let mut waiting = self.lock();
         if !waiting.has_writer {
-            std::thread::Builder::new().name("log".to_owned()).spawn(move || self.write_to(out, tell))?;
+            std::thread::Builder::new().name("log".to_owned()).spawn(move || self.write_to(out, report))?;
             waiting.has_writer = true;
         }
         Ok(())
     }
 
-    /// Adds a line, or drops and counts it.
+    /// Adds a line. If the queue is full, drops and counts the line.
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.lock();
         if waiting.bytes + line.len() > CAPACITY {
@@ -76,25 +76,25 @@ impl LogQueue {
         drop(all);
     }
 
-    /// How many lines were dropped since the start: no room in the queue, or an error of the writer.
+    /// How many lines were dropped since the start, because the queue was full or a write failed.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    fn write_to(&self, mut out: impl Write, tell: fn(u64)) {
-        let mut told = 0;
+    fn write_to(&self, mut out: impl Write, report: fn(u64)) {
+        let mut reported = 0;
         loop {
             let line = self.next();
             let is_written = out.write_all(&line).is_ok();
             if !is_written {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            let is_empty = self.over(line.len());
+            let is_empty = self.finish(line.len());
             let dropped = self.dropped();
-            // The queue is empty, so the line that tells it has room.
-            if is_written && is_empty && dropped > told {
-                tell(dropped - told);
-                told = dropped;
+            // The queue is empty, so the report itself has room.
+            if is_written && is_empty && dropped > reported {
+                report(dropped - reported);
+                reported = dropped;
             }
         }
     }
@@ -109,8 +109,8 @@ impl LogQueue {
         }
     }
 
-    /// A line of so many bytes is dealt with; true if it was the last one.
-    fn over(&self, bytes: usize) -> bool {
+    /// Notes that a line of this many bytes is written or lost. Returns true if the queue is now empty.
+    fn finish(&self, bytes: usize) -> bool {
         let mut waiting = self.lock();
         waiting.bytes -= bytes;
         let is_empty = waiting.lines.is_empty();
@@ -126,7 +126,7 @@ impl LogQueue {
     }
 }
 
-/// What the log formatter writes into; it is given a whole line at once.
+/// The target of the log formatter, which writes a whole line at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line;
 
@@ -151,16 +151,16 @@ mod tests {
     /// Longer than any of these tests takes.
     const LONG: Duration = Duration::from_secs(30);
 
-    fn queue(out: impl Write + Send + 'static, tell: fn(u64)) -> &'static LogQueue {
+    fn queue(out: impl Write + Send + 'static, report: fn(u64)) -> &'static LogQueue {
         let queue: &'static LogQueue = Box::leak(Box::new(LogQueue::new()));
-        queue.start(out, tell).expect("a thread");
+        queue.start(out, report).expect("a thread");
         queue
     }
 
-    /// A queue before a pipe that nobody reads, both full.
-    fn full(tell: fn(u64)) -> (&'static LogQueue, PipeReader) {
+    /// A full queue whose thread writes to a full pipe, and the end of the pipe that is not read.
+    fn full(report: fn(u64)) -> (&'static LogQueue, PipeReader) {
         let (reader, writer) = pipe().expect("a pipe");
-        let queue = queue(writer, tell);
+        let queue = queue(writer, report);
         let line = [b'x'; 1_023].iter().chain(b"\n").copied().collect::<Vec<_>>();
         while queue.dropped() < 100 {
             queue.push(&line);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_in_their_order_and_flush_waits_for_them() {
+    fn lines_are_written_in_order_and_flush_waits_for_them() {
         let (mut reader, writer) = pipe().expect("a pipe");
         let queue = queue(writer, |_| ());
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_blocks_neither_push_nor_flush() {
+    fn an_unread_pipe_blocks_neither_push_nor_flush() {
         let (queue, _reader) = full(|_| ());
         let before = (queue.dropped(), Instant::now());
 
@@ -192,39 +192,39 @@ mod tests {
         queue.push(&vec![b'x'; CAPACITY]);
         queue.flush(Duration::from_millis(20));
 
-        assert!(queue.dropped() > before.0, "the last one has no room");
+        assert!(queue.dropped() > before.0, "the large line does not fit");
         assert!(before.1.elapsed() < LONG);
     }
 
     #[test]
-    fn what_was_dropped_is_told_when_the_pipe_is_read_again() {
-        static TOLD: AtomicU64 = AtomicU64::new(0);
+    fn dropped_lines_are_reported_once_the_pipe_is_read_again() {
+        static REPORTED: AtomicU64 = AtomicU64::new(0);
         let (queue, mut reader) = full(|lines| {
-            TOLD.fetch_add(lines, Ordering::Relaxed);
+            REPORTED.fetch_add(lines, Ordering::Relaxed);
         });
-        assert_eq!(TOLD.load(Ordering::Relaxed), 0);
+        assert_eq!(REPORTED.load(Ordering::Relaxed), 0);
 
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         let deadline = Instant::now() + LONG;
-        while TOLD.load(Ordering::Relaxed) == 0 && Instant::now() < deadline {
+        while REPORTED.load(Ordering::Relaxed) == 0 && Instant::now() < deadline {
             std::thread::yield_now();
         }
 
-        assert_eq!(TOLD.load(Ordering::Relaxed), queue.dropped());
+        assert_eq!(REPORTED.load(Ordering::Relaxed), queue.dropped());
     }
 
     #[test]
-    fn a_closed_pipe_costs_the_lines_and_is_not_told() {
-        static TOLD: AtomicU64 = AtomicU64::new(0);
+    fn lines_to_a_closed_pipe_are_dropped_without_a_report() {
+        static REPORTED: AtomicU64 = AtomicU64::new(0);
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
         let queue = queue(writer, |lines| {
-            TOLD.fetch_add(lines, Ordering::Relaxed);
+            REPORTED.fetch_add(lines, Ordering::Relaxed);
         });
 
         (0..10).for_each(|_| queue.push(b"line\n"));
         queue.flush(LONG);
 
-        assert_eq!((queue.dropped(), TOLD.load(Ordering::Relaxed)), (10, 0));
+        assert_eq!((queue.dropped(), REPORTED.load(Ordering::Relaxed)), (10, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! A process whose main runtime is blocked: the probe says so, and a signal still ends it.
+//! A process whose main runtime is blocked: `/livez` fails, and a signal still ends the process.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,12 +16,13 @@ use service::shutdown::{self, IMPATIENT_EXIT, OVERDUE_EXIT};
 use streamgate::telemetry::Readiness;
 use streamgate::testing::eventually;
 
-/// Set for the process of [`hung_process`]: the grace of its end in seconds.
+/// The variable that gives [`hung_process`] its shutdown grace, in seconds.
 const GRACE: &str = "STREAMGATE_TEST_HUNG_PROCESS_GRACE";
 
-/// Not a test: a process with an admin thread, its runtime blocked, when this binary is started so.
+/// Not a test. The other tests start this binary with [`GRACE`] to get a process with an admin thread
+/// and a blocked main runtime.
 #[test]
-#[ignore = "the process of the other tests here"]
+#[ignore = "the process that the other tests here start"]
 fn hung_process() {
     let Ok(grace) = std::env::var(GRACE) else { return };
     let grace = Duration::from_secs(grace.parse().expect("seconds"));
@@ -70,7 +71,7 @@ impl Hung {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("sent");
     }
 
-    /// The first line of the answer.
+    /// The first line of the answer at `/livez`.
     fn livez(&self) -> String {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(&self.address).expect("accepted");
@@ -89,12 +90,12 @@ impl Hung {
         status.expect("it ended")
     }
 
-    /// Reads until a line contains `text`.
-    fn says(&mut self, text: &str) {
+    /// Reads the log until a line contains `text`.
+    fn wait_for_log(&mut self, text: &str) {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
-            assert_ne!(self.stderr.read_line(&mut line).expect("text"), 0, "it never said {text}");
+            assert_ne!(self.stderr.read_line(&mut line).expect("text"), 0, "the log has no {text:?}");
         }
     }
 }
@@ -107,7 +108,7 @@ impl Drop for Hung {
 }
 
 #[test]
-fn a_blocked_runtime_is_not_alive_though_the_admin_thread_is() {
+fn livez_fails_while_the_main_runtime_is_blocked() {
     let process = Hung::start("30");
     let began = Instant::now();
     let first = process.livez();
@@ -115,11 +116,11 @@ fn a_blocked_runtime_is_not_alive_though_the_admin_thread_is() {
     eventually("the probe fails", || process.livez().ends_with("503 Service Unavailable"));
 
     assert!(first.ends_with("200 OK"), "{first}");
-    assert!(began.elapsed() > Duration::from_secs(3), "too early: a busy process is no hung one");
+    assert!(began.elapsed() > Duration::from_secs(3), "too early: a busy process is not a hung process");
 }
 
 #[test]
-fn a_pause_of_the_process_does_not_make_it_hung() {
+fn a_process_that_was_paused_is_still_alive() {
     let process = Hung::start("30");
     process.signal(Signal::SIGSTOP);
     let stopped = Instant::now();
@@ -127,7 +128,7 @@ fn a_pause_of_the_process_does_not_make_it_hung() {
 
     process.signal(Signal::SIGCONT);
 
-    assert!(process.livez().ends_with("200 OK"), "it had no time to tick");
+    assert!(process.livez().ends_with("200 OK"), "the runtime had no time to tick");
 }
 
 #[test]
@@ -135,11 +136,11 @@ fn a_second_signal_ends_a_blocked_process_at_once() {
     let mut process = Hung::start("600");
 
     process.signal(Signal::SIGTERM);
-    process.says("shutting down");
+    process.wait_for_log("shutting down");
     process.signal(Signal::SIGTERM);
 
     assert_eq!(process.exit().code(), Some(IMPATIENT_EXIT));
-    process.says("second signal");
+    process.wait_for_log("second signal");
 }
 
 #[test]
@@ -150,6 +151,6 @@ fn a_blocked_process_ends_soon_after_its_grace() {
     process.signal(Signal::SIGINT);
 
     assert_eq!(process.exit().code(), Some(OVERDUE_EXIT));
-    assert!(signalled.elapsed() > Duration::from_secs(1), "it has its grace");
-    process.says("did not end within SHUTDOWN_GRACE");
+    assert!(signalled.elapsed() > Duration::from_secs(1), "the process ended before its grace was over");
+    process.wait_for_log("did not end within SHUTDOWN_GRACE");
 }

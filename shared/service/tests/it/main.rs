@@ -1,3 +1,3 @@
-//! The library as a process uses it.
+//! Tests of the library in a real process.
 
 mod hung;

@@ -282,7 +282,10 @@ async fn watch_workers(
     stop: CancellationToken,
 ) {
     match &admission.workers {
-        Some(workers) => until(stop, workers.watch(&admission, &requests, &metrics)).await,
+        Some(workers) => {
+            let Admission { redis, pending, .. } = &*admission;
+            until(stop, workers.watch(redis, pending, &requests, &metrics)).await;
+        }
         None => stop.cancelled().await,
     }
 }

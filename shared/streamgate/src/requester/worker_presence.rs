@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::admission::Admission;
 use super::metrics::RequesterMetrics;
+use super::pending::PendingReplies;
 use super::settings::WorkerGroup;
 use super::take_back::TakeBack;
-use crate::connection::{Error, RetryLog};
+use crate::connection::{Error, Redis, RetryLog};
 use crate::stream::{ConsumerHealth, GroupHealth, StreamKey};
 
 /// The workers of one group, looked at once a second, and more often while there is none.
@@ -66,17 +66,17 @@ impl WorkerPresence {
     /// are told so and their requests are taken back.
     pub(super) async fn watch(
         &self,
-        admission: &Admission,
+        redis: &Redis,
+        pending: &PendingReplies,
         requests: &StreamKey,
         metrics: &RequesterMetrics,
     ) {
-        let Admission { redis, pending, .. } = admission;
         let begin =
             || TakeBack::new(redis.clone(), requests.clone(), pending.clone(), metrics.taken_back.clone());
         let mut outage = RetryLog::new("view of the workers");
         let mut absence = None;
         loop {
-            let done = self.look(admission, requests, metrics).await;
+            let done = self.look(redis, requests, metrics).await;
             let done = match self.are_absent(Instant::now()) {
                 true if !pending.is_empty() => done.and(absence.get_or_insert_with(&begin).run().await),
                 true => done,
@@ -103,11 +103,11 @@ impl WorkerPresence {
 
     async fn look(
         &self,
-        admission: &Admission,
+        redis: &Redis,
         requests: &StreamKey,
         metrics: &RequesterMetrics,
     ) -> Result<(), Error> {
-        let (redis, name) = (&admission.redis, &self.group.name);
+        let name = &self.group.name;
         let consumers = ConsumerHealth::of_group(redis, requests, name).await?;
         let untouched = consumers.is_empty() && GroupHealth::is_untouched(redis, requests, name).await?;
         metrics.workers_alive.set(self.saw(&consumers, untouched) as f64);

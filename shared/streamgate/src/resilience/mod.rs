@@ -4,13 +4,11 @@
 mod backoff;
 mod circuit_breaker;
 mod concurrency_limit;
-mod retry_budget;
 mod usual_time;
 mod wait_estimate;
 
 pub use backoff::Backoff;
 pub use circuit_breaker::{BreakerSettings, BreakerState, CircuitBreaker, CircuitOpen, Pass};
 pub use concurrency_limit::{ConcurrencyLimit, Slot};
-pub use retry_budget::RetryBudget;
 pub use usual_time::UsualTime;
 pub use wait_estimate::WaitEstimate;

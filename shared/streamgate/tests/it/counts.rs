@@ -1,8 +1,8 @@
-//! Metrics of one part of a test, apart from all others.
+//! The metrics of one part of a test, separate from all others.
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
-/// What was counted by metrics that were declared on it.
+/// The values of the metrics that are declared on it.
 pub(crate) struct Counts(PrometheusRecorder);
 
 impl Default for Counts {
@@ -16,12 +16,12 @@ impl Counts {
         metrics::with_local_recorder(&self.0, declare)
     }
 
-    /// All of it, as Prometheus reads it.
+    /// All metrics in the Prometheus text format.
     pub(crate) fn scrape(&self) -> String {
         self.0.handle().render()
     }
 
-    /// The value of a metric, whatever its labels; there is one with this name.
+    /// The value of the only metric with this name, with any labels.
     pub(crate) fn of(&self, name: &str) -> f64 {
         let text = self.scrape();
         let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name)).expect("declared");

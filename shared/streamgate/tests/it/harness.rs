@@ -1,4 +1,4 @@
-//! What the tests share: requesters and responders on a server, and handlers to watch.
+//! The test harness: requesters and responders on a server, and handlers that tests can observe.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub(crate) const REQUESTS: &str = "requests";
 pub(crate) const REPLIES: &str = "replies";
 pub(crate) const GROUP: &str = "workers";
 
-/// A lease short enough for a test and long enough for a busy machine to renew.
+/// A short lease for tests. A busy machine still has time to renew it.
 pub(crate) const LEASE: Duration = Duration::from_millis(600);
 
 /// A server, or a link to one.
@@ -47,7 +47,7 @@ pub(crate) fn redis(target: &impl Target) -> Redis {
     redis_skewed(target, 0)
 }
 
-/// A handle whose idea of the server's clock is wrong by `clock_skew_ms`.
+/// A handle whose estimate of the server's clock is wrong by `clock_skew_ms`.
 pub(crate) fn redis_skewed(target: &impl Target, clock_skew_ms: i64) -> Redis {
     let settings =
         RedisSettings { clock_skew_ms, ..RedisSettings::new(target.url().parse().expect("a URL")) };
@@ -81,12 +81,12 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
     }
 }
 
-/// Metrics that nobody looks at.
+/// Metrics for tests that do not read them.
 pub(crate) fn requester_metrics() -> RequesterMetrics {
     RequesterMetrics::declare(&requester_settings(None))
 }
 
-/// Metrics that nobody looks at.
+/// Metrics for tests that do not read them.
 pub(crate) fn responder_metrics() -> ResponderMetrics {
     ResponderMetrics::declare(&responder_settings("any"))
 }
@@ -104,7 +104,7 @@ fn requester_settings(replica: Option<&str>) -> RequesterSettings {
     }
 }
 
-/// A requester that is ready to receive replies; everything ends with it.
+/// A requester that is ready to receive replies. It stops on drop.
 pub(crate) struct Asker {
     pub(crate) requester: Requester,
     pub(crate) redis: Redis,
@@ -117,14 +117,14 @@ impl Asker {
         Self::start_on(redis(target), replica, requester_metrics()).await
     }
 
-    /// One with a connection of its own kind, whose metrics are looked at.
+    /// Starts a requester with this connection and these metrics.
     pub(crate) async fn start_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
         let asker = Self::start_unready_on(redis, replica, metrics);
         eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
         asker
     }
 
-    /// One that may not have reached the server yet.
+    /// Starts a requester that may not have reached the server yet.
     pub(crate) fn start_unready(target: &impl Target, replica: Option<&str>) -> Self {
         Self::start_unready_on(redis(target), replica, requester_metrics())
     }
@@ -133,8 +133,8 @@ impl Asker {
         Self::start_with(redis, requester_settings(replica), metrics)
     }
 
-    /// One that counts on the workers of the group, silent for `grace` at most.
-    pub(crate) async fn counting_on_workers(
+    /// Starts a requester that watches the workers of the group, with this `grace`.
+    pub(crate) async fn watching_workers(
         target: &impl Target,
         grace: Duration,
         metrics: RequesterMetrics,
@@ -146,7 +146,7 @@ impl Asker {
         .await
     }
 
-    /// One whose settings `change` has changed.
+    /// Starts a requester whose settings are changed by `change`.
     pub(crate) async fn start_with_settings(
         redis: Redis,
         metrics: RequesterMetrics,
@@ -167,7 +167,7 @@ impl Asker {
         Self { requester, redis, readiness, stop }
     }
 
-    /// True while it reads its lane.
+    /// True while the requester reads its reply lane.
     pub(crate) fn is_ready(&self) -> bool {
         self.readiness.is_ready()
     }
@@ -198,8 +198,8 @@ impl Drop for Asker {
     }
 }
 
-/// A responder in this process; dropping it without [`Worker::stop`] abandons what it holds, as a
-/// crash would, except that its tasks go on until the runtime ends.
+/// A responder in this process. If it is dropped without [`Worker::stop`], its tasks go on until the
+/// runtime ends, and nothing is drained.
 pub(crate) struct Worker {
     readiness: Readiness,
     stop: CancellationToken,
@@ -219,7 +219,7 @@ impl Worker {
         Self::start_draining_within(target, settings, handler, Duration::from_secs(10)).await
     }
 
-    /// One that is given `grace` to finish what it holds.
+    /// Starts a worker with this `grace` to finish its deliveries when it stops.
     pub(crate) async fn start_draining_within(
         target: &impl Target,
         settings: ResponderSettings,
@@ -229,7 +229,7 @@ impl Worker {
         Self::start_as(redis(target), settings, handler, grace, responder_metrics()).await
     }
 
-    /// One whose metrics are looked at.
+    /// Starts a worker with these metrics.
     pub(crate) async fn start_counting(
         target: &impl Target,
         settings: ResponderSettings,
@@ -239,7 +239,7 @@ impl Worker {
         Self::start_as(redis(target), settings, handler, Duration::from_secs(10), metrics).await
     }
 
-    /// One with a connection of its own kind.
+    /// Starts a worker with this connection.
     pub(crate) async fn start_on(redis: Redis, settings: ResponderSettings, handler: impl Handler) -> Self {
         Self::start_as(redis, settings, handler, Duration::from_secs(10), responder_metrics()).await
     }
@@ -259,22 +259,22 @@ impl Worker {
         Self { readiness, stop, running }
     }
 
-    /// True while it takes work.
+    /// True while the worker takes requests.
     pub(crate) fn is_ready(&self) -> bool {
         self.readiness.is_ready()
     }
 
-    /// Lets it go on until the test's runtime ends.
+    /// Lets the worker run until the runtime of the test ends.
     pub(crate) fn forget(self) {}
 
-    /// Drains and ends it.
+    /// Drains and stops the worker.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.await.expect("joins").expect("the worker drains");
     }
 }
 
-/// Answers with the request's own body.
+/// Replies with the body of the request.
 #[derive(Clone, Default)]
 pub(crate) struct Echo;
 
@@ -284,7 +284,7 @@ impl Handler for Echo {
     }
 }
 
-/// Holds every request at a gate that the test opens, and counts how many came.
+/// A handler that holds every request until the test opens the gate, and counts the requests.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) entered: Arc<AtomicUsize>,
@@ -325,8 +325,8 @@ impl Handler for Gate {
     }
 }
 
-/// Runs the cases of a test next to each other, each on a thread and a runtime of its own: they mostly wait,
-/// and what is logged is captured by thread.
+/// Runs the cases of a test in parallel, because they mostly wait. Each case has its own thread and
+/// runtime, because [`Logs`](crate::logs::Logs) captures the log of one thread.
 pub(crate) fn side_by_side<C: Send>(cases: impl IntoIterator<Item = C>, test: impl AsyncFn(C) + Sync) {
     let test = &test;
     std::thread::scope(|scope| {
@@ -339,27 +339,27 @@ pub(crate) fn side_by_side<C: Send>(cases: impl IntoIterator<Item = C>, test: im
     });
 }
 
-/// How many entries the group has delivered and not seen acknowledged.
+/// The number of pending entries of the group.
 pub(crate) fn pending(server: &RedisServer) -> u64 {
     let (count, ..): (u64, redis::Value, redis::Value, redis::Value) =
         server.command(&["XPENDING", REQUESTS, GROUP]);
     count
 }
 
-/// Waits until every request was read and acknowledged.
+/// Waits until the group has no pending entries.
 pub(crate) async fn settled(server: &RedisServer) {
-    eventually_async("everything is acknowledged", || async { pending(server) == 0 }).await;
+    eventually_async("every entry is acknowledged", || async { pending(server) == 0 }).await;
 }
 
-/// Who holds a pending entry.
+/// The consumer that holds a pending entry.
 pub(crate) fn owner_of(server: &RedisServer, id: &str) -> String {
     let pending: Vec<(String, String, u64, u64)> =
         server.command(&["XPENDING", REQUESTS, GROUP, id, id, "1"]);
     pending[0].1.clone()
 }
 
-/// A worker on a runtime of its own that can be ended without any of its code noticing, as kill -9
-/// would.
+/// A worker that can crash: it has its own runtime, which ends without running any more code of the
+/// worker, as after `kill -9`.
 pub(crate) struct CrashingWorker(tokio::runtime::Runtime);
 
 impl CrashingWorker {
@@ -382,7 +382,7 @@ impl CrashingWorker {
     }
 }
 
-/// What the server's clock shows.
+/// The time of the server's clock, in milliseconds.
 pub(crate) fn server_time_ms(server: &RedisServer) -> u64 {
     let (seconds, micros): (u64, u64) = server.command(&["TIME"]);
     seconds * 1_000 + micros / 1_000

@@ -1,4 +1,4 @@
-//! Load under which trouble is made.
+//! Load that runs while a test causes a fault.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use crate::harness::{Asker, Echo, Target, Worker, settled};
 /// How long each call of the load may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How late a call may end: the promise is one second, the other is for a busy machine.
+/// How late a call may end. The promise is 1 s; another second is for a busy machine.
 const LENIENCE: Duration = Duration::from_secs(2);
 
-/// Asks without pause, ten at a time, until told to stop; every call must end one way or another.
+/// Sends requests from ten callers without a pause until it is stopped. Every call must end in time.
 pub(crate) struct Load {
     running: Vec<tokio::task::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -35,7 +35,7 @@ impl Load {
                         let body = format!("{caller}-{n}");
                         let asked = Instant::now();
                         let ended = asker.ask_within(body.clone(), TIMEOUT).await;
-                        assert!(asked.elapsed() < TIMEOUT + LENIENCE, "it outlasted its deadline");
+                        assert!(asked.elapsed() < TIMEOUT + LENIENCE, "a call outlasted its deadline");
                         match ended {
                             Ok(answer) => {
                                 assert_eq!(answer.reply.body, body);
@@ -50,12 +50,12 @@ impl Load {
         Self { running, stop, answered }
     }
 
-    /// Waits for further answers: the system works (again).
+    /// Waits for 21 more replies, which shows that the system works.
     pub(crate) async fn flows(&self) {
         self.answers(21).await;
     }
 
-    /// Waits for so many further answers.
+    /// Waits for `count` more replies.
     pub(crate) async fn answers(&self, count: usize) {
         let before = self.answered.load(Ordering::Relaxed);
         eventually_async("answers flow", async || self.answered.load(Ordering::Relaxed) >= before + count)
@@ -65,28 +65,28 @@ impl Load {
     pub(crate) async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         for caller in self.running {
-            caller.await.expect("no caller got somebody else's answer");
+            caller.await.expect("every caller got its own reply");
         }
     }
 }
 
-/// Load, trouble, and everything as it was before.
-pub(crate) async fn heals_after(server: RedisServer, trouble: impl AsyncFnOnce(&mut RedisServer, &Scene)) {
+/// Runs load on `server`, causes the `fault`, and checks that all works as before.
+pub(crate) async fn heals_after(server: RedisServer, fault: impl AsyncFnOnce(&mut RedisServer, &Scene)) {
     let mut server = server;
     let scene = Scene::start(&server).await;
 
-    trouble(&mut server, &scene).await;
+    fault(&mut server, &scene).await;
 
     scene.heals(&server).await;
 }
 
-/// The same over a link that gets bad.
-pub(crate) async fn heals_over(trouble: impl AsyncFnOnce(&Link, &Scene)) {
+/// Does the same over a link that `fault` disturbs.
+pub(crate) async fn heals_over(fault: impl AsyncFnOnce(&Link, &Scene)) {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let scene = Scene::start(&link).await;
 
-    trouble(&link, &scene).await;
+    fault(&link, &scene).await;
 
     scene.heals(&server).await;
 }
@@ -107,7 +107,7 @@ impl Scene {
         Self { asker, load, _workers: workers }
     }
 
-    /// Answers flow again and nothing is left over.
+    /// Checks that replies come again and that no caller and no entry is left over.
     pub(crate) async fn heals(self, server: &RedisServer) {
         self.load.flows().await;
         self.load.stop().await;

@@ -1,4 +1,4 @@
-//! What is logged on this test's thread.
+//! Captures the log of the thread of a test.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,13 +8,13 @@ use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// The log of a test whose runtime has one thread; capturing ends when it is dropped.
+/// The log of a test whose runtime has one thread. Dropping it ends the capture.
 pub(crate) struct Logs {
     lines: Arc<Mutex<Vec<Line>>>,
     _capturing: DefaultGuard,
 }
 
-/// One line: its level, and its fields as text.
+/// A line of the log: its level, and its fields as text.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -35,14 +35,15 @@ impl Logs {
         lines.iter().filter(|line| line.text.contains(text)).cloned().collect()
     }
 
-    /// The lines so far that an operator reads by default.
-    pub(crate) fn told(&self) -> Vec<Line> {
+    /// The lines so far that the default log level shows.
+    pub(crate) fn shown(&self) -> Vec<Line> {
         self.with("").into_iter().filter(|line| line.level <= Level::INFO).collect()
     }
 }
 
-/// To be called before a subscriber of a thread is set. While there is only one in the process, a line that
-/// another thread, without one, is the first to log is taken for a line that nobody wants, on all threads.
+/// Call this before a thread gets its subscriber. Otherwise `tracing` would drop lines: with only one
+/// subscriber in the process, a line that a thread without a subscriber logs first is switched off for all
+/// threads.
 pub(crate) fn keep_lines_of_other_threads() {
     static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
     ANOTHER.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));

@@ -1,4 +1,4 @@
-//! Workers that are given one name.
+//! Several workers with the same name.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn consumers(server: &RedisServer) -> Vec<(String, Duration)> {
     answer.iter().map(|info| (of(info, "name"), idle(info))).collect()
 }
 
-/// Deliveries of every pending entry.
+/// The number of deliveries of every pending entry.
 fn deliveries(server: &RedisServer) -> Vec<u64> {
     let pending: Vec<(String, String, u64, u64)> =
         server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "100"]);
@@ -31,7 +31,7 @@ fn deliveries(server: &RedisServer) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_worker_of_a_name_takes_one_of_its_own() {
+async fn a_second_worker_with_the_same_name_takes_another() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("a")).await;
     let (first, second) = (Gate::default(), Gate::default());
@@ -55,12 +55,12 @@ async fn a_second_worker_of_a_name_takes_one_of_its_own() {
     assert!(workers.iter().any(|name| name.starts_with("w-")), "{workers:?}");
     one.stop().await;
     let answer = asker.ask("x").await.expect("answered");
-    assert!(answer.reply.worker.starts_with("w-"), "replies carry the name taken: {answer:?}");
+    assert!(answer.reply.worker.starts_with("w-"), "replies carry the new name: {answer:?}");
     two.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn starts_never_count_against_what_is_in_hand() {
+async fn starts_of_other_workers_do_not_count_as_deliveries() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("a")).await;
     let gate = Gate::default();
@@ -92,7 +92,7 @@ async fn two_workers_that_start_at_once_take_two_names() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_joining_got_no_answer_keeps_its_name() {
+async fn a_worker_that_gets_no_response_when_it_joins_keeps_its_name() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let redis = redis(&link);
@@ -100,7 +100,8 @@ async fn a_worker_whose_joining_got_no_answer_keeps_its_name() {
     settings.claim_min_idle = Duration::from_millis(50);
     let mut lost = 0;
 
-    // The answers of all steps of joining are lost in turn: so many bytes of them arrive.
+    // In each round, the link breaks after this many bytes of the responses, so that every step of joining
+    // loses its response once.
     for bytes in (0..200).step_by(3) {
         let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
         let metrics = responder_metrics().group;
@@ -109,16 +110,16 @@ async fn a_worker_whose_joining_got_no_answer_keeps_its_name() {
         let first = group.join().await;
         link.flow();
         lost += usize::from(first.is_err() && !consumers(&server).is_empty());
-        eventually_async("it joins", async || group.join().await.is_ok()).await;
+        eventually_async("the worker joins", async || group.join().await.is_ok()).await;
         assert_eq!(group.consumer(), "w", "{bytes} bytes");
         assert!(group.leave().await.expect("answered"));
     }
 
-    assert!(lost > 0, "no answer to the last step was lost");
+    assert!(lost > 0, "the response to the last step was never lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_work_keeps_its_name_alive() {
+async fn a_worker_without_work_keeps_its_name() {
     let server = RedisServer::start();
     let lease = Duration::from_secs(2);
     let mut settings = responder_settings("w");
@@ -205,7 +206,7 @@ async fn a_worker_that_holds_entries_does_not_leave() {
     let (answer, other) = join(asker.ask("x"), async {
         gate.wait_for(1).await;
         worker.stop().await;
-        assert_eq!(consumers(&server)[0].0, "w", "its entry hangs on it");
+        assert_eq!(consumers(&server)[0].0, "w", "the consumer still has an entry");
         Worker::start(&server, "v", Echo).await
     })
     .await;

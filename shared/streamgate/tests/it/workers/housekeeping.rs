@@ -1,4 +1,4 @@
-//! What a worker does for its stream without being asked.
+//! The housekeeping of a worker: trimming its stream and removing dead consumers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn keeping(retention: Retention) -> ResponderSettings {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_ones_own_trims_what_is_finished() {
+async fn a_worker_trims_finished_requests() {
     let server = RedisServer::start();
     let counts = Counts::default();
     let metrics = counts.declare(responder_metrics);
@@ -29,14 +29,14 @@ async fn a_worker_of_ones_own_trims_what_is_finished() {
     let answers = futures_util::future::join_all((0..1_000).map(|_| asker.ask("x"))).await;
 
     assert!(answers.iter().all(Result::is_ok));
-    // A node of 100 entries goes as a whole or stays.
-    eventually_async("it is trimmed", async || server.ids_on(REQUESTS).len() <= 110).await;
+    // Redis removes only whole nodes of 100 entries.
+    eventually_async("the stream is trimmed", async || server.ids_on(REQUESTS).len() <= 110).await;
     assert!(counts.of("streamgate_trimmed_entries_total") >= 890.0);
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn housekeeping_is_on_unless_it_is_switched_off() {
+async fn housekeeping_is_on_by_default() {
     let name = |text: &str| text.parse().expect("a name");
 
     let settings = ResponderSettings::new(name(REQUESTS), name(REPLIES), GROUP, "w");
@@ -46,7 +46,7 @@ async fn housekeeping_is_on_unless_it_is_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_removes_consumers_that_are_long_dead() {
+async fn a_worker_removes_dead_consumers() {
     let server = RedisServer::start();
     let settings = keeping(FEW);
     let grace = Duration::from_millis(100);
@@ -65,8 +65,8 @@ async fn a_worker_removes_consumers_that_are_long_dead() {
 }
 
 #[tokio::test]
-async fn nodes_that_are_never_trimmed_are_told() {
-    for (node, told) in [("100", false), ("0", true)] {
+async fn nodes_that_are_too_large_to_trim_are_reported() {
+    for (node, too_large) in [("100", false), ("0", true)] {
         let options = ["--stream-node-max-entries", node, "--stream-node-max-bytes", "0"];
         let server = RedisServer::start_with(&options);
         let mut add = redis::pipe();
@@ -81,6 +81,6 @@ async fn nodes_that_are_never_trimmed_are_told() {
         let trimmer = Trimmer::new(redis(&server), REQUESTS.parse().expect("a name"), FEW);
         let trimmed = trimmer.trim().await.expect("trims");
 
-        assert_eq!(trimmed.nodes_are_too_large(), told, "{trimmed:?}");
+        assert_eq!(trimmed.nodes_are_too_large(), too_large, "{trimmed:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The toolkit on its own, without requests and replies.
+//! Producers, readers and groups without requests and replies.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn tail(redis: &Redis) -> TailReader {
 }
 
 #[tokio::test]
-async fn a_typed_value_goes_in_at_one_end_and_comes_out_at_the_other() {
+async fn a_typed_value_is_sent_and_read() {
     let server = RedisServer::start();
     let redis = redis(&server);
     let mut tail = tail(&redis).await;
@@ -40,7 +40,7 @@ async fn a_typed_value_goes_in_at_one_end_and_comes_out_at_the_other() {
 }
 
 #[tokio::test]
-async fn a_group_and_a_consumer_may_have_any_bytes_for_a_name() {
+async fn names_of_groups_and_consumers_may_be_any_bytes() {
     let server = RedisServer::start();
     let redis = redis(&server);
     let id =
@@ -60,7 +60,7 @@ async fn a_group_and_a_consumer_may_have_any_bytes_for_a_name() {
 }
 
 #[tokio::test]
-async fn a_tail_reads_all_from_its_start_in_order_nothing_before() {
+async fn a_tail_reads_all_entries_since_its_start_in_order() {
     let server = RedisServer::start();
     let redis = redis(&server);
     let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));
@@ -73,10 +73,10 @@ async fn a_tail_reads_all_from_its_start_in_order_nothing_before() {
     }))
     .await;
 
-    // They were queued in no particular order.
+    // The producer may store them in any order.
     sent.sort_unstable();
     let mut seen = Vec::new();
-    eventually_async("everything is read", async || {
+    eventually_async("all entries are read", async || {
         seen.extend(tail.read().await.expect("reads").iter().map(|entry| entry.id));
         seen.len() == sent.len()
     })
@@ -85,7 +85,7 @@ async fn a_tail_reads_all_from_its_start_in_order_nothing_before() {
 }
 
 #[test]
-fn two_groups_in_one_process_share_no_series() {
+fn two_groups_in_one_process_have_separate_series() {
     let counts = Counts::default();
     let of = |stream: &str, group: &str| {
         let settings = GroupSettings::new(stream.parse().expect("a name"), group, "w");

@@ -1,4 +1,4 @@
-//! The address of Redis comes to lead to another server, in whatever way, and the process follows as one.
+//! The address of Redis leads to another server. All connections of a process move to the new server.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, redis};
 use crate::load::Scene;
 use crate::logs::Logs;
 
-/// The connections of a gateway and a worker that a server has, by their last commands.
+/// The number of clients that are connected to a server.
 fn clients(server: &RedisServer) -> usize {
     let list: String = server.command(&["CLIENT", "LIST"]);
-    // The one that asks is among them.
+    // Leaves out the client that asks.
     list.lines().filter(|line| !line.contains("cmd=client|list")).count()
 }
 
@@ -24,38 +24,39 @@ async fn a_name_that_moves_is_followed_by_all_connections() {
     let link = Link::to(&old);
     let scene = Scene::start(&link).await;
 
-    // The old server lives on, and of all connections one is cut.
+    // The old server still runs, and only one of the connections is closed.
     link.point_to(&new);
     let list: String = old.command(&["CLIENT", "LIST", "TYPE", "normal"]);
     let reader = list.lines().find(|line| line.contains("cmd=xread ")).expect("a reader of the lane");
     let id = reader.split_once("id=").and_then(|(_, rest)| rest.split(' ').next()).expect("an id");
     let _: i64 = old.command(&["CLIENT", "KILL", "ID", id]);
 
-    eventually_async("nobody stays with the old server", async || clients(&old) == 0).await;
+    eventually_async("no connection to the old server is left", async || clients(&old) == 0).await;
     scene.heals(&new).await;
 }
 
 #[tokio::test]
-async fn administration_does_not_reach_another_server_either() {
+async fn an_admin_command_is_not_sent_to_another_server() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
     let redis = redis(&link);
     let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
     let set = redis::cmd("SET").arg("key").arg("x").to_owned();
 
-    // The shared connection stays with the old one, which lives on.
+    // The shared connection to the old server stays open, because that server still runs.
     link.point_to(&new);
-    let refused = redis.admin_command(&set).await.expect_err("it would change another server");
+    let refused = redis.admin_command(&set).await.expect_err("the command would change another server");
 
     assert!(refused.to_string().contains("another server"), "{refused}");
     assert_eq!(new.command::<i64>(&["DBSIZE"]), 0);
     link.cut();
-    eventually_async("it follows", async || redis.admin_command(&set).await.is_ok()).await;
+    eventually_async("the process moves to the new server", async || redis.admin_command(&set).await.is_ok())
+        .await;
     assert_eq!(new.command::<i64>(&["DBSIZE"]), 1);
 }
 
 #[tokio::test]
-async fn a_move_is_told_once() {
+async fn a_move_is_logged_once() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
     let logs = Logs::capture();
@@ -64,34 +65,34 @@ async fn a_move_is_told_once() {
 
     link.point_to(&new);
     link.cut();
-    eventually_async("it answers from the new one", async || {
+    eventually_async("the new server answers", async || {
         asker.ask_within("x", Duration::from_secs(5)).await.is_ok()
     })
     .await;
 
-    // A handle each for the gateway and the worker, of which one may hear of it by its heartbeat only.
-    let told = || logs.with("another Redis server answers under this address; all").len();
-    eventually_async("both have told it", async || told() >= 2).await;
-    assert_eq!(told(), 2, "{:#?}", logs.told());
+    // Gateway and worker have a handle each. One of them may notice the move only by its heartbeat.
+    let logged = || logs.with("another Redis server answers under this address; all").len();
+    eventually_async("both processes have logged it", async || logged() >= 2).await;
+    assert_eq!(logged(), 2, "{:#?}", logs.shown());
     assert!(new.command::<i64>(&["XLEN", REQUESTS]) > 0);
 }
 
 #[tokio::test]
-async fn a_restart_of_the_same_server_moves_nothing_for_good() {
+async fn after_a_restart_of_the_same_server_requests_work_again() {
     let mut server = RedisServer::start_durable();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
 
     server.restart();
 
-    eventually_async("it answers again", async || {
+    eventually_async("a request is answered again", async || {
         asker.ask_within("x", Duration::from_secs(5)).await.is_ok()
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_stranger_with_the_same_number_is_not_woken() {
+async fn another_client_with_the_same_id_is_not_unblocked() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
     let redis = redis(&link);
@@ -104,15 +105,15 @@ async fn a_stranger_with_the_same_number_is_not_woken() {
         .expect("an id");
     let waker = reader.waker();
 
-    // On the new server somebody else has that number, and blocks.
+    // On the new server, a foreign client gets the same id, and blocks.
     link.point_to(&new);
     let socket = new.url();
-    let stranger = std::thread::spawn(move || {
+    let foreign = std::thread::spawn(move || {
         let client = redis::Client::open(socket).expect("a URL");
         loop {
             let mut connection = client.get_connection().expect("connected");
             let own: i64 = redis::cmd("CLIENT").arg("ID").query(&mut connection).expect("an id");
-            assert!(own <= id, "the number was passed over");
+            assert!(own <= id, "the id was skipped");
             if own == id {
                 let popped: redis::RedisResult<Option<(String, String)>> =
                     redis::cmd("BLPOP").arg("never").arg(0).query(&mut connection);
@@ -120,7 +121,7 @@ async fn a_stranger_with_the_same_number_is_not_woken() {
             }
         }
     });
-    eventually_async("the stranger blocks", async || {
+    eventually_async("the foreign client blocks", async || {
         new.command::<String>(&["INFO", "clients"]).contains("blocked_clients:1")
     })
     .await;
@@ -136,11 +137,11 @@ async fn a_stranger_with_the_same_number_is_not_woken() {
     let blocked: String = new.command(&["INFO", "clients"]);
     assert!(blocked.contains("blocked_clients:1"), "{blocked}");
     let _: i64 = new.command(&["LPUSH", "never", "x"]);
-    assert!(stranger.join().expect("joins").expect("popped").is_some());
+    assert!(foreign.join().expect("joins").expect("popped").is_some());
 }
 
 #[tokio::test]
-async fn a_user_who_may_wake_nobody_keeps_its_connections() {
+async fn a_user_without_client_unblock_keeps_its_connections() {
     let server = RedisServer::start();
     let worker = Worker::start(&server, "w1", Echo).await;
     let _: () = server.command(&["ACL", "SETUSER", "default", "-client|unblock"]);
@@ -153,12 +154,13 @@ async fn a_user_who_may_wake_nobody_keeps_its_connections() {
         line.and_then(|count| count.trim().parse().ok()).expect("a number")
     };
     let after: String = server.command(&["INFO", "stats"]);
-    assert!(received(&after) - received(&before) <= 3, "a connection was thrown away at each try");
+    assert!(received(&after) - received(&before) <= 3, "each attempt cost a connection");
     assert!(after.contains("total_error_replies"), "{after}");
 }
 
-/// A new primary whose clock is behind; what the process does between the cut and the next read.
-async fn reads_all_of_a_new_primary(meanwhile: impl AsyncFnOnce(&Redis)) {
+/// Checks that a reader gets all entries of a new primary whose clock is behind. `meanwhile` runs between
+/// the cut of the link and the next read.
+async fn check_reads_from_a_new_primary(meanwhile: impl AsyncFnOnce(&Redis)) {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
     let lane = format!("{REPLIES}.r0");
@@ -169,14 +171,15 @@ async fn reads_all_of_a_new_primary(meanwhile: impl AsyncFnOnce(&Redis)) {
     let far: String = old.command(&["XADD", &lane, "9000000000000-0", "n", "old"]);
     assert_eq!(tail.read().await.expect("read").len(), 1);
 
-    // What the new one has lies before what was read last, but for one entry that hides it.
+    // On the new server, one entry has an id below the last id that was read. Another entry has an id above
+    // it, so that the last id of the stream does not reveal this.
     let _: String = new.command(&["XADD", &lane, "5-0", "n", "behind"]);
     let _: String = new.command(&["XADD", &lane, &far.replace("-0", "-9"), "n", "ahead"]);
     link.point_to(&new);
     link.cut();
     meanwhile(&redis).await;
     let mut found = Vec::new();
-    eventually_async("both are read", async || {
+    eventually_async("both entries are read", async || {
         if let Ok(entries) = tail.read().await {
             found.extend(entries.iter().map(|entry| entry.id.to_string()));
         }
@@ -185,20 +188,20 @@ async fn reads_all_of_a_new_primary(meanwhile: impl AsyncFnOnce(&Redis)) {
     .await;
 
     assert_eq!(found, ["5-0", "9000000000000-9"]);
-    assert!(tail.has_started_over(), "whoever counts them is told");
+    assert!(tail.has_started_over(), "the caller of read can tell");
 }
 
 #[tokio::test]
 async fn a_new_primary_whose_clock_is_behind_loses_no_reply() {
-    reads_all_of_a_new_primary(async |_| ()).await;
+    check_reads_from_a_new_primary(async |_| ()).await;
 }
 
 #[tokio::test]
-async fn a_new_primary_that_others_found_first_loses_no_reply() {
-    // The reader's connection is then replaced without an error of its own.
-    reads_all_of_a_new_primary(async |redis| {
+async fn a_new_primary_found_by_a_heartbeat_loses_no_reply() {
+    // Another connection notices the move first, so the reader's connection is replaced without an error.
+    check_reads_from_a_new_primary(async |redis| {
         let ping = redis::cmd("PING");
-        eventually_async("another is there", async || redis.command(&ping).await.is_ok()).await;
+        eventually_async("another connection works", async || redis.command(&ping).await.is_ok()).await;
     })
     .await;
 }
@@ -212,7 +215,7 @@ async fn the_clock_of_another_server_is_read_at_once() {
     redis.clock().record(1_000, 2_000);
     let wrong = redis.clock().offset_ms();
 
-    // Slower than the best round trip by far: such a sample is left out for ten seconds on the same server.
+    // Much slower than the best round trip: on the same server, such a sample is ignored for 10 s.
     link.delay(Duration::from_millis(30));
     link.point_to(&new);
     link.cut();
@@ -223,17 +226,17 @@ async fn the_clock_of_another_server_is_read_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_admitted_while_the_lane_cannot_be_read() {
+async fn no_request_is_admitted_while_the_lane_cannot_be_read() {
     let faults = [
         &["SET replies.r0 x"][..],
         &["ACL SETUSER default -xread"],
         &["ACL SETUSER default -xadd"],
         &["DEL requests", "SET requests x"],
     ];
-    join_all(faults.map(nobody_is_admitted_under)).await;
+    join_all(faults.map(check_that_requests_are_refused)).await;
 }
 
-async fn nobody_is_admitted_under(fault: &[&str]) {
+async fn check_that_requests_are_refused(fault: &[&str]) {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("r0")).await;
     let gate = Gate::default();
@@ -245,14 +248,15 @@ async fn nobody_is_admitted_under(fault: &[&str]) {
     for command in fault {
         let _: redis::Value = server.command(&command.split(' ').collect::<Vec<_>>());
     }
-    // Somebody's command has to meet a permission that was taken away; a reader does so by itself.
+    // A missing permission is noticed only when a command needs it. Readers send commands by themselves; for
+    // the writer, this request does it.
     let _ = asker.ask_within("meets it", Duration::from_millis(100)).await;
     let met = std::time::Instant::now();
-    eventually_async("it is not ready", async || !asker.is_ready()).await;
-    assert!(met.elapsed() < Duration::from_secs(8), "{fault:?}: by the period of 15 s only");
+    eventually_async("the gateway is not ready", async || !asker.is_ready()).await;
+    assert!(met.elapsed() < Duration::from_secs(8), "{fault:?}: noticed only by the check every 15 s");
     let length = || server.try_run::<i64>(redis::cmd("XLEN").arg(REQUESTS)).unwrap_or(-1);
     let before = length();
-    let refused = asker.ask("refused").await.expect_err("the answer could not be heard");
+    let refused = asker.ask("refused").await.expect_err("the reply could not be read");
 
     assert_eq!(refused.kind, streamgate::requester::RequestErrorKind::Unavailable, "{fault:?}");
     assert_eq!(length(), before, "{fault:?}: nothing is stored");
@@ -262,6 +266,6 @@ async fn nobody_is_admitted_under(fault: &[&str]) {
     if fault[0].starts_with("DEL requests") {
         let _: i64 = server.command(&["DEL", "requests"]);
     }
-    eventually_async("it is ready again", async || asker.is_ready()).await;
+    eventually_async("the gateway is ready again", async || asker.is_ready()).await;
     asker.ask("after").await.unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
 }

@@ -1,4 +1,4 @@
-//! An entry that kills its worker: the process aborts, and its supervisor starts it again.
+//! A request that makes the worker process abort. A supervisor starts the process again.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Asker, Echo, Target, redis, responder_metrics, responder_settings, settled};
 
-/// Where the process of [`worker_process`] finds its server, and who it is.
+/// The variables that give [`worker_process`] the URL of its server and its name.
 const URL: &str = "STREAMGATE_TEST_ABORTING_WORKER_URL";
 const NAME: &str = "STREAMGATE_TEST_ABORTING_WORKER_NAME";
 
@@ -22,7 +22,7 @@ struct AbortsOnPoison;
 impl Handler for AbortsOnPoison {
     async fn handle(&self, work: Work) -> Response {
         if work.request.body == "poison" {
-            // Whatever came with it has begun by now.
+            // Gives the requests that were read together with this one time to start.
             tokio::time::sleep(Duration::from_millis(30)).await;
             std::process::abort();
         }
@@ -31,22 +31,22 @@ impl Handler for AbortsOnPoison {
     }
 }
 
-struct At(String);
+struct Url(String);
 
-impl Target for At {
+impl Target for Url {
     fn url(&self) -> String {
         self.0.clone()
     }
 }
 
-/// Not a test: the worker, when this binary is started as one.
+/// Not a test. The other tests start this binary with [`URL`] and [`NAME`] to get a worker process.
 #[tokio::test]
-#[ignore = "the worker process of the other tests here"]
+#[ignore = "the worker process that the other tests here start"]
 async fn worker_process() {
     let (Ok(url), Ok(name)) = (std::env::var(URL), std::env::var(NAME)) else { return };
     let metrics = responder_metrics();
     let worker = Responder::new(
-        redis(&At(url)),
+        redis(&Url(url)),
         responder_settings(&name),
         metrics,
         &Readiness::default(),
@@ -57,7 +57,7 @@ async fn worker_process() {
 
 fn start_worker(url: &str, name: &str) -> Child {
     Command::new(std::env::current_exe().expect("a path"))
-        .args(["abort::worker_process", "--exact", "--ignored"])
+        .args(["workers::abort::worker_process", "--exact", "--ignored"])
         .envs([(URL, url), (NAME, name)])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -65,7 +65,7 @@ fn start_worker(url: &str, name: &str) -> Child {
         .expect("the worker starts")
 }
 
-/// Starts a worker again and again, as systemd and Kubernetes do.
+/// Starts the worker process again whenever it ends, as systemd and Kubernetes do.
 struct Supervised {
     crashes: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
@@ -73,7 +73,7 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// `name` is what the nth process is called.
+    /// `name` returns the name of the nth process.
     fn start(server: &RedisServer, name: impl Fn(usize) -> String + Send + 'static) -> Self {
         let (crashes, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (url, counted, stopped) = (server.url(), Arc::clone(&crashes), Arc::clone(&stop));
@@ -102,35 +102,36 @@ impl Drop for Supervised {
     }
 }
 
-/// The poison comes first, so that it is always the first to be delivered again.
-async fn only_the_poison_is_given_up(name: impl Fn(usize) -> String + Send + 'static) {
+/// Checks that only the request `poison` becomes a dead letter. It is sent first, so that it is always
+/// the first to be delivered again.
+async fn check_that_only_the_poison_is_given_up(name: impl Fn(usize) -> String + Send + 'static) {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let poison = asker.ask("poison");
-    let innocents = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string())));
+    let others = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string())));
 
-    let (poison, innocents, worker) =
-        tokio::join!(poison, innocents, async { Supervised::start(&server, name) });
+    let (poison, others, worker) = tokio::join!(poison, others, async { Supervised::start(&server, name) });
 
     assert_eq!(poison.expect("an answer").reply.status, 502);
-    for (n, answer) in innocents.into_iter().enumerate() {
+    for (n, answer) in others.into_iter().enumerate() {
         let reply = answer.expect("an answer").reply;
         assert_eq!((reply.status, reply.body), (200, n.to_string().into()));
     }
     settled(&server).await;
     let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
     assert_eq!((letters.len(), &*letters[0].1[1]), (1, "given up after 5 deliveries"));
-    // Fewer if a process stood still for a lease and claimed from itself: that counts, too.
+    // There are fewer crashes if a process stood still for a lease and claimed its own entry: that claim
+    // counts as a delivery, too.
     let crashes = worker.crashes.load(Ordering::Relaxed);
-    assert!((1..=5).contains(&crashes), "at most one for each delivery: {crashes}");
+    assert!((1..=5).contains(&crashes), "at most one crash per delivery: {crashes}");
 }
 
 #[tokio::test]
-async fn a_request_that_aborts_its_worker_is_given_up_alone() {
-    only_the_poison_is_given_up(|_| "w1".to_owned()).await;
+async fn only_the_request_that_aborts_its_worker_is_given_up() {
+    check_that_only_the_poison_is_given_up(|_| "w1".to_owned()).await;
 }
 
 #[tokio::test]
-async fn a_request_that_aborts_worker_after_worker_is_given_up_alone() {
-    only_the_poison_is_given_up(|nth| format!("w{nth}")).await;
+async fn only_the_request_that_aborts_every_worker_is_given_up() {
+    check_that_only_the_poison_is_given_up(|nth| format!("w{nth}")).await;
 }

@@ -1,4 +1,4 @@
-//! Callers that go on writing after they were answered.
+//! Callers that still send a body after they are answered.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{FORECAST, Ingress};
 
-/// Larger than what a socket takes in while nobody reads.
+/// Larger than the socket buffers, so that a write blocks if ingress does not read.
 const SIZE: usize = 10 << 20;
 
 fn head(more: &str, size: usize) -> String {
@@ -18,7 +18,7 @@ fn head(more: &str, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn who_writes_to_the_end_hears_why_and_may_ask_again_there() {
+async fn a_caller_that_sends_all_is_answered_and_keeps_its_connection() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
 
@@ -29,37 +29,37 @@ async fn who_writes_to_the_end_hears_why_and_may_ask_again_there() {
         stream.write_all(&vec![b' '; SIZE]).await.expect("written to its end");
         let again = head("connection: close\r\ncontent-type: text/plain\r\n", 0);
         stream.write_all(again.as_bytes()).await.expect("written");
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).await.expect("answered and closed");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered and closed");
 
-        assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{heard}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert_eq!(
-            heard.matches("HTTP/1.1 415 ").count() + heard.matches("HTTP/1.1 413 ").count(),
+            answer.matches("HTTP/1.1 415 ").count() + answer.matches("HTTP/1.1 413 ").count(),
             2,
-            "{heard}"
+            "{answer}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_refusal_awaits_no_body_and_no_body_is_awaited_forever() {
+async fn a_refusal_does_not_wait_for_a_body_that_never_arrives() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &["--header-timeout", "5s"]).await;
     let mut stream = TcpStream::connect(ingress.api).await.expect("accepted");
 
     stream.write_all(head("content-type: text/plain\r\n", SIZE).as_bytes()).await.expect("written");
-    let mut heard = [0; 12];
-    let first = tokio::time::timeout(Duration::from_secs(4), stream.read_exact(&mut heard)).await;
+    let mut answer = [0; 12];
+    let first = tokio::time::timeout(Duration::from_secs(4), stream.read_exact(&mut answer)).await;
 
-    first.expect("before the time of the body is over").expect("answered");
-    assert_eq!(&heard, b"HTTP/1.1 415");
+    first.expect("before the time limit of the body").expect("answered");
+    assert_eq!(&answer, b"HTTP/1.1 415");
     let mut rest = String::new();
     let closed = tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut rest)).await;
     closed.expect("closed").expect("in order");
 }
 
 #[tokio::test]
-async fn over_http_2_a_refusal_is_heard_too() {
+async fn over_http_2_the_refusal_of_a_body_reaches_the_caller() {
     let server = RedisServer::start();
     let ingress = Ingress::ready(&server, &[]).await;
     let client = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");

@@ -1,4 +1,4 @@
-//! Connections that drop, stall, go silent or break in the middle of an answer.
+//! Connections that drop, stall, go silent or break in the middle of a response.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use crate::harness::{Asker, Echo, Worker, settled};
 use crate::load::{Scene, heals_after, heals_over};
 
-/// As long as the stall that every part must survive.
+/// How long a server stalls; every part must survive that.
 const STALL: Duration = Duration::from_secs(5);
 
-async fn circuit_opens(scene: &Scene) {
+async fn wait_for_open_circuit(scene: &Scene) {
     let circuit = scene.asker.redis.circuit();
     eventually_async("the circuit opens", async || circuit.state() != BreakerState::Closed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_dropped_fifty_times_heal() {
+async fn connections_that_are_dropped_50_times_heal() {
     heals_after(RedisServer::start(), async |server, scene| {
         for _ in 0..50 {
-            eventually_async("there is something to drop", async || {
+            eventually_async("there is a connection to drop", async || {
                 server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]) > 0
             })
             .await;
@@ -34,12 +34,12 @@ async fn connections_that_are_dropped_fifty_times_heal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_for_5_s_is_refused_at_once_and_heals() {
+async fn a_server_that_stops_for_5_s_heals() {
     heals_after(RedisServer::start(), async |server, scene| {
         let stopped = Instant::now();
         server.pause();
-        circuit_opens(scene).await;
-        let error = scene.asker.ask("anybody?").await.expect_err("nobody answers");
+        wait_for_open_circuit(scene).await;
+        let error = scene.asker.ask("x").await.expect_err("the server is stopped");
         eventually_async("the stall is over", async || stopped.elapsed() > STALL).await;
         server.resume();
 
@@ -64,45 +64,45 @@ async fn a_server_that_pauses_its_clients_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_queued_for_a_stuck_server_are_told_while_it_is() {
+async fn callers_queued_for_a_server_without_writes_are_refused() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["CLIENT", "PAUSE", "20000", "WRITE"]);
 
-    // Batches of 32 would take a second each.
-    let calls = join_all((0..1_500).map(|_| asker.ask("anybody?")));
-    let heard = tokio::time::timeout(Duration::from_secs(18), calls).await;
-    let heard = heard.expect("nobody waits longer for a queue that does not move");
+    // Sent in batches of 32, each batch would wait 1 s for its timeout.
+    let calls = join_all((0..1_500).map(|_| asker.ask("x")));
+    let answers = tokio::time::timeout(Duration::from_secs(18), calls).await;
+    let answers = answers.expect("a caller waited longer for a queue that does not move");
     let _: () = server.command(&["CLIENT", "UNPAUSE"]);
 
-    assert!(heard.iter().all(Result::is_err));
+    assert!(answers.iter().all(Result::is_err));
     assert_eq!(asker.requester.pending(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_vanishes_without_a_word_and_comes_back_heals() {
+async fn a_peer_that_vanishes_and_comes_back_heals() {
     heals_over(async |link, scene| {
         link.hold();
-        circuit_opens(scene).await;
+        wait_for_open_circuit(scene).await;
         link.flow();
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_answers_are_lost_heals() {
+async fn a_server_whose_responses_are_lost_heals() {
     heals_over(async |link, scene| {
         link.hold_replies();
-        circuit_opens(scene).await;
+        wait_for_open_circuit(scene).await;
         link.flow();
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_are_left_for_new_ones() {
+async fn half_open_connections_are_replaced() {
     heals_over(async |link, scene| {
-        // What is open stays silent for ever; only a new connection helps.
+        // Open connections stay silent for ever; only new connections work.
         link.freeze();
         scene.load.flows().await;
         link.freeze();
@@ -111,7 +111,7 @@ async fn half_open_connections_are_left_for_new_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_link_is_slow_and_nothing_else() {
+async fn a_slow_link_does_not_open_the_circuit() {
     heals_over(async |link, scene| {
         link.delay(Duration::from_millis(150));
         scene.load.flows().await;
@@ -122,12 +122,12 @@ async fn a_slow_link_is_slow_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_break_off_anywhere_heal() {
+async fn responses_that_break_off_anywhere_heal() {
     join_all([[0, 1], [3, 17], [64, 300], [2_000, 20_000]].map(|lengths| {
         heals_over(async move |link, scene| {
             for bytes in lengths {
                 link.cut_replies_after(bytes);
-                circuit_opens(scene).await;
+                wait_for_open_circuit(scene).await;
                 link.flow();
                 scene.load.flows().await;
             }
@@ -137,14 +137,14 @@ async fn answers_that_break_off_anywhere_heal() {
 }
 
 #[tokio::test]
-async fn what_a_half_open_connection_got_is_answered_in_time() {
+async fn requests_sent_to_a_half_open_connection_are_answered() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&link, "w1", Echo).await;
     asker.ask("warm up").await.expect("an answer");
 
-    // The server goes on delivering to the worker's blocked read; the worker hears nothing.
+    // The server delivers entries to the blocked read of the worker, but the worker receives nothing.
     link.freeze();
     let answers = join_all((0..20).map(|n| asker.ask(n.to_string()))).await;
 

@@ -1,4 +1,4 @@
-//! A server that is there and refuses: it loads its data, or cannot save it.
+//! A server that refuses commands because it loads its data or cannot save it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use streamgate::testing::{RedisServer, eventually, eventually_async};
 use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, pending, settled};
 use crate::load::heals_after;
 
-/// A disk on which no snapshot can be saved: a folder is in its place.
+/// A disk on which no snapshot can be saved, because a folder has its name.
 struct BadDisk<'a> {
     server: &'a RedisServer,
     snapshot: PathBuf,
@@ -54,13 +54,13 @@ async fn a_server_that_cannot_save_heals_when_it_can() {
         assert_eq!(error.kind, RequestErrorKind::Unavailable);
         assert!(refused(server, "MISCONF"));
         let circuit = scene.asker.redis.circuit().state();
-        assert_eq!(circuit, BreakerState::Closed, "the connection is not to blame");
+        assert_eq!(circuit, BreakerState::Closed, "the connection has no problem");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_reply_that_cannot_be_saved_is_stored_when_it_can() {
+async fn a_reply_that_cannot_be_saved_is_stored_later() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -71,7 +71,7 @@ async fn a_reply_that_cannot_be_saved_is_stored_when_it_can() {
         let disk = BadDisk::of(&server);
         gate.open();
         eventually_async("the work is over", async || gate.left() == 1).await;
-        eventually_async("its reply is refused", async || refused(&server, "MISCONF")).await;
+        eventually_async("the reply is refused", async || refused(&server, "MISCONF")).await;
         assert_eq!(pending(&server), 1, "not acknowledged before its reply is stored");
         disk.repair();
     });
@@ -82,35 +82,35 @@ async fn a_reply_that_cannot_be_saved_is_stored_when_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_loads_its_data_is_waited_for() {
+async fn requests_work_again_after_a_server_has_loaded_its_data() {
     let fill = "for i = 1, 8000 do redis.call('SET', 'filler:' .. i, i) end";
     heals_after(RedisServer::start_durable(), async |server, _| {
         let _: () = server.command(&["EVAL", fill, "0"]);
         let before: u64 = server.command(&["XLEN", REQUESTS]);
         server.restart_unready(&["--key-load-delay", "250"]);
-        eventually_async("it says that it loads", async || {
+        eventually_async("the server loads", async || {
             let info = server.try_run::<String>(redis::cmd("INFO").arg("persistence"));
             info.is_ok_and(|info| info.contains("\nloading:1"))
         })
         .await;
-        eventually_async("it is loaded", async || {
+        eventually_async("the data is loaded", async || {
             server.try_run::<u64>(redis::cmd("XLEN").arg(REQUESTS)).is_ok_and(|length| length >= before)
         })
         .await;
 
-        assert!(refused(server, "LOADING"), "somebody asked it meanwhile");
+        assert!(refused(server, "LOADING"), "no command was sent while the server loaded");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_has_no_room_waits_for_it() {
+async fn a_dead_letter_refused_without_memory_is_stored_later() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
     asker.ask("warm up").await.expect("an answer");
     settled(&server).await;
-    // In one step: the entry is there and nothing else fits in.
+    // One transaction adds the entry and takes all memory, so that nothing else can be stored.
     let mut transaction = redis::pipe();
     transaction.atomic();
     transaction.cmd("XADD").arg(REQUESTS).arg("*").arg("x").arg("y").ignore();
@@ -118,8 +118,8 @@ async fn a_dead_letter_that_has_no_room_waits_for_it() {
     let client = redis::Client::open(server.url()).expect("a URL");
     transaction.query::<()>(&mut client.get_connection().expect("connects")).expect("executed");
 
-    eventually_async("the burial is refused", async || refused(&server, "OOM")).await;
-    assert_eq!(pending(&server), 1, "not acknowledged before it is kept");
+    eventually_async("the dead letter is refused", async || refused(&server, "OOM")).await;
+    assert_eq!(pending(&server), 1, "not acknowledged before the dead letter is stored");
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
 
     settled(&server).await;

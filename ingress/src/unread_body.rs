@@ -1,9 +1,9 @@
-//! What a caller still sends when its request is answered already.
+//! Reads the rest of a request body when the request is answered before the end of the body.
 //!
-//! A refusal need not wait for the body. But a caller that writes its body to the end before it
-//! listens, over HTTP/1, finds the connection reset if nobody reads on, and never hears why it was
-//! refused. So whoever drops a body half read leaves the rest to a task, which reads and forgets
-//! it for a while, beside the answer.
+//! Ingress can refuse a request before its body has arrived. But many HTTP/1 callers send the whole
+//! body before they read the answer. If ingress stopped reading, the connection would be reset and such
+//! a caller would never see why it was refused. So when a handler drops a body before its end, a task
+//! reads the rest for a limited time and throws it away, while the answer is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,22 +18,24 @@ use hyper::body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// How much of a body is read only to be thrown away, in bytes.
+/// How much of a body is read and thrown away, in bytes.
 const DISCARDED: usize = 32 << 20;
 
-/// Sees to the rest of the body of `request`, for at most `time` from now.
-pub fn see_to(request: Request, time: Duration) -> Request {
-    // HTTP/2 ends one stream without the others. Who expects a 100 sends nothing before it.
-    let alone = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
-    if !alone || request.body().is_end_stream() {
+/// If the body of `request` is dropped before its end, its rest is read and thrown away. This ends at
+/// the latest when `time` has passed from now.
+pub fn discard_later(request: Request, time: Duration) -> Request {
+    // HTTP/2 resets a single stream and keeps the connection. A caller that expects `100 Continue` sends
+    // no body without it.
+    let needs_reading = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+    if !needs_reading || request.body().is_end_stream() {
         return request;
     }
     let until = Instant::now() + time;
-    request.map(|body| Body::new(Watched { body, until, left: DISCARDED, ended: false }))
+    request.map(|body| Body::new(DiscardOnDrop { body, until, left: DISCARDED, ended: false }))
 }
 
-/// A body that is read on when it is dropped before its end.
-struct Watched {
+/// A body that is read to its end in the background if it is dropped earlier.
+struct DiscardOnDrop {
     body: Body,
     until: Instant,
     /// Bytes that may still be read.
@@ -41,7 +43,7 @@ struct Watched {
     ended: bool,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for DiscardOnDrop {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -69,12 +71,12 @@ impl HttpBody for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for DiscardOnDrop {
     fn drop(&mut self) {
         if self.ended || self.left == 0 || self.body.is_end_stream() || self.until <= Instant::now() {
             return;
         }
-        // Outside a runtime the connection is gone, too.
+        // Without a runtime the connection is gone, too.
         if let Ok(runtime) = Handle::try_current() {
             let (body, left) = (std::mem::take(&mut self.body), self.left);
             runtime.spawn(tokio::time::timeout_at(self.until, discard(body, left)));

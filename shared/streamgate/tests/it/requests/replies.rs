@@ -1,4 +1,4 @@
-//! Replies that nobody asked for: twice, too late, or made up.
+//! Replies that no caller waits for: duplicate, late or forged.
 
 use std::time::{Duration, Instant};
 
@@ -40,18 +40,19 @@ async fn id_of_the_request(server: &RedisServer) -> String {
 }
 
 async fn counted(counts: &Counts, name: &str, times: f64) {
-    eventually_async("it is counted", async || counts.of(name) >= times).await;
+    eventually_async("the reply is counted", async || counts.of(name) >= times).await;
     assert!(counts.of(name) <= times, "{name}: {}", counts.of(name));
 }
 
-/// What a gateway says that hears of requests which it has not stored.
+/// The log text of a gateway that gets replies to requests which it has not stored.
 const SHARED: &str = "does another gateway run with the same INGRESS_REPLICA?";
 
-/// The longest timeout of a request, and so the time in which such replies may be those of a predecessor.
+/// The longest timeout of a request. For this time after its start, a gateway may get replies to requests
+/// of the process before it.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// The gateway of a replica, past the time in which it says nothing of strangers.
-async fn outspoken(target: &impl Target) -> (Asker, Counts) {
+/// A gateway with a replica name that has run longer than [`QUIET`], so that it logs foreign replies.
+async fn start_and_wait_for_quiet_time(target: &impl Target) -> (Asker, Counts) {
     let counts = Counts::default();
     let metrics = counts.declare(requester_metrics);
     let asker = Asker::start_with_settings(redis(target), metrics, |settings| {
@@ -60,50 +61,51 @@ async fn outspoken(target: &impl Target) -> (Asker, Counts) {
     })
     .await;
     let started = Instant::now();
-    eventually_async("it may speak", async || started.elapsed() > QUIET).await;
+    eventually_async("the quiet time is over", async || started.elapsed() > QUIET).await;
     (asker, counts)
 }
 
 #[tokio::test]
-async fn two_gateways_of_one_replica_are_told_once() {
+async fn two_gateways_with_one_replica_name_are_logged_once() {
     let server = RedisServer::start();
     let logs = Logs::capture();
-    let ((one, _), (_two, counts)) = (outspoken(&server).await, outspoken(&server).await);
+    let ((one, _), (_two, counts)) =
+        (start_and_wait_for_quiet_time(&server).await, start_and_wait_for_quiet_time(&server).await);
     let _worker = Worker::start(&server, "w1", Echo).await;
 
-    eventually_async("strangers come again and again", async || {
+    eventually_async("the other gateway gets 50 foreign replies", async || {
         let _ = one.ask("x").await;
         counts.of(LATE) >= 50.0
     })
     .await;
 
-    assert_eq!(logs.with(SHARED).len(), 1, "{:#?}", logs.told());
+    assert_eq!(logs.with(SHARED).len(), 1, "{:#?}", logs.shown());
 }
 
 #[tokio::test]
-async fn a_lane_that_is_read_again_names_no_second_gateway() {
+async fn a_lane_that_is_read_again_logs_no_second_gateway() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let link = Link::to(&old);
     let logs = Logs::capture();
-    let (asker, counts) = outspoken(&link).await;
+    let (asker, counts) = start_and_wait_for_quiet_time(&link).await;
     let worker = Worker::start(&link, "w1", Echo).await;
     for _ in 0..50 {
         asker.ask("x").await.expect("answered");
     }
     worker.stop().await;
 
-    // The same lane on another server: the reader begins anew.
+    // The new server has the same lane, and the reader starts from its beginning.
     new.follow(&old);
     new.lead();
     link.point_to(&new);
     link.cut();
-    eventually_async("all are read again", async || counts.of(LATE) >= 50.0).await;
+    eventually_async("all replies are read again", async || counts.of(LATE) >= 50.0).await;
 
-    assert!(logs.with(SHARED).is_empty(), "{:#?}", logs.told());
+    assert!(logs.with(SHARED).is_empty(), "{:#?}", logs.shown());
 }
 
 #[tokio::test]
-async fn of_two_replies_the_first_answers_and_the_second_is_counted() {
+async fn the_first_of_two_replies_is_used_the_second_is_counted() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -119,7 +121,7 @@ async fn of_two_replies_the_first_answers_and_the_second_is_counted() {
 }
 
 #[tokio::test]
-async fn a_reply_that_comes_too_late_is_counted_and_reaches_nobody() {
+async fn a_late_reply_is_counted_and_reaches_no_caller() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
     let gate = Gate::default();
@@ -137,7 +139,7 @@ async fn a_reply_that_comes_too_late_is_counted_and_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn a_reply_to_an_id_that_nobody_minted_reaches_nobody() {
+async fn a_reply_to_an_unknown_id_reaches_no_caller() {
     for (replica, lane, name) in [(Some("a"), LANE, LATE), (None, REPLIES, FOREIGN)] {
         let server = RedisServer::start();
         let (asker, counts) = counting(&server, replica).await;
@@ -153,7 +155,7 @@ async fn a_reply_to_an_id_that_nobody_minted_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_no_reply_is_counted_and_stops_nobody() {
+async fn an_undecodable_reply_is_counted_and_harms_no_caller() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -176,7 +178,7 @@ async fn what_is_no_reply_is_counted_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_no_reply_ends_no_callers_waiting() {
+async fn an_undecodable_reply_does_not_end_the_wait_of_its_caller() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, Some("a")).await;
 
@@ -192,14 +194,14 @@ async fn what_is_no_reply_ends_no_callers_waiting() {
 }
 
 #[tokio::test]
-async fn a_reply_on_another_replicas_lane_reaches_nobody() {
+async fn a_reply_on_the_lane_of_another_replica_reaches_no_caller() {
     let server = RedisServer::start();
     let (asker, _) = counting(&server, Some("a")).await;
     let (_other, counts) = counting(&server, Some("b")).await;
 
     let (answer, ()) = tokio::join!(asker.ask("?"), async {
         let id = id_of_the_request(&server).await;
-        reply(&server, "replies.b", &id, "to the wrong door");
+        reply(&server, "replies.b", &id, "on the wrong lane");
         counted(&counts, LATE, 1.0).await;
         assert_eq!(asker.requester.pending(), 1, "its caller still waits");
         Worker::start(&server, "w1", Echo).await.forget();
@@ -209,7 +211,7 @@ async fn a_reply_on_another_replicas_lane_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn replies_in_one_entry_reach_their_callers_despite_a_bad_one() {
+async fn replies_that_share_an_entry_with_a_bad_one_are_delivered() {
     let server = RedisServer::start();
     let (asker, counts) = counting(&server, None).await;
 
@@ -221,9 +223,9 @@ async fn replies_in_one_entry_reach_their_callers_despite_a_bad_one() {
             ids.len() == 2
         })
         .await;
-        let stranger = CorrelationId::mint().to_string();
+        let foreign = CorrelationId::mint().to_string();
         let replies =
-            [(ids[0].0.as_str(), &*ids[0].1), (&stranger, "0"), ("no uuid", "0"), (&ids[1].0, &ids[1].1)];
+            [(ids[0].0.as_str(), &*ids[0].1), (&foreign, "0"), ("no uuid", "0"), (&ids[1].0, &ids[1].1)];
         let mut xadd = vec!["XADD", REPLIES, "*"];
         for (id, body) in replies {
             xadd.extend(["id", id, "status", "200", "body", body, "worker", "w1"]);

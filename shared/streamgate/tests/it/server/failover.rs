@@ -1,4 +1,4 @@
-//! The primary is demoted and a replica takes its place.
+//! A replica takes the place of the primary.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use streamgate::testing::{Link, RedisServer, eventually_async};
 use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, settled};
 use crate::load::Scene;
 
-/// A primary, its replica, and the link that leads clients to the primary.
+/// A primary, its replica, and the link over which clients reach the primary.
 fn pair() -> (RedisServer, RedisServer, Link) {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     new.follow(&old);
@@ -21,22 +21,22 @@ fn has_seen(server: &RedisServer, error: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failover_under_load_heals_without_cutting_a_connection() {
+async fn a_failover_under_load_heals_without_closed_connections() {
     let (old, new, link) = pair();
     let scene = Scene::start(&link).await;
 
-    // Connections to the old primary stay; its clients must find out for themselves.
+    // The connections to the old primary stay open; its clients must detect the failover themselves.
     new.lead();
     link.point_to(&new);
     old.follow(&new);
 
     scene.load.flows().await;
-    assert!(has_seen(&old, "READONLY"), "somebody asked the demoted node");
+    assert!(has_seen(&old, "READONLY"), "no client wrote to the demoted node");
     scene.heals(&new).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_is_replaced_after_it_died_is_found() {
+async fn the_new_primary_is_found_after_the_old_one_died() {
     let (mut old, new, link) = pair();
     let scene = Scene::start(&link).await;
 
@@ -48,12 +48,12 @@ async fn a_primary_that_is_replaced_after_it_died_is_found() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_sees_only_replicas_refuses_until_a_primary() {
+async fn a_gateway_without_a_primary_refuses_until_it_finds_one() {
     let (old, new, link) = pair();
     let asker = Asker::start(&link, None).await;
     let _worker = Worker::start(&link, "w1", Echo).await;
 
-    // Nobody asks anything: a plain XREAD would go on silently on the demoted node.
+    // No request is sent. A plain XREAD would go on without an error on the demoted node.
     new.lead();
     old.follow(&new);
     eventually_async("the gateway notices by itself", async || !asker.is_ready()).await;
@@ -66,7 +66,7 @@ async fn a_gateway_that_sees_only_replicas_refuses_until_a_primary() {
 }
 
 #[tokio::test]
-async fn work_in_hand_is_answered_over_the_new_primary() {
+async fn a_running_request_is_answered_over_the_new_primary() {
     let (old, new, link) = pair();
     let asker = Asker::start(&link, None).await;
     let gate = Gate::default();
@@ -86,21 +86,22 @@ async fn work_in_hand_is_answered_over_the_new_primary() {
 }
 
 #[tokio::test]
-async fn an_unreplicated_request_is_lost_and_its_caller_told_so() {
+async fn the_caller_of_an_unreplicated_request_gets_an_error() {
     let (old, new, link) = pair();
     let asker = Asker::start(&link, None).await;
 
-    // From here on the two have nothing in common.
+    // From here on, the new primary gets no data from the old one.
     new.lead();
     let (lost, ()) = tokio::join!(asker.ask_within("lost", Duration::from_secs(2)), async {
-        eventually_async("it is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1).await;
+        eventually_async("the request is stored", async || old.command::<u64>(&["XLEN", REQUESTS]) == 1)
+            .await;
         link.point_to(&new);
         old.follow(&new);
     });
     let _worker = Worker::start(&link, "w1", Echo).await;
     eventually_async("others are answered", async || asker.ask("found").await.is_ok()).await;
 
-    assert_eq!(lost.expect_err("nobody has it").kind, RequestErrorKind::DeadlinePassed);
+    assert_eq!(lost.expect_err("no server has the request").kind, RequestErrorKind::DeadlinePassed);
     assert_eq!(asker.requester.pending(), 0);
     settled(&new).await;
 }

@@ -21,7 +21,7 @@ async fn a_request_comes_back_with_its_own_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_callers_each_get_their_own_answer() {
+async fn each_of_1000_callers_gets_its_own_reply() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("a")).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -39,7 +39,7 @@ async fn a_thousand_callers_each_get_their_own_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_and_three_workers_send_each_reply_to_its_caller() {
+async fn with_many_replicas_and_workers_each_reply_finds_its_caller() {
     let server = RedisServer::start();
     let askers = [
         Asker::start(&server, None).await,
@@ -63,7 +63,7 @@ async fn two_replicas_and_three_workers_send_each_reply_to_its_caller() {
     settled(&server).await;
 }
 
-/// Takes that long, and answers with the task that began it.
+/// Works for this long, and replies with the id of its task.
 struct TellsItsTask(Duration);
 
 impl Handler for TellsItsTask {
@@ -76,7 +76,7 @@ impl Handler for TellsItsTask {
     }
 }
 
-/// True if two of some requests, one after the other, were begun in one task.
+/// Sends requests one after the other. True if two of them run in the same task.
 async fn shares_a_task(work: Duration, requests: usize) -> bool {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
@@ -91,17 +91,17 @@ async fn shares_a_task(work: Duration, requests: usize) -> bool {
 }
 
 #[tokio::test]
-async fn short_work_is_done_where_it_was_taken() {
+async fn short_work_runs_in_the_task_that_read_it() {
     assert!(shares_a_task(Duration::ZERO, 1_000).await);
 }
 
 #[tokio::test]
-async fn work_that_takes_longer_has_a_task_of_its_own() {
+async fn longer_work_runs_in_its_own_task() {
     assert!(!shares_a_task(Duration::from_millis(1), 20).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_with_threads_has_a_task_for_all_work() {
+async fn with_several_threads_all_work_runs_in_its_own_task() {
     assert!(!shares_a_task(Duration::ZERO, 20).await);
 }
 
@@ -110,7 +110,7 @@ async fn a_caller_that_times_out_leaves_the_pending_map_empty() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
 
-    let error = asker.ask_within("nobody works", Duration::from_millis(100)).await.expect_err("no worker");
+    let error = asker.ask_within("no worker", Duration::from_millis(100)).await.expect_err("no worker");
 
     assert_eq!(error.kind, RequestErrorKind::DeadlinePassed);
     assert_eq!(asker.requester.pending(), 0);
@@ -129,7 +129,7 @@ async fn a_caller_that_hangs_up_leaves_the_pending_map_empty() {
 }
 
 #[tokio::test]
-async fn work_nobody_waits_for_is_acknowledged_undone() {
+async fn expired_requests_are_acknowledged_without_work() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _ = asker.ask_within("too late", Duration::from_millis(50)).await;
@@ -144,7 +144,7 @@ async fn work_nobody_waits_for_is_acknowledged_undone() {
 }
 
 #[tokio::test]
-async fn a_stopping_worker_finishes_what_it_holds() {
+async fn a_stopping_worker_finishes_its_requests() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -162,7 +162,7 @@ async fn a_stopping_worker_finishes_what_it_holds() {
 }
 
 #[tokio::test]
-async fn every_lane_a_worker_writes_to_has_a_time_to_live() {
+async fn every_lane_that_a_worker_writes_to_has_a_time_to_live() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("a")).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -171,18 +171,18 @@ async fn every_lane_a_worker_writes_to_has_a_time_to_live() {
 
     asker.ask("first").await.expect("an answer");
     eventually_async("the lane has a time to live", || async { lives() }).await;
-    // Ids start over with the stream: within one millisecond the next reply would get the id of the last.
+    // A new stream may reuse ids: within the same millisecond, the next reply would get the id of the last.
     let first_ms = server_time_ms(&server);
     eventually_async("the millisecond is over", async || server_time_ms(&server) > first_ms).await;
-    // As if it had expired: the next reply recreates it, without a time to live of its own.
+    // Deleted as if it had expired. The next reply creates it again, at first without a time to live.
     let _: u64 = server.command(&["DEL", &lane]);
     asker.ask("second").await.expect("an answer");
 
-    eventually_async("the lane that came back has one too", || async { lives() }).await;
+    eventually_async("the new lane has a time to live, too", || async { lives() }).await;
 }
 
 #[tokio::test]
-async fn garbage_stops_nobody_and_is_buried_with_a_reason() {
+async fn garbage_becomes_dead_letters_with_a_reason() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let id = "0191f3a0-0000-7000-8000-000000000000";
@@ -213,7 +213,7 @@ async fn garbage_stops_nobody_and_is_buried_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_entry_of_thousands_of_fields_is_a_usual_dead_letter() {
+async fn an_entry_with_thousands_of_fields_is_a_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let mut huge = redis::cmd("XADD");
@@ -234,7 +234,7 @@ async fn an_entry_of_thousands_of_fields_is_a_usual_dead_letter() {
 }
 
 #[tokio::test]
-async fn dead_letters_that_cannot_be_kept_hold_up_nobody() {
+async fn dead_letters_that_are_refused_delay_no_other_request() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
@@ -244,10 +244,10 @@ async fn dead_letters_that_cannot_be_kept_hold_up_nobody() {
     for n in 0..50 {
         assert_eq!(asker.ask(n.to_string()).await.expect("an answer").reply.status, 200);
     }
-    assert_eq!(owner_of(&server, &garbage), "w1", "not lost either");
+    assert_eq!(owner_of(&server, &garbage), "w1", "the entry is not lost");
     let _: u64 = server.command(&["DEL", "{requests}:dlq"]);
 
-    eventually_async("it is kept after all", async || {
+    eventually_async("the dead letter is stored", async || {
         server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
     })
     .await;
@@ -265,7 +265,7 @@ impl Handler for Nonsense {
 }
 
 #[tokio::test]
-async fn an_answer_that_http_could_not_send_is_a_502() {
+async fn a_reply_that_http_cannot_send_becomes_a_502() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Nonsense).await;

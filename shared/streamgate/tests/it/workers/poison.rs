@@ -1,4 +1,4 @@
-//! Entries that are too much: very large ones, and dead letters that cannot be kept.
+//! Very large entries, and dead letters that Redis refuses.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn dead_letters(server: &RedisServer) -> u64 {
     server.command(&["XLEN", "{requests}:dlq"])
 }
 
-/// What a test logs.
+/// The log of a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -57,7 +57,7 @@ async fn the_warning_of_a_dead_letter_has_the_id_of_its_request() {
     assert!(readable[0].contains(&format!(" id={ID} ")), "{log}");
 }
 
-async fn answers_others(asker: &Asker) {
+async fn check_other_requests(asker: &Asker) {
     for n in 0..20 {
         let answer = asker.ask(n.to_string()).await.expect("an answer");
         assert_eq!(answer.reply.body, n.to_string());
@@ -65,7 +65,7 @@ async fn answers_others(asker: &Asker) {
 }
 
 #[tokio::test]
-async fn garbage_of_many_megabytes_holds_up_nobody() {
+async fn garbage_of_many_megabytes_delays_no_other_request() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let mut fields = redis::cmd("XADD");
@@ -84,24 +84,24 @@ async fn garbage_of_many_megabytes_holds_up_nobody() {
 
     let _worker = Worker::start(&server, "w1", Echo).await;
 
-    answers_others(&asker).await;
+    check_other_requests(&asker).await;
     settled(&server).await;
     assert_eq!(dead_letters(&server), 7);
 }
 
 #[tokio::test]
-async fn a_huge_request_is_worked_on_like_others() {
+async fn a_huge_request_is_handled_like_others() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
 
-    let (huge, ()) = tokio::join!(asker.ask(vec![b'x'; 16 * MEGABYTE]), answers_others(&asker));
+    let (huge, ()) = tokio::join!(asker.ask(vec![b'x'; 16 * MEGABYTE]), check_other_requests(&asker));
 
     assert_eq!(huge.expect("an answer").reply.body.len(), 16 * MEGABYTE);
     settled(&server).await;
 }
 
-/// Answers with how much was asked.
+/// Replies with the size of the request.
 #[derive(Clone)]
 struct Measures;
 
@@ -112,16 +112,17 @@ impl Handler for Measures {
 }
 
 #[tokio::test]
-async fn more_than_a_slow_link_can_carry_in_time_is_taken_one_by_one() {
+async fn entries_too_large_for_a_slow_link_are_read_one_by_one() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start(&server, None).await;
     let all = futures_util::future::join_all((0..6).map(|n| asker.ask(vec![b'x'; 300_000 + n])));
 
     let (answers, _worker) = tokio::join!(all, async {
-        eventually_async("all are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6).await;
-        // Delivered to the worker before it starts: it asks for all of them again at once, which takes
-        // twice as long as an answer may.
+        eventually_async("all requests are stored", async || server.command::<u64>(&["XLEN", REQUESTS]) == 6)
+            .await;
+        // The entries are delivered to the worker's name before it starts. The worker first reads them all at
+        // once, which takes twice the response timeout.
         let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0"]);
         let _: redis::Value = server.command(&["XREADGROUP", "GROUP", GROUP, "w1", "STREAMS", REQUESTS, ">"]);
         link.delay(Duration::from_millis(20));
@@ -136,7 +137,7 @@ async fn more_than_a_slow_link_can_carry_in_time_is_taken_one_by_one() {
     assert_eq!(dead_letters(&server), 0);
 }
 
-/// Lets everybody go at once, with more than a request brought.
+/// Waits at the gate and replies with 1 MB.
 struct Replies(Gate);
 
 impl Handler for Replies {
@@ -147,7 +148,7 @@ impl Handler for Replies {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replies_that_are_too_much_for_one_pipeline_go_in_several() {
+async fn replies_too_large_for_one_pipeline_are_sent_in_several() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start(&server, None).await;
@@ -157,7 +158,7 @@ async fn replies_that_are_too_much_for_one_pipeline_go_in_several() {
     let all = futures_util::future::join_all((0..30).map(|_| asker.ask("a lot")));
     let (answers, ()) = tokio::join!(all, async {
         gate.wait_for(30).await;
-        // 30 MB take two seconds and more: longer than an answer of the server may.
+        // 30 MB take more than 2 s, which is longer than the response timeout.
         link.delay(Duration::from_millis(1));
         gate.open();
     });
@@ -182,19 +183,19 @@ impl Handler for Inflates {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_a_502_and_holds_up_nobody() {
+async fn a_reply_that_is_too_large_becomes_a_502() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Inflates).await;
 
-    let (huge, ()) = tokio::join!(asker.ask("too much"), answers_others(&asker));
+    let (huge, ()) = tokio::join!(asker.ask("too much"), check_other_requests(&asker));
 
-    assert_eq!(huge.expect("its caller is told").reply.status, 502);
+    assert_eq!(huge.expect("a reply").reply.status, 502);
     settled(&server).await;
 }
 
 #[tokio::test]
-async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
+async fn refused_dead_letters_are_counted_and_tried_again() {
     let server = RedisServer::start();
     let counts = Counts::default();
     let metrics = counts.declare(responder_metrics);
@@ -204,7 +205,7 @@ async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
     }
 
     let _worker = Worker::start_counting(&server, responder_settings("w1"), Echo, metrics).await;
-    eventually_async("each was refused more than once", async || {
+    eventually_async("each dead letter was refused more than once", async || {
         counts.of("streamgate_dead_letters_refused_total") >= 20.0
     })
     .await;
@@ -215,7 +216,7 @@ async fn dead_letters_that_cannot_be_kept_are_counted_and_wait() {
     assert_eq!(dead_letters(&server), 10);
 }
 
-/// Panics in the call itself, before there is a future.
+/// Panics before it returns a future.
 struct PanicsInTheCall;
 
 impl Handler for PanicsInTheCall {
@@ -229,7 +230,7 @@ impl Handler for PanicsInTheCall {
 }
 
 #[tokio::test]
-async fn a_panic_before_there_is_a_future_makes_a_dead_letter() {
+async fn a_panic_before_the_future_makes_a_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", PanicsInTheCall).await;

@@ -1,5 +1,5 @@
-//! A process that is wrong about the server's clock. What is promised then: no wrong answer, no call
-//! that outlasts its deadline, nothing left pending, and good work once the error is gone.
+//! A process whose estimate of the server's clock is wrong. Even then, no answer is wrong, no call
+//! outlasts its deadline, and no entry stays pending. Once the estimate is right, all works as usual.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn open_gate() -> Gate {
     gate
 }
 
-/// Everybody gets their own answer, with 30 s to do it in.
-async fn answers_flow(asker: &Asker) {
+/// Checks that 50 callers get their own replies within 30 s.
+async fn check_replies(asker: &Asker) {
     let answers = futures_util::future::join_all((0..50).map(|n| asker.ask(n.to_string()))).await;
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.expect("an answer").reply.body, n.to_string());
@@ -40,18 +40,18 @@ async fn answers_flow(asker: &Asker) {
 }
 
 #[tokio::test]
-async fn nobody_begins_before_the_servers_time_is_known() {
+async fn no_request_is_sent_before_the_servers_time_is_known() {
     let server = RedisServer::start();
-    // Everything works but the question for the time.
+    // Every command works except TIME.
     let _: () = server.command(&["ACL", "SETUSER", "default", "-time"]);
     let asker = Asker::start_unready(&server, None);
     let refused = || server.command::<String>(&["INFO", "errorstats"]);
-    eventually_async("it asks for the time", async || {
+    eventually_async("the requester asks for the time", async || {
         ["3", "4", "5", "6", "7", "8", "9"].iter().any(|n| refused().contains(&format!("NOPERM:count={n}")))
     })
     .await;
 
-    assert!(!asker.is_ready(), "this machine's clock may be hours off");
+    assert!(!asker.is_ready(), "the clock of this machine may be wrong by hours");
     let error = asker.ask("too early").await.expect_err("its deadline would be a guess");
     assert_eq!(error.kind, RequestErrorKind::Unavailable);
     let _: () = server.command(&["ACL", "SETUSER", "default", "+time"]);
@@ -61,20 +61,20 @@ async fn nobody_begins_before_the_servers_time_is_known() {
 }
 
 #[tokio::test]
-async fn a_skew_below_the_time_a_request_has_left_changes_nothing() {
+async fn a_skew_below_the_remaining_time_changes_nothing() {
     for skew in [-5 * SECOND, 5 * SECOND] {
         let server = RedisServer::start();
         let asker = skewed_asker(&server, skew).await;
         let _worker = skewed_worker(&server, -skew, &open_gate()).await;
 
-        answers_flow(&asker).await;
+        check_replies(&asker).await;
 
         settled(&server).await;
     }
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_ahead_lets_nobody_wait_longer() {
+async fn a_gateway_that_is_ahead_does_not_delay_its_callers() {
     for skew in [5 * SECOND, MINUTE] {
         let server = RedisServer::start();
         let counts = Counts::default();
@@ -82,26 +82,28 @@ async fn a_gateway_that_is_ahead_lets_nobody_wait_longer() {
         let asker = Asker::start_on(redis_skewed(&server, skew), Some("a"), metrics).await;
         let asked = Instant::now();
 
-        let error =
-            asker.ask_within("nobody works", Duration::from_millis(300)).await.expect_err("no worker");
+        let error = asker.ask_within("no worker", Duration::from_millis(300)).await.expect_err("no worker");
         assert_eq!(error.kind, RequestErrorKind::DeadlinePassed);
-        assert!(asked.elapsed() < Duration::from_secs(3), "the caller's own watch counts");
+        assert!(
+            asked.elapsed() < Duration::from_secs(3),
+            "the deadline of a caller does not depend on the server's clock"
+        );
 
-        // Its entry claims to have time left, so it is worked on for nobody.
+        // The entry seems to have time left, so a worker handles it although its caller has left.
         let gate = open_gate();
         let _worker = Worker::start(&server, "w1", gate.clone()).await;
-        eventually_async("its reply is counted as late", async || {
+        eventually_async("the reply is counted as late", async || {
             counts.of("streamgate_replies_late_total") >= 1.0
         })
         .await;
         settled(&server).await;
         assert_eq!(gate.entered(), 1);
-        answers_flow(&asker).await;
+        check_replies(&asker).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_gateway_far_behind_stores_has_expired_undone() {
+async fn requests_of_a_gateway_far_behind_expire_unhandled() {
     let server = RedisServer::start();
     let asker = skewed_asker(&server, -MINUTE).await;
     let gate = open_gate();
@@ -112,7 +114,7 @@ async fn what_a_gateway_far_behind_stores_has_expired_undone() {
     assert_eq!(error.kind, RequestErrorKind::DeadlinePassed);
     assert_eq!((gate.entered(), server.command::<u64>(&["XLEN", REPLIES])), (0, 0));
     settled(&server).await;
-    answers_flow(&Asker::start(&server, Some("sound")).await).await;
+    check_replies(&Asker::start(&server, Some("sound")).await).await;
 }
 
 #[tokio::test]
@@ -128,21 +130,21 @@ async fn a_worker_far_ahead_drops_live_work_until_it_is_replaced() {
     wrong.stop().await;
     let _right = Worker::start(&server, "right", Echo).await;
 
-    answers_flow(&asker).await;
+    check_replies(&asker).await;
 }
 
 #[tokio::test]
-async fn a_worker_far_behind_works_for_those_gone_and_for_others() {
+async fn a_worker_far_behind_also_handles_expired_requests() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _ = asker.ask_within("gone", Duration::from_millis(50)).await.expect_err("no worker");
     let gate = open_gate();
     let _worker = skewed_worker(&server, -MINUTE, &gate).await;
 
-    answers_flow(&asker).await;
+    check_replies(&asker).await;
 
     settled(&server).await;
-    assert_eq!(gate.entered(), 51, "the one whose caller had gone, too");
+    assert_eq!(gate.entered(), 51, "50 requests and the one whose caller had left");
 }
 
 #[tokio::test]
@@ -166,17 +168,17 @@ async fn a_skewed_worker_keeps_its_leases() {
         });
 
         assert_eq!(answer.expect("an answer").reply.attempt, 1);
-        assert!(counts.of("streamgate_claims_total") < 1.0, "nobody took it over");
+        assert!(counts.of("streamgate_claims_total") < 1.0, "the other worker claimed nothing");
         settled(&server).await;
     }))
     .await;
 }
 
 #[tokio::test]
-async fn a_gateway_far_ahead_cuts_no_reply_that_somebody_waits_for() {
+async fn a_gateway_far_ahead_trims_no_reply_that_is_waited_for() {
     let server = RedisServer::start();
     let (ahead, right) = (skewed_asker(&server, 10 * MINUTE).await, Asker::start(&server, None).await);
-    // The lane is long enough to be looked after.
+    // The lane is long enough to be trimmed.
     let mut fill = redis::pipe();
     for _ in 0..1_500 {
         fill.cmd("XADD").arg(REPLIES).arg("*").arg("id").arg("x").ignore();
@@ -184,11 +186,11 @@ async fn a_gateway_far_ahead_cuts_no_reply_that_somebody_waits_for() {
     let client = redis::Client::open(server.url()).expect("a URL");
     fill.query::<()>(&mut client.get_connection().expect("connects")).expect("stored");
     let began = Instant::now();
-    // Longer than the period of its upkeep.
-    eventually_async("the lane was looked after", async || began.elapsed() > Duration::from_secs(6)).await;
+    // Longer than the period in which a lane is trimmed.
+    eventually_async("the lane was checked", async || began.elapsed() > Duration::from_secs(6)).await;
 
     assert!(server.command::<u64>(&["XLEN", REPLIES]) >= 1_500, "none of them is old");
     let _worker = Worker::start(&server, "w1", Echo).await;
-    answers_flow(&right).await;
+    check_replies(&right).await;
     drop(ahead);
 }

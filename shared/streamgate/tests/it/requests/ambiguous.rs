@@ -1,4 +1,5 @@
-//! Commands that were executed and whose answer was lost: done twice, answered once.
+//! Commands that Redis executed but whose response was lost. They are sent again, and their effect is seen
+//! once.
 
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
@@ -7,8 +8,8 @@ use crate::harness::{Asker, Echo, Gate, REQUESTS, Worker, redis, requester_metri
 
 const LATE: &str = "streamgate_replies_late_total";
 
-/// True if some id is there more than once.
-fn has_twins(mut ids: Vec<String>) -> bool {
+/// True if an id is there more than once.
+fn has_duplicates(mut ids: Vec<String>) -> bool {
     let all = ids.len();
     ids.sort();
     ids.dedup();
@@ -24,14 +25,14 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
     let asker = Asker::start_on(redis(&link), Some("a"), metrics).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
 
-    // The lost answer may be that of a heartbeat: then again.
+    // If the lost response belongs to a heartbeat, the loop tries again.
     let mut n = 0;
     eventually_async("a request is stored twice", async || {
         n += 1;
         link.cut_next_reply();
         let body = format!("number {n}");
         assert_eq!(asker.ask(body.clone()).await.expect("an answer").reply.body, body);
-        has_twins(server.ids_on(REQUESTS))
+        has_duplicates(server.ids_on(REQUESTS))
     })
     .await;
 
@@ -39,30 +40,30 @@ async fn a_request_that_is_stored_twice_is_answered_once() {
     let (asked, requests) = (f64::from(n), server.ids_on(REQUESTS).len());
     eventually_async("every further reply is counted", async || counts.of(LATE) >= requests as f64 - asked)
         .await;
-    assert_eq!(server.ids_on("replies.a").len(), requests, "each entry was worked on once");
+    assert_eq!(server.ids_on("replies.a").len(), requests, "each entry was handled once");
     assert_eq!(asker.requester.pending(), 0);
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_waits_for_is_not_sent_again() {
+async fn a_request_whose_caller_left_is_not_sent_again() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let asker = Asker::start_on(redis(&link), Some("a"), requester_metrics()).await;
 
     link.hold_replies();
     {
-        let asking = std::pin::pin!(asker.ask("its caller goes"));
-        let stored = eventually_async("it is stored", async || server.ids_on(REQUESTS).len() == 1);
+        let asking = std::pin::pin!(asker.ask("its caller leaves"));
+        let stored = eventually_async("the request is stored", async || server.ids_on(REQUESTS).len() == 1);
         futures_util::future::select(asking, std::pin::pin!(stored)).await;
     }
     link.flow();
     link.cut();
 
-    // The writer sends one after the other.
+    // The writer sends requests in order: if the next is answered, the first is not sent again any more.
     let _worker = Worker::start(&server, "w1", Echo).await;
     eventually_async("the next one is answered", async || asker.ask("next").await.is_ok()).await;
     let requests = server.ids_on(REQUESTS);
-    assert!(!has_twins(requests.clone()), "{requests:?}");
+    assert!(!has_duplicates(requests.clone()), "{requests:?}");
 }
 
 #[tokio::test]
@@ -74,7 +75,7 @@ async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
     let asker = Asker::start_on(redis(&server), Some("a"), metrics).await;
     let mut n = 0;
 
-    // The lost answer may be that of a heartbeat or a renewal: then again.
+    // If the lost response belongs to a heartbeat or a lease renewal, the loop tries again.
     eventually_async("a reply is stored twice", async || {
         n += 1;
         let gate = Gate::default();
@@ -88,7 +89,7 @@ async fn a_reply_that_is_stored_twice_reaches_its_caller_once() {
         assert_eq!(answer.expect("an answer").reply.body, body);
         assert_eq!(gate.entered(), 1, "the work was done once");
         worker.stop().await;
-        has_twins(server.ids_on("replies.a"))
+        has_duplicates(server.ids_on("replies.a"))
     })
     .await;
 

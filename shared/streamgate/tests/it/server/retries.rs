@@ -1,5 +1,5 @@
-//! Whatever Redis answers, a loop that tries again does so ever more slowly, says so once, and does not
-//! connect anew each time.
+//! Whatever error Redis returns, a loop that retries slows down, logs the error once, and does not open a
+//! new connection for each attempt.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::harness::{
 };
 use crate::logs::Logs;
 
-/// Answers at once, or after its lease had to be renewed.
+/// Replies at once, or to the request `long` after a lease renewal.
 struct Busy;
 
 impl Handler for Busy {
@@ -28,7 +28,7 @@ impl Handler for Busy {
     }
 }
 
-/// A gateway and a worker, with callers that give up soon, so that every loop has something to do.
+/// A gateway, a worker, and callers with short timeouts, so that every loop sends commands.
 struct Scene {
     logs: Logs,
     asker: Arc<Asker>,
@@ -39,7 +39,7 @@ struct Scene {
 impl Scene {
     async fn start(target: &impl Target) -> Self {
         let logs = Logs::capture();
-        // The gateway sees at its first look that somebody is there.
+        // Started before the gateway, so that the gateway sees a worker at its first check.
         let worker = Worker::start(target, "w1", Busy).await;
         let asker = Asker::start_with_settings(redis(target), requester_metrics(), |settings| {
             settings.replica = Some("r0".to_owned());
@@ -59,49 +59,48 @@ impl Scene {
         Self { logs, asker, worker, _callers: callers }
     }
 
-    /// Waits until some loop has failed `failures` times, and the view of the workers if it is under the
-    /// fault, and looks at what was told meanwhile: one line when it began, none that it works again.
-    async fn is_quiet(&self, fault: &str, failures: usize, view: View) {
-        eventually_async(&format!("a loop goes on failing under {fault}"), async || {
+    /// Waits until a loop has failed `failures` times, and also the view of the workers if the fault affects
+    /// it. Then checks the log: each loop has logged its first failure once, and no loop that it works again.
+    async fn check_log(&self, fault: &str, failures: usize, view: View) {
+        eventually_async(&format!("a loop still fails under {fault}"), async || {
             !self.logs.with(&format!("attempt={failures} ")).is_empty()
         })
         .await;
-        self.view_fails_quietly(fault, view).await;
-        let told = self.logs.told();
-        for line in &told {
-            let (part, again) = line.text.split_once(" error=").unwrap_or((&line.text, ""));
-            let same = told.iter().filter(|other| other.text.starts_with(part)).count();
-            assert!(same <= 2, "{fault}: said {same} times: {part} {again}\n{told:#?}");
+        self.check_log_of_view(fault, view).await;
+        let shown = self.logs.shown();
+        for line in &shown {
+            let (part, error) = line.text.split_once(" error=").unwrap_or((&line.text, ""));
+            let same = shown.iter().filter(|other| other.text.starts_with(part)).count();
+            assert!(same <= 2, "{fault}: logged {same} times: {part} {error}\n{shown:#?}");
         }
-        assert!(self.logs.with("works again").len() <= 1, "{fault}: {told:#?}");
-        // A dead letter has a line of its own.
-        let of_loops = told.iter().filter(|line| !line.text.contains("moved to the dead letters")).count();
-        assert!(of_loops <= 10, "{fault}: {told:#?}");
+        assert!(self.logs.with("works again").len() <= 1, "{fault}: {shown:#?}");
+        // Each dead letter has its own line, which does not belong to a loop.
+        let of_loops = shown.iter().filter(|line| !line.text.contains("moved to the dead letters")).count();
+        assert!(of_loops <= 10, "{fault}: {shown:#?}");
     }
 
-    /// The view of the workers looks once a second, not as often as others fail.
-    async fn view_fails_quietly(&self, fault: &str, view: View) {
+    /// Checks the log of the view of the workers. It checks once per second, so it fails less often than other
+    /// loops.
+    async fn check_log_of_view(&self, fault: &str, view: View) {
         let failures = || self.logs.with("part=\"view of the workers\"");
         if view == View::Fails {
-            eventually_async(&format!("the view goes on failing under {fault}"), async || {
-                failures().len() >= 3
-            })
-            .await;
+            eventually_async(&format!("the view still fails under {fault}"), async || failures().len() >= 3)
+                .await;
         }
-        let told = failures().iter().filter(|line| line.level <= tracing::Level::INFO).count();
-        assert!(told <= 1, "{fault}: {:#?}", failures());
+        let shown = failures().iter().filter(|line| line.level <= tracing::Level::INFO).count();
+        assert!(shown <= 1, "{fault}: {:#?}", failures());
     }
 }
 
-/// What a fault does to the loop that looks at the workers.
+/// The effect of a fault on the view of the workers.
 #[derive(Clone, Copy, PartialEq)]
 enum View {
     Fails,
-    /// It works, or fails too seldom to wait for it.
-    Unwatched,
+    /// The view works, or fails too seldom to wait for.
+    NotChecked,
 }
 
-/// Connections that the server has accepted, without the one that asks.
+/// The number of connections that the server has accepted.
 fn connections(server: &RedisServer) -> i64 {
     let stats: String = server.command(&["INFO", "stats"]);
     let line = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
@@ -109,14 +108,14 @@ fn connections(server: &RedisServer) -> i64 {
 }
 
 #[test]
-fn a_key_of_another_type_is_told_once() {
+fn a_key_of_another_type_is_logged_once() {
     side_by_side(
-        [(format!("{REPLIES}.r0"), View::Unwatched), (REQUESTS.to_owned(), View::Fails)],
-        another_type,
+        [(format!("{REPLIES}.r0"), View::NotChecked), (REQUESTS.to_owned(), View::Fails)],
+        check_key_of_another_type,
     );
 }
 
-async fn another_type((key, view): (String, View)) {
+async fn check_key_of_another_type((key, view): (String, View)) {
     let server = RedisServer::start();
     let scene = Scene::start(&server).await;
     let before = connections(&server);
@@ -124,37 +123,38 @@ async fn another_type((key, view): (String, View)) {
     let _: i64 = server.command(&["DEL", &key]);
     let _: () = server.command(&["SET", &key, "x"]);
 
-    scene.is_quiet(&key, 5, view).await;
+    scene.check_log(&key, 5, view).await;
     let made = connections(&server) - before - 3;
     assert!(made <= 12, "{key}: {made} connections");
 }
 
 #[test]
-fn a_command_denied_to_the_gateway_is_told_once() {
+fn a_command_denied_to_the_gateway_is_logged_once() {
     let gateway: fn(&Scene) -> bool = |scene| scene.asker.is_ready();
-    side_by_side(["xread", "xinfo", "xadd", "expire"].map(|command| (command, gateway)), denied);
+    side_by_side(["xread", "xinfo", "xadd", "expire"].map(|command| (command, gateway)), check_denied);
 }
 
 #[test]
-fn a_command_denied_to_the_worker_is_told_once() {
+fn a_command_denied_to_the_worker_is_logged_once() {
     let worker: fn(&Scene) -> bool = |scene| scene.worker.is_ready();
     let commands = ["xreadgroup", "xack", "xclaim", "xautoclaim", "evalsha"];
-    side_by_side(commands.map(|command| (command, worker)), denied);
+    side_by_side(commands.map(|command| (command, worker)), check_denied);
 }
 
-/// What happens without a command to the process that is ready by `is_ready`.
-async fn denied((command, is_ready): (&str, fn(&Scene) -> bool)) {
+/// Denies a command and checks the log. `is_ready` belongs to the process that needs the command.
+async fn check_denied((command, is_ready): (&str, fn(&Scene) -> bool)) {
     let server = RedisServer::start();
     let scene = Scene::start(&server).await;
     let (before, mut asked) = (connections(&server), 1);
 
     let _: () = server.command(&["ACL", "SETUSER", "default", &format!("-{command}")]);
-    eventually_async("it is said", async || {
+    eventually_async("the denied command is logged", async || {
         scene.logs.with("does not let this process").iter().any(|line| line.text.contains(command))
     })
     .await;
 
-    eventually_async(&format!("nobody is ready without {command}"), async || !is_ready(&scene)).await;
+    eventually_async(&format!("the process is not ready without {command}"), async || !is_ready(&scene))
+        .await;
     let named = scene.logs.with("does not let this process");
     assert!(named.iter().all(|line| line.text.contains("category=\"@")), "{named:?}");
     let refusals = async || {
@@ -166,17 +166,17 @@ async fn denied((command, is_ready): (&str, fn(&Scene) -> bool)) {
         count.is_some_and(|count| count.trim().parse::<u32>().expect("a number") >= 6)
     };
     eventually_async("Redis has denied it again and again", refusals).await;
-    let view = if command == "xinfo" { View::Fails } else { View::Unwatched };
-    scene.view_fails_quietly(command, view).await;
-    let told = scene.logs.told();
-    assert!(told.len() <= 12, "{command}: {told:#?}");
-    assert!(scene.logs.with("works again").is_empty(), "{command}: {told:#?}");
+    let view = if command == "xinfo" { View::Fails } else { View::NotChecked };
+    scene.check_log_of_view(command, view).await;
+    let shown = scene.logs.shown();
+    assert!(shown.len() <= 12, "{command}: {shown:#?}");
+    assert!(scene.logs.with("works again").is_empty(), "{command}: {shown:#?}");
     let made = connections(&server) - before - asked - 1;
     assert!(made <= 12, "{command}: {made} connections");
 }
 
 #[tokio::test]
-async fn a_demoted_node_is_told_once() {
+async fn a_demoted_node_is_logged_once() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let scene = Scene::start(&old).await;
 
@@ -184,19 +184,20 @@ async fn a_demoted_node_is_told_once() {
     new.lead();
     old.follow(&new);
 
-    scene.is_quiet("READONLY", 5, View::Unwatched).await;
+    scene.check_log("READONLY", 5, View::NotChecked).await;
 }
 
-/// A node of a cluster that has all slots, and knows another node that nobody can reach.
+/// The state of a cluster node that has all slots. It knows another node, which cannot be reached.
 const NODES: &str = "\
 0000000000000000000000000000000000000001 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-16383
 0000000000000000000000000000000000000002 127.0.0.1:3@4 master - 0 0 2 connected
 vars currentEpoch 2 lastVoteEpoch 0
 ";
 
-/// The only node of a cluster that answers.
+/// The only node of the cluster that can be reached.
 fn cluster() -> RedisServer {
-    // Without a port for clients, all would have one and the same for other nodes.
+    // The server has no client port, from which Redis would derive the cluster port. So each server gets its
+    // own cluster port.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let port = free.expect("a free port").port().to_string();
     let timeout = ["--cluster-node-timeout", "3600000"];
@@ -207,13 +208,13 @@ fn cluster() -> RedisServer {
 }
 
 #[test]
-fn a_cluster_that_serves_the_slots_elsewhere_is_told_once() {
-    // MOVED, then CLUSTERDOWN.
+fn slots_on_another_cluster_node_are_logged_once() {
+    // The first change causes MOVED, the second CLUSTERDOWN.
     let changes = ["SETSLOT {} NODE 0000000000000000000000000000000000000002", "DELSLOTS {}"];
-    side_by_side(changes, served_elsewhere_by);
+    side_by_side(changes, check_slots_on_another_node);
 }
 
-async fn served_elsewhere_by(change: &str) {
+async fn check_slots_on_another_node(change: &str) {
     let server = cluster();
     let scene = Scene::start(&server).await;
     let before = connections(&server);
@@ -225,7 +226,7 @@ async fn served_elsewhere_by(change: &str) {
         change.replace("{}", &slot.to_string()).split(' ').for_each(|word| {
             cmd.arg(word);
         });
-        // A slot with keys is not given away.
+        // Redis does not move a slot that has keys.
         let mut connection = redis::Client::open(server.url()).and_then(|client| client.get_connection());
         let connection = connection.as_mut().expect("connected");
         let mut pipe = redis::pipe();
@@ -236,14 +237,14 @@ async fn served_elsewhere_by(change: &str) {
         changes += 2;
     }
 
-    scene.is_quiet(change, 5, View::Unwatched).await;
+    scene.check_log(change, 5, View::NotChecked).await;
     let made = connections(&server) - before - changes - 1;
     assert!(made <= 30, "{change}: {made} connections");
-    scene.view_fails_quietly(change, View::Fails).await;
+    scene.check_log_of_view(change, View::Fails).await;
 }
 
 #[tokio::test]
-async fn a_lane_served_elsewhere_makes_no_dead_letters() {
+async fn a_lane_on_another_cluster_node_makes_no_dead_letters() {
     let server = cluster();
     let asker = Asker::start(&server, Some("r0")).await;
     let gate = Gate::default();
@@ -256,7 +257,7 @@ async fn a_lane_served_elsewhere_makes_no_dead_letters() {
         let other = "0000000000000000000000000000000000000002";
         let _: String = server.command(&["CLUSTER", "SETSLOT", &slot, "NODE", other]);
         gate.open();
-        eventually_async("a reply is sent away", async || {
+        eventually_async("a reply is refused with MOVED", async || {
             server.command::<String>(&["INFO", "errorstats"]).contains("errorstat_MOVED")
         })
         .await;
@@ -270,17 +271,17 @@ async fn a_lane_served_elsewhere_makes_no_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_told_once() {
+async fn a_server_that_is_gone_is_logged_once() {
     let mut server = RedisServer::start();
     let scene = Scene::start(&server).await;
 
     server.kill();
 
-    scene.is_quiet("connection refused", 5, View::Fails).await;
+    scene.check_log("connection refused", 5, View::Fails).await;
 }
 
 #[tokio::test]
-async fn a_link_that_breaks_at_each_answer_is_told_once() {
+async fn a_link_that_breaks_at_each_response_is_logged_once() {
     let server = RedisServer::start();
     let link = Link::to(&server);
     let scene = Scene::start(&link).await;
@@ -288,5 +289,5 @@ async fn a_link_that_breaks_at_each_answer_is_told_once() {
     link.cut_replies_after(0);
     link.cut();
 
-    scene.is_quiet("reset", 5, View::Fails).await;
+    scene.check_log("reset", 5, View::Fails).await;
 }

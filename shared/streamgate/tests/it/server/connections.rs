@@ -1,4 +1,4 @@
-//! Connections of one user: what they do when Redis does not want them, or any more.
+//! Connections that Redis refuses or closes.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn fields() -> Fields {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_more_clients_is_asked_again() {
+async fn a_connection_refused_by_maxclients_is_tried_again() {
     let server = RedisServer::start();
     let (counts, set) = (Counts::default(), |most: &'static str| {
         let mut set = redis::cmd("CONFIG");
@@ -41,11 +41,11 @@ async fn a_server_that_takes_no_more_clients_is_asked_again() {
     let append = tokio::spawn(async move { producer.append(fields()).await });
     let mut info = redis::cmd("INFO");
     info.arg("stats");
-    // Once when the producer starts and once for the entry.
-    eventually_async("it was turned away twice", async || {
+    // The producer connects when it starts, and again for the entry.
+    eventually_async("two connections are refused", async || {
         let stats = String::from_utf8(text(redis.command(&info).await.expect("answered"))).expect("UTF-8");
         let rejected = stats.lines().find_map(|line| line.strip_prefix("rejected_connections:"));
-        rejected.expect("it is told").parse::<u32>().expect("a number") >= 2
+        rejected.expect("INFO has it").parse::<u32>().expect("a number") >= 2
     })
     .await;
     redis.command(&set("1000")).await.expect("set");
@@ -54,7 +54,7 @@ async fn a_server_that_takes_no_more_clients_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_meanwhile_is_replaced_before_its_use() {
+async fn a_closed_connection_is_replaced_before_its_next_use() {
     let server = RedisServer::start();
     let counts = Counts::default();
     let redis = open(&server.url(), &counts);
@@ -62,10 +62,11 @@ async fn a_connection_closed_meanwhile_is_replaced_before_its_use() {
     producer.append(fields()).await.expect("stored");
 
     let clients: String = server.command(&["CLIENT", "LIST"]);
-    let writer = clients.lines().find(|client| client.contains("cmd=xadd")).expect("it is there");
+    let writer =
+        clients.lines().find(|client| client.contains("cmd=xadd")).expect("the connection of the writer");
     let id = writer.split(' ').find_map(|field| field.strip_prefix("id=")).expect("an id");
     let _: u64 = server.command(&["CLIENT", "KILL", "ID", id]);
-    eventually_async("it is gone", async || {
+    eventually_async("the connection is gone", async || {
         !server.command::<String>(&["CLIENT", "LIST"]).contains("cmd=xadd")
     })
     .await;
@@ -78,7 +79,7 @@ async fn a_connection_closed_meanwhile_is_replaced_before_its_use() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_denied_and_not_repeated() {
+async fn a_wrong_password_is_denied_and_not_printed() {
     let server = RedisServer::start();
     let _: () = server.command(&["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all"]);
     let url = format!("unix://{}?user=alice&pass=hunter3", server.socket().display());

@@ -12,7 +12,8 @@ use crate::harness::{
 };
 use crate::load::heals_after;
 
-/// Lets the work on `entered` requests end when Redis has no room for replies; returns once it has refused one.
+/// Waits for `entered` requests, fills the memory of Redis, and lets the handlers end. Returns once Redis
+/// has refused a reply.
 async fn open_without_memory(server: &RedisServer, gate: &Gate, entered: usize) {
     gate.wait_for(entered).await;
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -24,7 +25,7 @@ async fn open_without_memory(server: &RedisServer, gate: &Gate, entered: usize) 
 }
 
 #[tokio::test]
-async fn a_reply_refused_without_memory_is_stored_once_there_is_some() {
+async fn a_reply_refused_without_memory_is_stored_later() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -54,11 +55,14 @@ async fn a_lane_whose_first_reply_was_refused_gets_a_time_to_live() {
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     settled(&server).await;
 
-    assert!(server.command::<i64>(&["TTL", &lane]) > 0, "nobody reads it, and it would stay for ever");
+    assert!(
+        server.command::<i64>(&["TTL", &lane]) > 0,
+        "no gateway reads this lane, so it would stay for ever"
+    );
 }
 
 #[tokio::test]
-async fn a_request_refused_without_memory_is_answered_at_once() {
+async fn a_request_refused_without_memory_is_refused_at_once() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -71,7 +75,7 @@ async fn a_request_refused_without_memory_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_lane_of_another_type_makes_a_dead_letter_and_blocks_nobody() {
+async fn a_lane_of_another_type_makes_a_dead_letter() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("good")).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -91,7 +95,7 @@ async fn a_lane_of_another_type_makes_a_dead_letter_and_blocks_nobody() {
 }
 
 #[tokio::test]
-async fn a_refused_entry_buries_its_own_replies_and_no_others() {
+async fn a_refused_reply_entry_makes_dead_letters_of_its_replies() {
     const EACH: usize = 3;
     let server = RedisServer::start();
     let asker = Asker::start(&server, Some("good")).await;
@@ -113,7 +117,7 @@ async fn a_refused_entry_buries_its_own_replies_and_no_others() {
     for answer in answers {
         assert_eq!(answer.expect("an answer").reply.status, 200);
     }
-    assert!(server.command::<usize>(&["XLEN", "replies.good"]) < EACH, "they share an entry");
+    assert!(server.command::<usize>(&["XLEN", "replies.good"]) < EACH, "replies share an entry");
     eventually_async("the others are dead letters", async || {
         let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
         letters.iter().filter(|(_, fields)| fields[1].starts_with("reply refused: ")).count() == EACH
@@ -175,7 +179,7 @@ async fn deleted_streams_heal() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_gone_is_answered_at_once_and_found_again() {
+async fn without_redis_callers_are_refused_until_it_restarts() {
     let mut server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -183,18 +187,18 @@ async fn a_redis_that_is_gone_is_answered_at_once_and_found_again() {
     eventually_async("the circuit opens", async || asker.redis.circuit().state() != BreakerState::Closed)
         .await;
 
-    let error = asker.ask("anybody?").await.expect_err("no Redis");
+    let error = asker.ask("no Redis").await.expect_err("no Redis");
     server.restart();
-    eventually_async("it is found again", async || asker.ask("back?").await.is_ok()).await;
+    eventually_async("Redis is found again", async || asker.ask("back?").await.is_ok()).await;
 
     assert_eq!(error.kind, RequestErrorKind::Unavailable);
     assert!(error.retry_after.is_some());
 }
 
 #[tokio::test]
-async fn a_reply_is_not_missed_when_its_lane_restarts_with_lower_ids() {
+async fn a_reply_is_read_when_its_lane_restarts_with_lower_ids() {
     let server = RedisServer::start();
-    // A reply stream from the future, as after a clock that was wrong: the cursor is far ahead.
+    // The reply stream has an id from the far future, as after a wrong clock: the cursor is far ahead.
     let _: String = server.command(&["XADD", REPLIES, "99999999999999-0", "x", "y"]);
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
@@ -208,7 +212,7 @@ async fn a_reply_is_not_missed_when_its_lane_restarts_with_lower_ids() {
 }
 
 #[tokio::test]
-async fn a_worker_without_a_free_slot_heals_too() {
+async fn a_worker_without_a_free_slot_heals() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -219,39 +223,39 @@ async fn a_worker_without_a_free_slot_heals_too() {
     let (answer, ()) = tokio::join!(asker.ask("in the middle"), async {
         gate.wait_for(1).await;
         let _: () = server.command(&["FLUSHALL"]);
-        eventually_async("the group is made anew", async || {
+        eventually_async("the group is created again", async || {
             server.command::<u64>(&["EXISTS", REQUESTS]) == 1
         })
         .await;
         let later = server_time_ms(&server) + 2 * LEASE.as_millis() as u64;
-        eventually_async("its lease lapses", async || server_time_ms(&server) > later).await;
+        eventually_async("the lease ends", async || server_time_ms(&server) > later).await;
         gate.open();
     });
 
-    assert_eq!(answer.expect("its work was done, so it is answered").reply.status, 200);
+    assert_eq!(answer.expect("the work was done, so there is a reply").reply.status, 200);
     assert_eq!(asker.ask("and the next").await.expect("an answer").reply.status, 200);
     settled(&server).await;
 }
 
 #[tokio::test]
-async fn nothing_is_admitted_before_the_end_of_the_lane_is_known() {
+async fn no_request_is_admitted_before_the_lane_can_be_read() {
     let server = RedisServer::start();
     // Redis answers, but the lane cannot be read yet.
     let _: () = server.command(&["SET", REPLIES, "not a stream"]);
     let asker = Asker::start_unready(&server, None);
     eventually_async("Redis is reached", async || asker.redis.round_trip().is_some()).await;
 
-    let error = asker.ask("too early").await.expect_err("its reply could be missed");
+    let error = asker.ask("too early").await.expect_err("the reply could be missed");
     assert_eq!(error.kind, RequestErrorKind::Unavailable);
     assert_eq!(server.command::<u64>(&["EXISTS", REQUESTS]), 0, "nothing was sent");
     let _: u64 = server.command(&["DEL", REPLIES]);
 
     let _worker = Worker::start(&server, "w1", Echo).await;
-    eventually_async("it is admitted", async || asker.ask("now?").await.is_ok()).await;
+    eventually_async("a request is admitted", async || asker.ask("now?").await.is_ok()).await;
 }
 
 #[tokio::test]
-async fn only_a_lost_group_is_recreated_not_that_of_a_first_start() {
+async fn only_a_lost_group_counts_as_recreated() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let counts = Counts::default();
@@ -263,19 +267,19 @@ async fn only_a_lost_group_is_recreated_not_that_of_a_first_start() {
     assert!(recreations(0));
     let _: u64 = server.command(&["XGROUP", "DESTROY", REQUESTS, GROUP]);
 
-    eventually_async("it is counted", async || recreations(1)).await;
+    eventually_async("the new group is counted", async || recreations(1)).await;
 }
 
 #[tokio::test]
-async fn a_burial_refused_again_and_again_tells_its_caller_in_time() {
+async fn a_refused_dead_letter_sends_no_reply_after_the_deadline() {
     let server = RedisServer::start();
     let _: () = server.command(&["SET", "{requests}:dlq", "not a stream"]);
     let id = "0191f3a0-0000-7000-8000-000000000000";
-    // No body, and nobody waits for it any more: written long ago.
+    // The entry has no body, so it becomes a dead letter. It is so old that no caller waits for it.
     let _: String = server.command(&["XADD", REQUESTS, "1000-0", "id", id, "reply_to", REPLIES]);
 
     let _worker = Worker::start(&server, "w1", Echo).await;
-    eventually_async("it was tried more than once", async || {
+    eventually_async("the dead letter was tried more than once", async || {
         let tried: Vec<(String, String, u64, u64)> =
             server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "1"]);
         tried.first().is_some_and(|(.., deliveries)| *deliveries > 2)

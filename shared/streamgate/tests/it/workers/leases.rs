@@ -12,7 +12,7 @@ use crate::harness::{
     pending, redis, responder_metrics, responder_settings, server_time_ms, settled,
 };
 
-/// A group member without a worker around it.
+/// A member of the group without a worker.
 fn member(server: &RedisServer, name: &str) -> (ConsumerGroup, Leases) {
     let group = ConsumerGroup::new(redis(server), group_settings(name), responder_metrics().group);
     let leases = Leases::new(group.clone());
@@ -48,23 +48,23 @@ async fn a_lease_is_not_taken_back_from_the_worker_that_claimed_it() {
     .await;
     leases.renew().await.expect("renews");
 
-    assert!(held[0].lease.is_lost(), "the first holder knows that it lost");
+    assert!(held[0].lease.is_lost(), "the first holder knows that its lease is lost");
     assert!(!held[0].lease.is_current(tokio::time::Instant::now()));
     assert_eq!(owner_of(&server, &id), "other");
     assert_eq!(claimed[0].attempt, 2);
 }
 
 #[tokio::test]
-async fn what_a_crashed_worker_held_is_taken_over_and_answered() {
+async fn entries_of_a_crashed_worker_are_claimed_and_answered() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
-    let doomed = CrashingWorker::start(&server, "doomed", gate.clone());
+    let crashing = CrashingWorker::start(&server, "crashing", gate.clone());
 
     let answers = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string())));
     let (answers, _survivor) = tokio::join!(answers, async {
         gate.wait_for(20).await;
-        doomed.crash();
+        crashing.crash();
         Worker::start(&server, "survivor", Echo).await
     });
 
@@ -76,7 +76,7 @@ async fn what_a_crashed_worker_held_is_taken_over_and_answered() {
 }
 
 #[tokio::test]
-async fn work_longer_than_a_lease_is_done_once_while_its_worker_lives() {
+async fn work_longer_than_a_lease_is_done_once() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -95,7 +95,7 @@ async fn work_longer_than_a_lease_is_done_once_while_its_worker_lives() {
 }
 
 #[tokio::test]
-async fn unfinished_work_is_handed_back_as_if_never_delivered() {
+async fn handed_back_work_does_not_count_as_a_delivery() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let gate = Gate::default();
@@ -103,9 +103,9 @@ async fn unfinished_work_is_handed_back_as_if_never_delivered() {
     let stopping =
         Worker::start_draining_within(&server, responder_settings("stopping"), gate.clone(), grace).await;
 
-    let (answer, ()) = tokio::join!(asker.ask("pass me on"), async {
+    let (answer, ()) = tokio::join!(asker.ask("hand me back"), async {
         gate.wait_for(1).await;
-        // The gate stays closed: the grace period ends first.
+        // The gate stays closed, so the grace ends before the work.
         stopping.stop().await;
         Worker::start(&server, "next", Echo).await.forget();
     });
@@ -116,14 +116,14 @@ async fn unfinished_work_is_handed_back_as_if_never_delivered() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_to_a_deaf_socket_is_found_again() {
+async fn a_delivery_that_never_arrived_is_handled_later() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let worker = Worker::start(&server, "w1", Echo).await;
     asker.ask("warm up").await.expect("an answer");
     worker.stop().await;
 
-    // Read under the worker's name by somebody else, as if the answer had been lost on the way.
+    // The test reads the entry under the worker's name, as if the response to the worker had been lost.
     let (answer, ()) = tokio::join!(asker.ask("lost on the way"), async {
         eventually_async("the request is read", || async {
             let read = ["XREADGROUP", "GROUP", GROUP, "w1", "STREAMS", REQUESTS, ">"];
@@ -137,14 +137,14 @@ async fn what_was_delivered_to_a_deaf_socket_is_found_again() {
     settled(&server).await;
 }
 
-/// Watches how many requests it works on at once.
+/// Counts the requests that run at the same time as a suspect, an entry on its third delivery.
 #[derive(Clone, Default)]
-struct Crowd {
+struct Overlaps {
     now: Arc<AtomicUsize>,
     beside_suspect: Arc<AtomicUsize>,
 }
 
-impl Handler for Crowd {
+impl Handler for Overlaps {
     async fn handle(&self, work: Work) -> Response {
         let others = self.now.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
@@ -159,24 +159,24 @@ impl Handler for Crowd {
 }
 
 #[tokio::test]
-async fn an_entry_on_its_third_delivery_runs_alone_in_its_worker() {
+async fn an_entry_on_its_third_delivery_runs_alone() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     leave_pending_after(&server, 2, 5);
-    let crowd = Crowd::default();
-    let _worker = Worker::start(&server, "w1", crowd.clone()).await;
+    let overlaps = Overlaps::default();
+    let _worker = Worker::start(&server, "w1", overlaps.clone()).await;
 
     while pending(&server) > 0 || unread(&server) > 0 {
         let answers = futures_util::future::join_all((0..20).map(|n| asker.ask(n.to_string()))).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
 
-    assert_eq!(crowd.beside_suspect.load(Ordering::SeqCst), 0);
+    assert_eq!(overlaps.beside_suspect.load(Ordering::SeqCst), 0);
     assert_eq!(server.ids_on(REPLIES).len() % 20, 5, "the suspects were answered too");
 }
 
 #[tokio::test]
-async fn what_waits_behind_a_suspect_does_not_share_its_count() {
+async fn entries_that_wait_for_a_suspect_keep_their_delivery_count() {
     let server = RedisServer::start();
     leave_pending_after(&server, 2, 5);
     let gate = Gate::default();
@@ -184,7 +184,7 @@ async fn what_waits_behind_a_suspect_does_not_share_its_count() {
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
     gate.wait_for(1).await;
 
-    eventually_async("only the one that runs is counted", || async {
+    eventually_async("only the delivery of the entry that runs is counted", || async {
         let pending: Vec<(String, String, u64, u64)> =
             server.command(&["XPENDING", REQUESTS, GROUP, "-", "+", "10"]);
         let mut deliveries: Vec<u64> = pending.into_iter().map(|(.., deliveries)| deliveries).collect();
@@ -198,14 +198,14 @@ async fn what_waits_behind_a_suspect_does_not_share_its_count() {
 }
 
 #[tokio::test]
-async fn an_entry_delivered_too_often_is_given_up_and_its_caller_told() {
+async fn an_entry_delivered_too_often_is_given_up_with_a_502() {
     let server = RedisServer::start();
     leave_pending_after(&server, 5, 1);
     let gate = Gate::default();
     gate.open();
 
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
-    eventually_async("it is a dead letter", || async {
+    eventually_async("the entry is a dead letter", || async {
         server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
     })
     .await;
@@ -226,7 +226,7 @@ impl Handler for Panics {
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_dead_letter_and_its_caller_gets_502() {
+async fn a_panic_makes_a_dead_letter_and_its_caller_gets_502() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Panics).await;
@@ -237,43 +237,43 @@ async fn a_panic_costs_one_dead_letter_and_its_caller_gets_502() {
         assert_eq!(answer.expect("an answer").reply.status, 502);
     }
     settled(&server).await;
-    eventually_async("both are dead letters", || async {
+    eventually_async("both entries are dead letters", || async {
         server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 2
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_quiet_system_stays_alive_and_the_silent_are_removed() {
+async fn an_idle_worker_stays_and_silent_consumers_are_removed() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let mut settings = responder_settings("w1");
     settings.group.grace = Duration::from_millis(200);
     let _worker = Worker::start_with(&server, settings.clone(), Echo).await;
-    let (ghost, _) = member(&server, "ghost");
-    ghost.heartbeat().await.expect("is known");
-    // Not every client names itself in UTF-8.
-    let mut stranger = redis::cmd("XGROUP");
-    stranger.arg("CREATECONSUMER").arg(REQUESTS).arg(GROUP).arg(&b"\xff"[..]);
-    let _: u64 = server.run(&stranger);
+    let (silent, _) = member(&server, "silent");
+    silent.heartbeat().await.expect("is known");
+    // The name of a consumer need not be UTF-8.
+    let mut not_utf_8 = redis::cmd("XGROUP");
+    not_utf_8.arg("CREATECONSUMER").arg(REQUESTS).arg(GROUP).arg(&b"\xff"[..]);
+    let _: u64 = server.run(&not_utf_8);
 
-    // Ten grace periods without a request; the ghost says nothing in all that time.
+    // The silent consumer sends no heartbeat until its grace is over.
     settings.group.consumer = "housekeeper".to_owned();
     let housekeeper = ConsumerGroup::new(redis(&server), settings.group, responder_metrics().group);
     let mut reaped = Vec::new();
-    eventually_async("the ghost and the stranger are removed", async || {
+    eventually_async("the two silent consumers are removed", async || {
         reaped.extend(housekeeper.reap().await.expect("reaps"));
         reaped.len() >= 2
     })
     .await;
 
     reaped.sort();
-    assert_eq!(reaped, ["ghost", "\u{fffd}"], "nobody else was");
+    assert_eq!(reaped, ["silent", "\u{fffd}"], "no other consumer is removed");
     assert_eq!(&*asker.ask("still there?").await.expect("an answer").reply.worker, "w1");
 }
 
 #[tokio::test]
-async fn an_idle_entry_is_found_behind_a_thousand_that_are_not() {
+async fn an_idle_entry_is_found_behind_1000_others() {
     let server = RedisServer::start();
     let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0", "MKSTREAM"]);
     for _ in 0..1_000 {
@@ -288,13 +288,14 @@ async fn an_idle_entry_is_found_behind_a_thousand_that_are_not() {
 
     let _worker = Worker::start_with(&server, settings, Echo).await;
 
-    eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1).await;
-    eventually_async("it alone is acknowledged", async || pending(&server) <= 1_000).await;
+    eventually_async("the request is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == 1)
+        .await;
+    eventually_async("only this entry is acknowledged", async || pending(&server) <= 1_000).await;
     assert_eq!(pending(&server), 1_000, "the others are left to their worker");
 }
 
 #[tokio::test]
-async fn claims_and_reads_together_take_no_more_than_they_may() {
+async fn claims_and_reads_together_respect_the_concurrency() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     leave_pending_after(&server, 1, 1);
@@ -316,13 +317,14 @@ async fn claims_and_reads_together_take_no_more_than_they_may() {
     settled(&server).await;
 }
 
-/// Leaves `count` requests pending with a consumer that is gone, delivered `deliveries` times.
+/// Creates the group and leaves `count` requests pending with a consumer that is gone. Each has been
+/// delivered `deliveries` times.
 fn leave_pending_after(server: &RedisServer, deliveries: u32, count: usize) {
     let _: () = server.command(&["XGROUP", "CREATE", REQUESTS, GROUP, "0", "MKSTREAM"]);
     leave_pending(server, deliveries, count);
 }
 
-/// The same for a group that is there.
+/// Does the same as [`leave_pending_after`] for a group that exists.
 fn leave_pending(server: &RedisServer, deliveries: u32, count: usize) {
     for _ in 0..count {
         let id = append_request(server);

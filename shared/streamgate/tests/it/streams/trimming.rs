@@ -10,7 +10,7 @@ use crate::harness::{Asker, Echo, REPLIES, Worker, redis};
 const STREAM: &str = "trimmed";
 const GROUPS: [&str; 2] = ["a", "b"];
 
-/// Keeps nothing that is finished: whatever is left is what the trimmer must not touch.
+/// Keeps no finished entry, so that every entry that is left is one that must not be trimmed.
 const NOTHING: Retention = Retention { entries: 0, age: Duration::ZERO, bytes: 0 };
 
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ enum Step {
         group: usize,
         stride: usize,
     },
-    /// Reads again from the beginning, as a person does who replays a stream.
+    /// Sets the group back to the beginning of the stream.
     Replay {
         group: usize,
     },
@@ -42,7 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..30)
 }
 
-/// What must still be there: per group, entries not read and entries not acknowledged.
+/// The entries that must not be trimmed: per group, those not read and those not acknowledged.
 #[derive(Default)]
 struct Model {
     unread: [BTreeSet<String>; 2],
@@ -108,7 +108,7 @@ fn trimming_never_removes_an_unread_or_unacknowledged_entry() {
 }
 
 #[tokio::test]
-async fn finished_entries_go_and_the_retention_stays() {
+async fn finished_entries_beyond_the_retention_are_trimmed() {
     let server = RedisServer::start();
     let add = || server.command::<String>(&["XADD", STREAM, "*", "f", "v"]);
     let _: () = server.command(&["XGROUP", "CREATE", STREAM, "a", "0", "MKSTREAM"]);
@@ -129,9 +129,9 @@ async fn finished_entries_go_and_the_retention_stays() {
 }
 
 #[tokio::test]
-async fn as_many_stay_as_are_wanted_however_unevenly_they_came() {
+async fn the_retention_is_kept_if_entries_come_unevenly() {
     let server = RedisServer::start();
-    // A burst in one millisecond, long silence, then one entry a second.
+    // 5,000 entries in one millisecond, a long pause, then one entry per second.
     let ids = (1..=5_000)
         .map(|n| format!("1000-{n}"))
         .chain((1..=500).map(|n| format!("{}-0", 9_000_000 + n * 1_000)));
@@ -144,13 +144,13 @@ async fn as_many_stay_as_are_wanted_however_unevenly_they_came() {
 
     let trimmed = trimmer.trim().await.expect("trims");
 
-    // In whole nodes of 100 entries.
+    // Redis removes only whole nodes of 100 entries.
     let left: u64 = server.command(&["XLEN", STREAM]);
     assert!((4_000..4_100).contains(&left), "{left} are left of 5500, {trimmed:?}");
 }
 
 #[tokio::test]
-async fn any_number_may_trim_at_once_and_the_retention_stays() {
+async fn several_trimmers_at_once_keep_the_retention() {
     let server = RedisServer::start();
     let mut add = redis::pipe();
     (0..5_000).for_each(|_| {
@@ -163,7 +163,7 @@ async fn any_number_may_trim_at_once_and_the_retention_stays() {
     let trimmers: Vec<Trimmer> =
         (0..4).map(|_| Trimmer::new(redis(&server), STREAM.parse().expect("a name"), retention)).collect();
 
-    // Each has looked at the stream before the first one cuts.
+    // Each trimmer has read the state of the stream before the first one trims.
     let trimmed = futures_util::future::join_all(trimmers.iter().map(Trimmer::trim)).await;
 
     let removed: u64 = trimmed.into_iter().map(|trimmed| trimmed.expect("trims").removed).sum();
@@ -184,7 +184,7 @@ async fn without_a_group_nothing_is_trimmed() {
 }
 
 #[tokio::test]
-async fn an_abandoned_group_stops_trimming() {
+async fn a_group_that_does_not_read_stops_trimming() {
     let server = RedisServer::start();
     for group in GROUPS {
         let _: () = server.command(&["XGROUP", "CREATE", STREAM, group, "0", "MKSTREAM"]);
@@ -199,11 +199,11 @@ async fn an_abandoned_group_stops_trimming() {
     assert_eq!(trimmed.removed, 0, "group b has not read it");
 }
 
-/// One of the large replies that soon are too much.
+/// The size of a large reply, in bytes.
 const LARGE: usize = 1 << 20;
 
-/// Asks so much, one after the other, that finished replies have to go.
-async fn ask_much(asker: &Asker) {
+/// Asks for 40 large replies, one after the other: more than a lane keeps.
+async fn ask_for_large_replies(asker: &Asker) {
     for _ in 0..40 {
         let answer = asker.ask(vec![b'x'; LARGE]).await.expect("an answer");
         assert_eq!(answer.reply.body.len(), LARGE);
@@ -211,15 +211,15 @@ async fn ask_much(asker: &Asker) {
 }
 
 #[tokio::test]
-async fn large_replies_once_read_go_before_their_time_is_up() {
+async fn large_replies_that_were_read_are_trimmed_early() {
     let server = RedisServer::start();
     for (replica, lane) in [(None, REPLIES), (Some("a"), "replies.a")] {
         let asker = Asker::start(&server, replica).await;
         let _worker = Worker::start(&server, "w1", Echo).await;
 
-        ask_much(&asker).await;
+        ask_for_large_replies(&asker).await;
 
-        eventually_async("8 MB and what is being added up stay", async || {
+        eventually_async("8 MB and at most 2 more replies are left", async || {
             server.command::<usize>(&["XLEN", lane]) <= (8 << 20) / LARGE + 2
         })
         .await;
@@ -227,21 +227,21 @@ async fn large_replies_once_read_go_before_their_time_is_up() {
 }
 
 #[tokio::test]
-async fn replies_that_others_may_read_stay_until_their_time_is_up() {
+async fn replies_that_another_gateway_may_read_are_kept() {
     let server = RedisServer::start();
     let asker = Asker::start(&server, None).await;
     let _worker = Worker::start(&server, "w1", Echo).await;
     let id = "0191f3a0-0000-7000-8000-000000000000";
     let foreign: String = server.command(&["XADD", REPLIES, "*", "id", id, "status", "200", "body", "x"]);
 
-    ask_much(&asker).await;
+    ask_for_large_replies(&asker).await;
 
     let first: Vec<(String, Vec<String>)> = server.command(&["XRANGE", REPLIES, "-", "+", "COUNT", "1"]);
     assert_eq!(first[0].0, foreign);
     assert_eq!(server.ids_on(REPLIES).len(), 41);
 }
 
-/// The ids in the answer of XREADGROUP for one stream.
+/// The ids in the response to XREADGROUP for one stream.
 fn ids_of(read: redis::Value) -> Vec<String> {
     type Entries = Vec<(String, Vec<String>)>;
     let streams: Option<Vec<(String, Entries)>> = redis::from_redis_value(read).expect("entries");

@@ -1,4 +1,4 @@
-//! What was given up, found again and put back.
+//! Dead letters: searching them and replaying them.
 
 use streamgate::stream::{
     DeadLetterFilter, DeadLetterQueue, EntryId, NotReplayable, REPLAY_OF, Replay, StreamKey,
@@ -20,7 +20,7 @@ fn add(server: &RedisServer, stream: &str, fields: &[&[u8]]) -> EntryId {
     server.run::<String>(&cmd).parse().expect("an id")
 }
 
-/// Fields of the only entry of a stream.
+/// The fields of the only entry of a stream.
 fn only(server: &RedisServer, stream: &str) -> Vec<Vec<u8>> {
     let entries: Vec<(String, Vec<Vec<u8>>)> = server.command(&["XRANGE", stream, "-", "+"]);
     assert_eq!(entries.len(), 1, "{entries:?}");
@@ -28,7 +28,7 @@ fn only(server: &RedisServer, stream: &str) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn what_is_replayed_is_what_it_was_byte_for_byte() {
+async fn a_replayed_entry_equals_the_original_byte_for_byte() {
     let server = RedisServer::start();
     let queue = queue(&server);
     let original: [&[u8]; 10] =
@@ -49,13 +49,14 @@ async fn what_is_replayed_is_what_it_was_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_entry_of_too_many_fields_says_so_and_is_not_replayed() {
+async fn an_entry_with_too_many_fields_is_not_replayed() {
     let server = RedisServer::start();
     let queue = queue(&server);
     let _worker = Worker::start(&server, "w1", Echo).await;
     let fields: Vec<String> = (0..2_400).map(|n| n.to_string()).collect();
     add(&server, REQUESTS, &fields.iter().map(String::as_bytes).collect::<Vec<_>>());
-    eventually_async("it is given up", async || queue.count().await.expect("a number") == 1).await;
+    eventually_async("the entry is a dead letter", async || queue.count().await.expect("a number") == 1)
+        .await;
 
     let page = queue.search(&DeadLetterFilter::default(), None, 10).await.expect("a page");
 
@@ -67,7 +68,7 @@ async fn an_entry_of_too_many_fields_says_so_and_is_not_replayed() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_letters_ends_early_and_says_where_to_go_on() {
+async fn a_page_of_large_letters_ends_early_with_a_next_position() {
     let server = RedisServer::start();
     let queue = queue(&server);
     let body = vec![b'x'; 1024 * 1024];
