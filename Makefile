@@ -7,12 +7,19 @@ PYTHON = python3
 CARGO = cargo
 ARGS =
 SEED = 1
+# Runs a command beside a stack of its own: settings of the stack, --, the command.
+STACK = $(CARGO) run --quiet --locked -p stack -- run
+# An admin token; what changes dead letters is off without one.
+FUZZED = ADMIN_TOKEN=a-token-for-this-test-alone
+# Fewer slots than callers, so that some wait and some are shed.
+WATCHED = MAX_IN_FLIGHT=8 WORKER_CONCURRENCY=16 SIMULATED_LATENCY=10ms..100ms HOUSEKEEPING_PERIOD=500ms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
-	@exec $(PYTHON) scripts/up.py $(ARGS)
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
+	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- up $(ARGS)
 
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \
@@ -25,9 +32,9 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) test --locked --workspace --all-features; \
 	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 60s; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
-	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
-	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python; \
-	$(PYTHON) scripts/dashboards_test.py --profile debug --skip-without-prometheus
+	$(STACK) -- $(PYTHON) scripts/browser_test.py --skip-without-browser; \
+	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py --examples 50 --skip-without-python; \
+	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus
 
 check: ## Formatting, lints, documentation, licences; warnings being errors
 	$(CARGO) fmt --all --check
@@ -38,15 +45,15 @@ check: ## Formatting, lints, documentation, licences; warnings being errors
 
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/browser_test.py --profile debug $(ARGS)
+	$(STACK) -- $(PYTHON) scripts/browser_test.py $(ARGS)
 
 fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/api_fuzz.py --profile debug $(ARGS)
+	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py $(ARGS)
 
 dashboards-test: ## Ask a real Prometheus every query of dashboards and alerts, under load
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/dashboards_test.py --profile debug $(ARGS)
+	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py $(ARGS)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-import time
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Sequence
 
-from processes import Interrupted, StartError
+from processes import StartError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,27 +26,10 @@ def binaries(profile: str) -> Path:
         raise StartError(f"cargo metadata failed with exit code {problem.returncode}") from None
 
 
-def build(
-    stop: threading.Event,
-    packages: Sequence[str] = ("ingress", "proxy"),
-    profile: str = "release",
-    say: Callable[[str], None] = lambda _: None,
-    every: float = 30,
-) -> Path:
-    """Builds packages for use and says every so many seconds that it goes on; the folder their binaries are in."""
-    folder = binaries(profile)
+def build(_stop: object, packages: Sequence[str]) -> Path:
+    """Builds packages for use; the folder their binaries are in."""
     chosen = [argument for package in packages for argument in ("-p", package)]
-    cargo = subprocess.Popen(["cargo", "build", "--locked", "--profile", profile, *chosen], cwd=ROOT)
-    start = said = time.monotonic()
-    while cargo.poll() is None:
-        if stop.wait(0.1):
-            cargo.terminate()
-            cargo.wait()
-        elif time.monotonic() - said >= every:
-            said = time.monotonic()
-            say(f"still building, for {said - start:.0f} s now")
-    if stop.is_set():
-        raise Interrupted("the build was stopped; run it again: it goes on where it stopped")
-    if cargo.returncode != 0:
-        raise StartError(f"cargo build failed with exit code {cargo.returncode}")
-    return folder
+    built = subprocess.run(["cargo", "build", "--locked", "--profile", "release", *chosen], cwd=ROOT)
+    if built.returncode != 0:
+        raise StartError(f"cargo build failed with exit code {built.returncode}")
+    return binaries("release")

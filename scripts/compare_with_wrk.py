@@ -1,9 +1,10 @@
 """Sends the same closed loop with loadtest and with wrk and compares what they report.
 
-    python3 scripts/compare_with_wrk.py       needs wrk (Debian: apt install wrk)
+    cargo build --release -p ingress -p proxy -p loadtest -p stack
+    target/release/stack run SIMULATED_LATENCY=20ms..60ms -- python3 scripts/compare_with_wrk.py
 
-The work sleeps 20 to 60 ms, so the gateway is far below half of what it can do. Writes into
-docs/PERFORMANCE.md; exit code 1 if throughput, p50 or p99 differ by more than 10 %. Standard library
+Needs wrk (Debian: apt install wrk). The work sleeps 20 to 60 ms, so the gateway is far below half of what it can do.
+Writes into docs/PERFORMANCE.md; exit code 1 if throughput, p50 or p99 differ by more than 10 %. Standard library
 only, Python 3.9 or newer.
 """
 
@@ -11,19 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-import cargo
 import document
-from processes import StartError
-from stack import isolated
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "PERFORMANCE.md"
 CONNECTIONS = 20
@@ -38,26 +36,22 @@ wrk.body = '{"city":"New York","location":"Downtown"}'
 """
 
 
+class Failed(Exception):
+    """A program did not do what it was told."""
+
+
 def main() -> int:
     options = _arguments()
     if shutil.which("wrk") is None:
         print("no wrk on PATH; on Debian: apt install wrk")
         return 1
     try:
-        binaries = options.bin_dir or cargo.build(threading.Event(), ("ingress", "proxy", "loadtest"))
+        binaries, url, seconds = Path(os.environ["STACK_BINARIES"]), os.environ["INGRESS_URL"], options.seconds
         with tempfile.TemporaryDirectory() as folder:
-            stack = isolated(binaries, Path(folder))
-            stack.env.update(SIMULATED_LATENCY="20ms..60ms", WEATHER_PROVIDER="simulated", RUST_LOG="warn")
-            try:
-                stack.start()
-                url = stack.url("INGRESS_LISTEN")
-                loadtest(binaries, url, 2)  # Warms everything up.
-                # In turn, so that whatever else this machine does meets both.
-                seconds = options.seconds
-                rounds = [(loadtest(binaries, url, seconds), wrk(folder, url, seconds)) for _ in range(ROUNDS)]
-            finally:
-                stack.stop()
-    except (StartError, OSError) as problem:
+            loadtest(binaries, url, 2)  # Warms everything up.
+            # In turn, so that whatever else this machine does meets both.
+            rounds = [(loadtest(binaries, url, seconds), wrk(folder, url, seconds)) for _ in range(ROUNDS)]
+    except (Failed, OSError) as problem:
         print(f"comparison failed: {problem}")
         return 1
     ours = [statistics.median(values) for values in zip(*(ours for ours, _ in rounds))]
@@ -83,7 +77,7 @@ def wrk(folder: str, url: str, seconds: int) -> list[float]:
     load = ["-t", "1", "-c", f"{CONNECTIONS}", "-d", f"{seconds}s", "--latency", "-s", str(script)]
     output = _output(["wrk", *load, f"{url}/WeatherForecast/city"])
     if "Non-2xx" in output:
-        raise StartError(f"wrk saw failures:\n{output}")
+        raise Failed(f"wrk saw failures:\n{output}")
 
     def percentile(name: str) -> float:
         number, unit = re.search(rf"^\s+{name}%\s+([\d.]+)(us|ms|s)$", output, re.M).groups()
@@ -95,13 +89,12 @@ def wrk(folder: str, url: str, seconds: int) -> list[float]:
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        raise StartError(f"{command[0]} ended with exit code {done.returncode}:\n{done.stdout}")
+        raise Failed(f"{command[0]} ended with exit code {done.returncode}:\n{done.stdout}")
     return done.stdout
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin-dir", type=Path, help="take ingress, proxy and loadtest from here instead of building")
     parser.add_argument("--seconds", type=int, default=10, help="length of each load")
     return parser.parse_args()
 

@@ -22,16 +22,12 @@ class StartError(Exception):
     """Something could not start or did not keep running; the text says what and why."""
 
 
-class Interrupted(Exception):
-    """A stop was asked for while something was awaited."""
-
-
 class Child:
     """A running process whose output is read line by line.
 
     It leads a session of its own, so a terminal's Ctrl-C does not reach it: whoever started it
     decides when and in which order processes stop. On Linux it gets SIGTERM when the thread that
-    started it is gone: not even a killed `up.py` leaves it behind.
+    started it is gone: not even a killed script leaves it behind.
     """
 
     def __init__(
@@ -40,8 +36,6 @@ class Child:
         command: Sequence[str | Path],
         env: Mapping[str, str] | None = None,
         grace: float = 10,
-        on_exit: Callable[[], None] | None = None,
-        pass_fds: Sequence[int] = (),
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
@@ -58,10 +52,9 @@ class Child:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-            pass_fds=pass_fds,
             preexec_fn=_end_with(os.getpid()),
         )
-        self._reader = threading.Thread(target=self._read, args=(on_exit,), daemon=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     @property
@@ -69,14 +62,14 @@ class Child:
         """None while it runs; minus the signal's number when a signal ended it."""
         return self.process.poll()
 
-    def stop(self, say: Callable[[str], None] = lambda _: None) -> None:
+    def stop(self) -> None:
         """SIGTERM, then SIGKILL when the grace is over; returns when nothing of it is left."""
         self.stopping = True
         self._signal(signal.SIGTERM)
         try:
             self.process.wait(self.grace)
         except subprocess.TimeoutExpired:
-            say(f"{self.name} did not stop within {self.grace:g} s: killing it")
+            pass
         self.kill()
         self.process.wait()
         self._reader.join(1)
@@ -106,7 +99,7 @@ class Child:
         except (ProcessLookupError, PermissionError):
             pass  # Gone already; macOS answers EPERM for a group of zombies.
 
-    def _read(self, on_exit: Callable[[], None] | None) -> None:
+    def _read(self) -> None:
         with self.process.stdout as output:  # type: ignore[union-attr]
             for line in output:
                 line = line.rstrip("\n")
@@ -114,8 +107,6 @@ class Child:
                 if self._on_line:
                     self._on_line(line)
         self.process.wait()
-        if on_exit:
-            on_exit()
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:

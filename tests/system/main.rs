@@ -10,6 +10,7 @@ mod forecast;
 mod harness;
 mod healthcheck;
 mod kills;
+mod launcher;
 mod log_pipe;
 mod names;
 mod outages;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
+use stack::LogReader;
 
 use super::Arena;
 use crate::cluster::Place;
@@ -102,8 +103,8 @@ pub(super) async fn stop_reading_log(
 ) -> anyhow::Result<String> {
     let places = arena.cluster.places();
     let place = &places[target % places.len()];
-    place.read_log(false);
+    place.log_reader(LogReader::Sleeps);
     tokio::time::sleep(lasts).await;
-    place.read_log(true);
+    place.log_reader(LogReader::Reads);
     Ok(place.name().to_owned())
 }
