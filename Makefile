@@ -59,10 +59,20 @@ load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurre
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)
 
 overload: ## Offer up to ten times the capacity, check the bounds, write docs/PERFORMANCE.md
-	$(PYTHON) scripts/overload.py $(ARGS)
+	@set -eu; \
+	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	export BENCH_REDIS_SERVER; \
+	set -x; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) run --release --locked -p bench -- --only overload --seconds 15 $(ARGS)
 
 durability: ## Kill Redis in each durability setting, count what is lost, write docs/OPERATIONS.md
-	$(PYTHON) scripts/durability.py $(ARGS)
+	@set -eu; \
+	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	export BENCH_REDIS_SERVER; \
+	set -x; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) run --release --locked -p bench -- --only durability --seconds 4 $(ARGS)
 
 bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFORMANCE.md (about 20 minutes)
 	@set -eu; \

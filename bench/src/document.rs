@@ -9,14 +9,14 @@ use anyhow::{Context, bail};
 ///
 /// # Errors
 /// The document has no such markers, or cannot be read or written.
-pub(super) fn put(document: &Path, blocks: &[(String, String)]) -> anyhow::Result<()> {
+pub fn put(document: &Path, blocks: &[(String, String)]) -> anyhow::Result<()> {
     let mut text =
         fs::read_to_string(document).with_context(|| format!("{} cannot be read", document.display()))?;
     for (name, block) in blocks {
         match replaced(&text, name, block) {
             Some(with) => text = with,
             None => bail!(
-                "{} has no lines <!-- bench:{name}: begin --> and <!-- bench:{name}: end -->: put them where the result is to be",
+                "{} has no lines <!-- {name}: begin --> and <!-- {name}: end -->: put them where the result is to be",
                 document.display()
             ),
         }
@@ -25,7 +25,7 @@ pub(super) fn put(document: &Path, blocks: &[(String, String)]) -> anyhow::Resul
 }
 
 fn replaced(text: &str, name: &str, block: &str) -> Option<String> {
-    let (begin, end) = (format!("<!-- bench:{name}: begin -->"), format!("<!-- bench:{name}: end -->"));
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
     let (before, rest) = text.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some(format!("{before}{begin}\n{}\n{end}{after}", block.trim_end()))
@@ -39,10 +39,10 @@ mod tests {
     fn only_what_is_between_the_markers_of_that_name_changes() {
         let text = "a\n<!-- bench:x: begin -->\nold\n<!-- bench:x: end -->\nb\n<!-- bench:y: begin --><!-- bench:y: end -->";
 
-        let with = replaced(text, "x", "new\n").expect("the markers are there");
+        let with = replaced(text, "bench:x", "new\n").expect("the markers are there");
 
         assert_eq!(with, text.replace("old", "new"));
-        assert_eq!(replaced(&with, "x", "new"), Some(with.clone()));
-        assert_eq!(replaced(text, "z", "new"), None);
+        assert_eq!(replaced(&with, "bench:x", "new"), Some(with.clone()));
+        assert_eq!(replaced(text, "bench:z", "new"), None);
     }
 }

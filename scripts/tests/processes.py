@@ -5,7 +5,6 @@ Standard library only, Python 3.9 or newer.
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import os
 import signal
@@ -16,10 +15,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Callable, Mapping, Sequence
-
-
-class StartError(Exception):
-    """Something could not start or did not keep running; the text says what and why."""
 
 
 class Child:
@@ -41,7 +36,6 @@ class Child:
         self.name = name
         self.grace = grace
         self.stopping = False
-        self.last_lines: collections.deque[str] = collections.deque(maxlen=15)
         self._on_line = on_line
         self.process = subprocess.Popen(
             [str(part) for part in command],
@@ -79,20 +73,6 @@ class Child:
         self.stopping = True
         self._signal(signal.SIGKILL)
 
-    def obituary(self) -> str:
-        """How it ended and the last it said."""
-        code = self.process.wait()
-        self._reader.join(1)
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        return f"{self.name} ended by itself ({how}){self.said()}"
-
-    def said(self) -> str:
-        """Its last lines, as the end of a sentence; nothing if somebody saw them as they came."""
-        if self._on_line:
-            return ""
-        lines = "".join(f"\n  {line}" for line in self.last_lines)
-        return f"; its last lines:{lines}" if lines else ""
-
     def _signal(self, number: int) -> None:
         try:
             os.killpg(self.process.pid, number)
@@ -102,10 +82,8 @@ class Child:
     def _read(self) -> None:
         with self.process.stdout as output:  # type: ignore[union-attr]
             for line in output:
-                line = line.rstrip("\n")
-                self.last_lines.append(line)
                 if self._on_line:
-                    self._on_line(line)
+                    self._on_line(line.rstrip("\n"))
         self.process.wait()
 
 
