@@ -64,8 +64,9 @@ pub(super) fn outcome(seen: &Seen) -> Outcome {
             &mut table,
             [(*measure).to_owned(), format!("{ours:.1}"), format!("{theirs:.1}"), difference.clone()],
         );
+        let by = (ours / theirs - 1.0).abs();
         // Not a number is no agreement.
-        if !((ours / theirs - 1.0).abs() <= ALLOWED) {
+        if by.is_nan() || by > ALLOWED {
             missed.push(format!("{measure}: loadtest and wrk differ by {difference}"));
         }
     }
