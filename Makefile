@@ -85,7 +85,7 @@ bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFO
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
 
 instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md
-	$(PYTHON) scripts/instructions.py $(ARGS)
+	$(CARGO) run --release --locked -p bench -- instructions $(ARGS)
 
 chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
 	@set -eu; \

@@ -12,6 +12,7 @@
 //! | [`experiments`] | what is compared with what, a file each; trials with bounds, a folder each |
 //! | [`results`] | samples, as JSON in between |
 //! | [`report`] | tables of ratios, plots, aims: into docs/PERFORMANCE.md |
+//! | [`instructions`] | counts the instructions of each step of the hot path |
 //! | [`document`] | puts a table between its markers in a document |
 //!
 //! Absolute numbers belong to one machine and one run; a ratio of two targets that were measured in
@@ -19,6 +20,7 @@
 
 pub mod document;
 pub mod experiments;
+pub mod instructions;
 pub mod lab;
 mod markdown;
 pub mod name;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bench::experiments::{Outcome, compare, judge, try_out};
+use bench::instructions;
 use bench::name::{Experiment, Name, Trial};
 use bench::options::{Command, Options, Places, RunOptions};
 use bench::report;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let ended = match &options.command {
         Some(Command::Report(places)) => report_again(places),
+        Some(Command::Instructions(places)) => instructions::write(places),
         None => {
             process::runtime(1).map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options.run)))
         }

@@ -29,6 +29,8 @@ pub struct Options {
 pub enum Command {
     /// Write tables and plots again, from the results that are there; judge the trials among them
     Report(Places),
+    /// Count the instructions of each step of the hot path with callgrind
+    Instructions(Places),
 }
 
 /// How to measure.

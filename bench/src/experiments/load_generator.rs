@@ -64,9 +64,9 @@ pub(super) fn outcome(seen: &Seen) -> Outcome {
             &mut table,
             [(*measure).to_owned(), format!("{ours:.1}"), format!("{theirs:.1}"), difference.clone()],
         );
+        let by = (ours / theirs - 1.0).abs();
         // Not a number is no agreement.
-        let apart = (ours / theirs - 1.0).abs();
-        if apart.is_nan() || apart > ALLOWED {
+        if by.is_nan() || by > ALLOWED {
             missed.push(format!("{measure}: loadtest and wrk differ by {difference}"));
         }
     }
