@@ -32,7 +32,7 @@ impl Script {
     /// not wait for it.
     ///
     /// # Errors
-    /// As [`Script::run`].
+    /// The same as for [`Script::run`].
     pub async fn run_aside(&self, redis: &Redis, keys: &[&str], args: &[&[u8]]) -> Result<Value, Error> {
         match redis.admin_command(&self.call("EVALSHA", &self.sha1, keys, args)).await {
             Err(error) if error.kind() == ErrorKind::NoScript => {

@@ -90,7 +90,7 @@ fn check_address(addr: &ConnectionAddr) -> Result<(), &'static str> {
             Err("must have a host that a certificate can name: a DNS name or an IP address")
         }
         ConnectionAddr::Unix(path) if path.as_os_str().len() > LONGEST_PATH => {
-            Err("must have a path of at most 107 bytes: the system takes no longer one for a socket")
+            Err("must have a path of at most 107 bytes: the system allows no longer path for a socket")
         }
         ConnectionAddr::Unix(path) if path.file_name().is_none() => {
             Err("must have the path of a socket, as in unix:///path/to/redis.sock")

@@ -4,7 +4,7 @@ use crate::connection::{LAST_ID, Rehearsal};
 use crate::stream::StreamKey;
 use crate::telemetry::Tracer;
 
-/// Settings of a [`Requester`].
+/// Settings of a [`Requester`](super::Requester).
 #[derive(Debug, Clone)]
 pub struct RequesterSettings {
     /// The stream for requests.

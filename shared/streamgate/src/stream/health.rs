@@ -157,7 +157,7 @@ pub(super) async fn info_of(redis: &Redis, key: &StreamKey) -> Result<Option<Val
 pub(super) async fn bytes_of(redis: &Redis, key: &StreamKey, info: &Value) -> Result<u64, Error> {
     let mut cmd = redis::cmd("MEMORY");
     cmd.arg("USAGE").arg(key.as_str());
-    let instead = "the size of a stream is taken to be that of its last entry times its length";
+    let instead = "the size of a stream is the size of its last entry times its length";
     match redis.optional(&cmd, "memory|usage", instead).await? {
         Some(bytes) => Ok(redis::from_redis_value::<Option<u64>>(bytes).ok().flatten().unwrap_or(0)),
         None => Ok(number(info, "length") * field(info, "last-entry").map_or(0, bytes_in)),

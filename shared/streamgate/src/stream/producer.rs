@@ -28,7 +28,7 @@ impl Producer {
     /// Appends a value as the fields `content_type` and `body`, in the format of `codec`.
     ///
     /// # Errors
-    /// The value has no representation in this format; or as [`Producer::append`].
+    /// The value has no representation in this format, or [`Producer::append`] failed.
     pub async fn send<T>(&self, value: &T, codec: &impl Codec<T>) -> Result<EntryId, SendError> {
         let body = codec.encode(value)?;
         let fields = Fields::from_iter([("content_type", Bytes::from(codec.content_type())), ("body", body)]);

@@ -50,7 +50,7 @@ impl BlockingConnection {
     /// Sends one command, which may block.
     ///
     /// # Errors
-    /// As [`BlockingConnection::read`].
+    /// The same as for [`BlockingConnection::read`].
     pub async fn run(&mut self, cmd: &Cmd) -> Result<Value, Error> {
         let answers = self.exchange(std::slice::from_ref(cmd), &mut Decoder::default()).await;
         let answer = answers.and_then(|mut answers| match answers.pop() {

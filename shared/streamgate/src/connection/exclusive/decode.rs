@@ -169,7 +169,7 @@ fn bulk(input: &[u8]) -> Measured<Option<&[u8]>> {
     let end = line + length;
     match input.get(end..end + 2) {
         Some(b"\r\n") => Ok(Some((Some(&input[line..end]), end + 2))),
-        Some(_) => Err(Malformed("a string does not end where it says")),
+        Some(_) => Err(Malformed("a string does not end at its announced length")),
         None => Ok(None),
     }
 }

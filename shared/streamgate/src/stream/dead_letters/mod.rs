@@ -39,7 +39,7 @@ pub struct DeadLetterQueue {
 pub(super) struct Added {
     /// The id of the dead letter.
     pub(super) id: EntryId,
-    /// How many older dead letters were trimmed for it.
+    /// How many older dead letters were trimmed to make room for it.
     pub(super) trimmed: u64,
 }
 
