@@ -1,4 +1,4 @@
-//! So many callers, each taking the next number until none is left: a slow gateway gets less to do.
+//! A fixed number of callers; each sends its next request after its last answer. A slow gateway gets fewer requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What is asked for. Every city occurs once, so an answer meant for another request shows.
+//! The places that the load asks for. Every city occurs once, so an answer meant for another request shows.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use reqwest::{Client, Url};
 /// A gateway that is up answers this at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why there is nobody to send load to.
+/// Why the load is not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// No HTTP answer came.

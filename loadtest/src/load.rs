@@ -25,7 +25,7 @@ impl Load {
     /// Sends request number `n`, which was to leave at `intended`, and hands on what became of it.
     pub(crate) async fn send(&self, n: u64, intended: Instant) {
         let outcome = self.caller.call(self.corpus.body(n), intended).await;
-        // Nobody counts any more only when the whole run was given up.
+        // The receiver is gone only if the whole run was given up.
         let _ = self.outcomes.send(outcome);
     }
 }

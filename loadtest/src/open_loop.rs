@@ -1,4 +1,4 @@
-//! So many requests a second, whatever becomes of the others: what the users of a slow gateway do.
+//! A fixed rate of requests, sent whether or not earlier ones were answered: as the users of a slow gateway do.
 //!
 //! Each request has a moment at which it is to leave, fixed before the load begins, and its latency
 //! counts from there. Counted from when it really left, the time it had to wait would be missing

@@ -59,7 +59,7 @@ fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
     };
     reqwest::Client::builder()
         .default_headers(key.collect())
-        // A proxy between the load and its target would be what is measured.
+        // With an HTTP proxy in between, the load would measure the proxy.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(idle)

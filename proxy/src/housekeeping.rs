@@ -75,7 +75,7 @@ impl Housekeeping {
         Ok(())
     }
 
-    /// A group that nobody reads any more keeps every entry it has not read: trimming stops there.
+    /// Trimming keeps every entry that a group has not read, so it stops at a group that no consumer reads.
     fn report_abandoned(&self, health: &StreamHealth, known: &mut HashSet<String>) {
         let now: HashSet<String> = health
             .groups

@@ -60,8 +60,8 @@ pub enum RunError {
     Provider(#[from] weather::open_meteo::SetupError),
 }
 
-/// Works until `shutdown` is cancelled, then drains: not ready, SHUTDOWN_DELAY, no new entries,
-/// what is held finished or handed back, operations last. Ends within SHUTDOWN_GRACE.
+/// Works until `shutdown` is cancelled, then drains: reports not ready, waits SHUTDOWN_DELAY, reads no new
+/// entries, finishes or hands back its deliveries, and stops the operations API. Ends within SHUTDOWN_GRACE.
 ///
 /// # Errors
 /// Something it needs could not be set up. Redis being away is no error: the worker starts, is not

@@ -100,7 +100,7 @@ impl StreamMetrics {
         self.forget_groups(stream, HashSet::new());
     }
 
-    /// Records how long the callers of what is on `stream` wait.
+    /// Records the request timeout of the callers of `stream`.
     pub fn record_timeout(&self, stream: &str, timeout: Duration) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(TIMEOUT, "stream" => stream.to_owned()).set(timeout.as_secs_f64());

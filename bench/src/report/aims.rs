@@ -1,4 +1,4 @@
-//! What was aimed for, and what became of it.
+//! The performance aims, and whether the run met them.
 
 use super::tables::ratio;
 use crate::markdown::{head, row};

@@ -1,4 +1,4 @@
-//! What a processor carries, and how many a load needs.
+//! The requests a second that one processor serves, and the processors that a load needs.
 
 use crate::lab::process::Role;
 use crate::markdown::{grouped, head, row};

@@ -178,7 +178,7 @@ async fn the_users_own_bodies_are_sent_and_checked() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_when_nobody_listens() {
+async fn nothing_is_sent_if_no_gateway_listens() {
     let error = loadtest::run(&options(&nobody(), &[])).await.expect_err("nobody is there");
 
     assert!(matches!(error.downcast_ref(), Some(Unavailable::Silent { .. })), "{error}");

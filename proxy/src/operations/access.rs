@@ -6,7 +6,7 @@ use service::http::ProblemAnswer;
 
 use crate::config::AdminToken;
 
-/// Lets requests with the admin token pass; without a token in the settings it lets nobody.
+/// Lets requests with the admin token pass; without a token in the settings it refuses every request.
 pub(super) async fn admin_only(
     State(token): State<Option<AdminToken>>,
     request: Request,

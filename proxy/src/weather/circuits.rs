@@ -33,8 +33,8 @@ impl UpstreamCircuits {
         [self.geocoding(), self.forecast()].contains(&BreakerState::Open)
     }
 
-    /// Sets the gauges to what the next request would meet. An open circuit becomes half open by
-    /// the passing of time alone, so this is for whoever reads them: at each scrape.
+    /// Sets the gauges to what the next request would meet. An open circuit becomes half open
+    /// with time alone, without a request; so the gauges are set at each scrape.
     pub fn record(&self) {
         for (breaker, gauge) in [&self.geocoding, &self.forecast] {
             gauge.set(breaker.state().gauge());

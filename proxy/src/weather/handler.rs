@@ -19,8 +19,8 @@ impl<P: WeatherProvider> WeatherHandler<P> {
 }
 
 impl<P: WeatherProvider> Handler for WeatherHandler<P> {
-    /// A 200 with a forecast; or 422 (the body is no valid request: whoever wrote it to the stream
-    /// did not go through the gateway), 404 (unknown place), 502 (the weather service failed),
+    /// A 200 with a forecast; or 422 (the body is no valid request: it reached the stream without
+    /// the checks of the gateway), 404 (unknown place), 502 (the weather service failed),
     /// 503 (it takes no requests for now), 504 (no time left).
     async fn handle(&self, work: Work) -> Response {
         let id = work.request.id;
@@ -73,7 +73,7 @@ fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -
     Response { retry_after: wait, ..Response::problem(id, status, detail) }
 }
 
-/// Rounded up: coming back early helps nobody.
+/// Rounded up, because a retry that comes too early fails again.
 fn whole_seconds(span: std::time::Duration) -> u64 {
     span.as_millis().div_ceil(1_000).max(1) as u64
 }

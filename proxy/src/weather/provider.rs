@@ -62,7 +62,7 @@ impl Weather {
 /// Why there is no forecast.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// Nobody knows a place of this name.
+    /// The provider knows no place of this name.
     #[error("no such place")]
     UnknownPlace,
     /// The weather service could not be reached, failed or refused, and trying again did not
@@ -105,7 +105,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The circuits to the service it asks; `None` for one that asks nobody.
+    /// The circuits to the service it asks; `None` for a provider that calls no service.
     pub fn circuits(&self) -> Option<UpstreamCircuits> {
         match self {
             Self::Simulated(_) => None,

@@ -1,4 +1,4 @@
-//! What a caller asks for, and how it is read from bytes nobody has looked at yet.
+//! What a caller asks for, and how it is read from untrusted bytes.
 
 mod shape;
 
@@ -67,7 +67,7 @@ impl WeatherRequest {
         let Err(report) = self.validate() else { return Ok(()) };
         Err(report
             .iter()
-            // `inner` extends the path with the key of the element, which nobody asked about.
+            // `inner` extends the path with the key of the element, which the caller does not need.
             .map(|(path, error)| FieldViolation {
                 field: if path.to_string().starts_with("city") { "city" } else { "location" },
                 detail: error.message().to_owned(),

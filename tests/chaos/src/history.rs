@@ -176,7 +176,7 @@ pub enum EventKind {
         /// With this.
         status: u64,
     },
-    /// Somebody panicked.
+    /// The process panicked.
     Panic(String),
     /// A line holds a secret.
     Secret(String),
@@ -206,7 +206,7 @@ pub struct Injected {
 pub enum WritingKind {
     /// To the request stream.
     Request,
-    /// To a lane: a reply nobody waits for.
+    /// To a reply lane: a reply that no caller waits for.
     Reply,
     /// To a lane: no reply at all.
     Garbage,
@@ -229,7 +229,7 @@ pub struct Writing {
     pub at: Micros,
 }
 
-/// What it all took at a moment.
+/// The resources in use at a moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Entries by stream.
@@ -242,7 +242,7 @@ pub struct Measured {
     pub descriptors: BTreeMap<usize, u64>,
 }
 
-/// What it looked like after the end.
+/// The state of the system after the end of the run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Settled {
     /// From the end of load and faults until nothing was left over; `None`: never.

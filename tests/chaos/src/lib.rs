@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`schedule`] | seed → which fault, when, on whom, for how long |
 //! | [`load`] | seed → requests; an open loop of clients |
-//! | [`cluster`] | the system under test, and somebody who restarts what died |
+//! | [`cluster`] | the system under test, and a supervisor that restarts processes that end |
 //! | [`faults`] | each fault: inflict, undo |
 //! | [`observe`] | MONITOR, streams, logs, metrics, `/proc` |
 //! | [`history`] | everything that was seen, as data |

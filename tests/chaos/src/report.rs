@@ -1,4 +1,4 @@
-//! What people read: a table of the faults, what became of the requests, which promises held.
+//! The report of a run: a table of the faults, the outcomes of the requests, and the promises kept.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -60,7 +60,7 @@ pub enum Fault {
     PoisonEntries,
     /// Duplicate, late, forged and unreadable replies.
     ForgedReplies,
-    /// Nobody reads the log of one process: its pipe is full.
+    /// The harness stops reading the log of one process, so its pipe fills up.
     LogPipeFull,
     /// A reply lane's key has another type.
     LaneOfAnotherType,

@@ -89,7 +89,7 @@ pub(super) async fn replay(
             Ok(replay) => results.push(Outcome::of_replay(id, replay)),
             Err(error) if results.is_empty() => return Err(unconfirmed(&error)),
             Err(error) => {
-                // What is done is done, and the caller should know what: so this is no failure.
+                // Some dead letters were replayed, and the answer must list them: so this is no failure.
                 tracing::warn!(%error, "not all dead letters were replayed");
                 results.push(Outcome::failed(id, OutcomeKind::Unknown, error.kind().to_string()));
                 break;

@@ -80,7 +80,7 @@ fn id_of_path(id: Result<Path<String>, PathRejection>) -> Result<EntryId, Proble
     entry_id("id", &id).map_err(|rule| ProblemAnswer::new(400, rule))
 }
 
-/// Reads an id; what is none is told by its rule.
+/// Reads an entry id; the error names the rule that `text` breaks.
 fn entry_id(name: &str, text: &str) -> Result<EntryId, String> {
     text.parse().map_err(|rule| format!("{name} {rule}"))
 }

@@ -31,8 +31,8 @@ where
         Self { inner, hits: metrics.cache_hits.clone(), misses: metrics.cache_misses.clone() }
     }
 
-    /// The value for `key`, by `deadline`: kept, or what `ask` brings, or what somebody else who
-    /// asks right now is about to get.
+    /// The value for `key`, by `deadline`: from the cache, from `ask`, or from a call for the same key
+    /// that is under way.
     pub(super) async fn get_or_ask<F>(
         &self,
         key: K,
@@ -54,8 +54,8 @@ where
             let answer = timeout_at(deadline, self.inner.try_get_with(key.clone(), asking)).await;
             match answer {
                 Ok(Ok(value)) => return Ok(value),
-                // Whoever asked had less time than this caller has: ask again. Asking oneself, one
-                // times out at one's own deadline, so this ends.
+                // The shared call ended at the earlier deadline of another caller: ask again. A call made
+                // by this caller ends at its own deadline, so the loop ends.
                 Ok(Err(error)) if *error == ProviderError::TimedOut && Instant::now() < deadline => {}
                 Ok(Err(error)) => return Err(ProviderError::clone(&error)),
                 Err(_) => return Err(ProviderError::TimedOut),

@@ -75,7 +75,7 @@ impl Endpoint {
         (self.breaker.clone(), self.metrics.circuit_state.clone())
     }
 
-    /// Asks with `query` until there is an answer, at most so many times, never past `deadline`.
+    /// Asks with `query` until there is an answer, the number of attempts is used up, or `deadline` has passed.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         query: &[(&str, &str)],

@@ -37,7 +37,7 @@ pub use settings::{OpenMeteoSettings, SetupError};
 pub struct OpenMeteo {
     geocoding: Endpoint,
     forecasts: Endpoint,
-    /// By the city's name in lower case; an empty list is a name nobody knows.
+    /// By the city's name in lower case; an empty list means that the service does not know the name.
     places: Cache<String, Arc<[Candidate]>>,
     weather: Cache<Spot, Weather>,
 }
@@ -105,7 +105,7 @@ impl WeatherProvider for OpenMeteo {
         request: &WeatherRequest,
         time_left: Duration,
     ) -> Result<Weather, ProviderError> {
-        // Nobody waits longer than a day, and adding to a clock must not overflow.
+        // No caller waits longer than a day, and the bound keeps the addition from overflowing.
         let deadline = Instant::now() + time_left.min(Duration::from_secs(24 * 60 * 60));
         let places = self.places_named(&request.city, deadline).await?;
         let place =

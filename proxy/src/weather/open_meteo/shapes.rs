@@ -176,7 +176,7 @@ fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, Nonsense> 
     if (low..=high).contains(&value) { Ok(value) } else { Err(format!("a {what} of {value}").into()) }
 }
 
-/// A code nobody has described yet is no reason to withhold the temperature.
+/// An unknown weather code does not hide the temperature.
 fn words(code: f64) -> &'static str {
     let known = (code.fract() == 0.0 && (0.0..=99.0).contains(&code)).then(|| summary(code as u8));
     known.flatten().unwrap_or("Unclassified")

@@ -18,7 +18,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<WeatherRequest, ParseError> {
     }
 }
 
-/// Off the hot path: says what is wrong with bytes whose first error is one of shape.
+/// Explains bytes whose first error is one of shape. Runs only after a failure, so it may be slow.
 ///
 /// The decoder stopped there, so the rest is read now: if it is no JSON, that is the answer.
 fn explain(bytes: &[u8], error: &serde_json::Error) -> ParseError {

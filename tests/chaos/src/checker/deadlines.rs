@@ -3,14 +3,14 @@ use super::ledger::Ledger;
 use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::Micros;
 
-/// As a caller measures it.
+/// How much longer than REQUEST_TIMEOUT a call may take, measured by the caller.
 const ALLOWANCE: Micros = 1_000_000;
 
 pub(super) fn no_call_outlasts_its_deadline(ledger: &Ledger<'_>, finding: &mut Finding) {
     let longest = REQUEST_TIMEOUT.as_micros() as u64 + ALLOWANCE;
     let mut worst = 0;
     for call in &ledger.history.calls {
-        // While nobody ran, nobody measured either.
+        // A stall of the whole machine delays the caller's clock reading too, so it does not count.
         let stalled = ledger.stalled(call.started, call.ended);
         let took = call.ended.saturating_sub(call.started).saturating_sub(stalled);
         worst = worst.max(took);

@@ -2,20 +2,22 @@ use super::Finding;
 use super::ledger::Ledger;
 use crate::history::Role;
 
-/// As the system tells how a process ended.
+/// The exit status as the operating system describes it.
 const EXITED_WELL: &str = "exit status: 0";
 const KILLED: &str = "signal: 9";
 const ABORTED: &str = "signal: 6";
 
-/// A process ends well, or by the signal of a fault: kill -9, or what the planted abort raises in a
-/// worker. Anything else is a part that gave up, a drain that failed, a crash.
+/// A process must exit with 0 or by the signal of a fault: SIGKILL, or SIGABRT from the planted abort of a
+/// worker. Every other end means a task that gave up, a drain that failed, or a crash.
 pub(super) fn every_end_has_a_reason(ledger: &Ledger<'_>, finding: &mut Finding) {
     for process in &ledger.history.processes {
         let Some((_, how)) = &process.ended else { continue };
         let planted = |signal| how.starts_with(signal);
         let explained =
             how == EXITED_WELL || planted(KILLED) || (process.role == Role::Worker && planted(ABORTED));
-        finding.demand(explained, || format!("{} ({}) ended with {how}", process.name, process.consumer));
+        finding.demand(explained, || {
+            format!("{} ({}) ended unexpectedly with {how}", process.name, process.consumer)
+        });
     }
 }
 

@@ -2,10 +2,10 @@ use super::Finding;
 use super::ledger::Ledger;
 use crate::history::{EventKind, History, Micros, Outcome, Wish};
 
-/// Under the worst schedule a good part of the callers is served.
+/// The least share of forecasts that must be answered 200, even under the worst schedule.
 const LEAST_ANSWERED: f64 = 0.2;
 
-/// On a machine that stands still for longer than this share of a run nothing can be measured.
+/// If the machine stalls for more than this share of a run, its measurements mean nothing.
 const MOST_STALLED: f64 = 0.05;
 
 /// An empty history keeps every promise, so it must not pass.
@@ -26,14 +26,14 @@ pub(super) fn the_run_shows_something(ledger: &Ledger<'_>, finding: &mut Finding
     finding.demand(executed >= answered / 2, || {
         format!("the logs show {executed} executions for {answered} answers")
     });
-    finding.demand(!history.commands.is_empty(), || "MONITOR saw nothing".to_owned());
-    finding.demand(!history.entries.is_empty(), || "no stream was read".to_owned());
+    finding.demand(!history.commands.is_empty(), || "MONITOR recorded no command".to_owned());
+    finding.demand(!history.entries.is_empty(), || "no stream entry was recorded".to_owned());
     let (stalled, lasted) = (ledger.stalled(0, Micros::MAX), lasted(history));
     finding.demand(stalled as f64 <= lasted as f64 * MOST_STALLED, || {
-        format!("the machine was too busy: it stood still for {} of {} ms", stalled / 1_000, lasted / 1_000)
+        format!("the machine was too busy: it stalled for {} of {} ms", stalled / 1_000, lasted / 1_000)
     });
     finding.note = format!(
-        "{answered} of {sent} forecasts answered, {executed} executions; the machine stood still for {} ms",
+        "{answered} of {sent} forecasts answered, {executed} executions; the machine stalled for {} ms",
         stalled / 1_000
     );
 }

@@ -116,8 +116,8 @@ impl Invariant {
             Self::ResourcesBack => resources::everything_is_back_to_its_baseline(ledger, &mut finding),
             Self::MetricsReconcile => metrics::metrics_logs_and_callers_agree(ledger, &mut finding),
             Self::EndsExplained => endings::every_end_has_a_reason(ledger, &mut finding),
-            Self::NoPanic => silence::nobody_panicked(ledger, &mut finding),
-            Self::NoSecret => silence::nobody_told_a_secret(ledger, &mut finding),
+            Self::NoPanic => silence::no_process_panicked(ledger, &mut finding),
+            Self::NoSecret => silence::no_process_reveals_a_secret(ledger, &mut finding),
         }
         finding
     }

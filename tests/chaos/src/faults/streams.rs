@@ -1,4 +1,4 @@
-//! Trouble of what is stored: streams that vanish, entries that nobody of ours wrote.
+//! Faults of the stored data: streams that vanish, entries that no Streamgate process wrote.
 
 use std::time::Duration;
 
