@@ -2,7 +2,6 @@
 
 mod abuse;
 mod access;
-mod backups;
 mod disaster;
 mod documented;
 mod faults;

@@ -1,5 +1,7 @@
 //! Redis is killed under load and comes back with what its append-only file kept.
 
+mod backups;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
