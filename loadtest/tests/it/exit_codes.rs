@@ -2,7 +2,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::gateway::{Gateway, forecast, nobody, problem};
+use crate::gateway::{Gateway, forecast, problem, unused_address};
 
 /// Runs the program itself, off the test's runtime.
 pub(crate) async fn loadtest(args: &[&str]) -> Output {

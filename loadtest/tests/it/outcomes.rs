@@ -10,7 +10,7 @@ use loadtest::health::Unavailable;
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::gateway::{Gateway, forecast, nobody, options, problem};
+use crate::gateway::{Gateway, forecast, options, problem, unused_address};
 
 #[tokio::test]
 async fn right_answers_are_counted_and_timed() {
