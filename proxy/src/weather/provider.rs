@@ -35,9 +35,9 @@ pub struct Weather {
     pub humidity: u8,
     /// km/h, to one decimal.
     pub wind_speed: f64,
-    /// Today and the days after it.
+    /// Today and the next days.
     pub daily: [DailyForecast; FORECAST_DAYS],
-    /// Where the numbers come from.
+    /// The source of the numbers.
     pub source: Source,
 }
 
