@@ -1,4 +1,4 @@
-//! What the head of a request decides before a body is read.
+//! Requests that the worker refuses by their head, before it reads a body.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
@@ -30,7 +30,7 @@ async fn a_request_without_one_valid_host_is_refused() {
 }
 
 #[tokio::test]
-async fn a_huge_body_is_refused_at_once_or_not_waited_for() {
+async fn a_huge_body_is_refused_before_it_is_read() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 

@@ -1,4 +1,4 @@
-//! The real binary, with secrets wherever they may be.
+//! The real binary never shows its secrets.
 
 use std::process::{Child, Command, Stdio};
 
@@ -32,7 +32,7 @@ async fn a_key_for_the_weather_service_is_sent_and_never_logged() {
 }
 
 #[tokio::test]
-async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
+async fn a_right_or_wrong_admin_token_is_never_logged_or_shown() {
     const WRONG: &str = "another-token-altogether";
     let server = RedisServer::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -69,7 +69,7 @@ async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
 }
 
 #[test]
-fn without_an_admin_token_it_says_so_once() {
+fn a_missing_admin_token_is_logged_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("log");
     let file = std::fs::File::create(&path).expect("a log file");
@@ -106,7 +106,7 @@ fn proxy() -> Command {
     command
 }
 
-/// A process that does not outlive its test.
+/// A process that ends with its test.
 struct Running(Child);
 
 impl Drop for Running {

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::traced::Traced;
 
-/// The longest `Retry-After` that is believed.
+/// A longer `Retry-After` counts as this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Asks `url` once and reads at most `max_answer` bytes. Bounding its time is the caller's.
+/// Sends one request to `url` and reads at most `max_answer` bytes. The caller sets the timeout.
 pub(super) async fn send<T: DeserializeOwned>(
     client: &Client,
     url: Url,
@@ -62,7 +62,7 @@ async fn read(mut response: Response, max_answer: usize) -> Result<Vec<u8>, Fail
     Ok(body)
 }
 
-/// The error with its causes but without its URL, which holds what a user typed and may hold a key.
+/// The error with its causes but without its URL, which holds a user's text and may hold an API key.
 fn unreachable(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let mut detail = error.to_string();

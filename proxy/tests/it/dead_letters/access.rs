@@ -1,14 +1,14 @@
-//! Who may.
+//! The dead-letter operations need the admin token.
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use serde_json::json;
 use streamgate::testing::RedisServer;
 
-use super::{bury, length};
+use super::{add_dead_letter, length};
 use crate::harness::{DEAD_LETTERS, Heard, Proxy, REQUESTS, TOKEN};
 
-/// Every dead-letter operation on `id`.
+/// Sends every dead-letter operation on `id`.
 async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) -> Vec<Heard> {
     let mut heard = Vec::new();
     for (method, path) in [
@@ -30,10 +30,10 @@ async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) ->
 }
 
 #[tokio::test]
-async fn without_a_token_in_the_settings_nobody_may() {
+async fn without_a_token_in_the_settings_every_operation_is_refused() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &[]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     for authorization in [None, Some("Bearer "), Some("Bearer x"), Some(&*format!("Bearer {TOKEN}"))] {
         for heard in try_everything(&proxy, &id, authorization).await {
@@ -48,7 +48,7 @@ async fn without_a_token_in_the_settings_nobody_may() {
 async fn a_missing_or_wrong_token_opens_nothing() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
     let (longer, shorter) = (format!("Bearer {TOKEN}x"), format!("Bearer {}", &TOKEN[1..]));
 
     for (authorization, challenge) in [
@@ -71,10 +71,10 @@ async fn a_missing_or_wrong_token_opens_nothing() {
 }
 
 #[tokio::test]
-async fn the_token_opens_and_what_it_shows_is_not_to_be_stored() {
+async fn answers_to_the_token_must_not_be_stored() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     for path in ["/dead-letters".to_owned(), format!("/dead-letters/{id}")] {
         let heard = proxy.get(&path).await;
@@ -84,10 +84,10 @@ async fn the_token_opens_and_what_it_shows_is_not_to_be_stored() {
 }
 
 #[tokio::test]
-async fn no_other_operation_shows_what_is_in_a_dead_letter() {
+async fn no_other_operation_shows_the_fields_of_a_dead_letter() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     let stream = proxy.get("/streams/%7Bweather-requests%7D:dlq").await;
 
@@ -98,7 +98,7 @@ async fn no_other_operation_shows_what_is_in_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn another_method_is_refused_with_those_there_are() {
+async fn another_method_is_refused_and_the_allowed_ones_are_named() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
