@@ -8,7 +8,7 @@
 //! - [`caller`]: one request, one [`Outcome`]
 //! - [`run`](mod@run): many requests; `closed_loop` and `open_loop` decide when each one leaves
 //! - [`tally`]: the outcomes, counted as they come in
-//! - [`report`]: what happened, for people and for programs, and whether the thresholds were met
+//! - [`report`]: the report as text and as JSON, and whether the thresholds were met
 //!
 //! Read `run.rs` first; it calls the other modules.
 //!

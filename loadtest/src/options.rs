@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use crate::corpus::Corpus;
 pub use crate::quantity::{PositiveDuration, Rate, Ratio};
 
-/// How many requests are sent if neither `--count` nor `--duration` says so.
+/// How many requests are sent without `--count` and `--duration`.
 const DEFAULT_COUNT: u64 = 100;
 
 /// Sends forecast requests to a gateway, checks the answers and reports latencies.
@@ -96,7 +96,7 @@ pub enum Output {
 pub enum Refusal {
     /// The user wants help or the version: print it and exit with 0.
     Help(clap::Error),
-    /// An argument is wrong; the text says which and why.
+    /// An argument is wrong; the text names the argument and the rule.
     Invalid(String),
 }
 

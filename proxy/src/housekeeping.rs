@@ -19,7 +19,7 @@ pub struct Housekeeping {
     pub redis: Redis,
     /// The group this worker belongs to.
     pub group: ConsumerGroup,
-    /// The reply stream without a lane; its requesters trim it themselves.
+    /// The reply stream itself, not its lanes; its requesters trim it themselves.
     pub reply_stream: StreamKey,
     /// How long callers wait.
     pub request_timeout: Duration,

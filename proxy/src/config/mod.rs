@@ -127,7 +127,7 @@ pub struct Cli {
 /// Commands other than to work.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Ask the proxy that runs here with the same settings how it is: exit code 0 if it is well, else 1
+    /// Ask the proxy on this machine that has the same settings whether it is healthy: exit code 0 if so, else 1
     Healthcheck(HealthcheckArgs),
 }
 

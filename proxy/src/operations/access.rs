@@ -6,7 +6,7 @@ use service::http::ProblemAnswer;
 
 use crate::config::AdminToken;
 
-/// Passes requests with the admin token on. If the settings have no token, it refuses every request.
+/// Lets requests with the admin token through. If the settings have no token, it refuses every request.
 pub(super) async fn admin_only(
     State(token): State<Option<AdminToken>>,
     request: Request,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use service::http::ProblemAnswer;
 use service::http::{host, is_encoded};
 
-/// Passes requests with a valid host on.
+/// Lets requests with a valid host through.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     match host::check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,

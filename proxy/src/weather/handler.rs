@@ -45,7 +45,7 @@ impl<P: WeatherProvider> Handler for WeatherHandler<P> {
 /// internal addresses.
 fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -> Response {
     if *error != ProviderError::UnknownPlace {
-        tracing::warn!(%id, %error, "no forecast");
+        tracing::warn!(%id, %error, "the weather provider returned no forecast");
     }
     let wait = match error {
         ProviderError::CircuitOpen { retry_after } | ProviderError::Overloaded { retry_after } => {

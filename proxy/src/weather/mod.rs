@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`WeatherHandler`] takes a request, asks a [`WeatherProvider`] and returns a
 //! response. [`Simulated`] is the default provider and needs no network. [`OpenMeteo`] calls a real
-//! service within its limits. [`Provider`] is the configured one of the two.
+//! service within its limits. [`Provider`] is one of the two, as configured.
 
 mod circuits;
 mod handler;

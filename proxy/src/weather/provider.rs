@@ -122,7 +122,7 @@ impl WeatherProvider for Provider {
     ) -> Result<Weather, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.forecast(request, time_left).await,
-            // Boxed, since this future is large and would enlarge the task of every request.
+            // Boxed, because this future is large and would enlarge the task of every request.
             Self::OpenMeteo(open_meteo) => Box::pin(open_meteo.forecast(request, time_left)).await,
         }
     }

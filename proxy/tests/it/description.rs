@@ -22,10 +22,10 @@ async fn every_described_route_exists() {
         for (method, operation) in methods.as_object().expect("methods") {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let path_of_one = path.replace("{name}", REQUESTS).replace("{id}", "1-0");
-            let heard = proxy.ask(method.clone(), &path_of_one).await;
-            assert!(heard.status != 405, "{method} {path}: {heard:?}");
-            let status = heard.status.to_string();
-            assert!(operation["responses"][status].is_object(), "{method} {path}: {heard:?}");
+            let answer = proxy.ask(method.clone(), &path_of_one).await;
+            assert!(answer.status != 405, "{method} {path}: {answer:?}");
+            let status = answer.status.to_string();
+            assert!(operation["responses"][status].is_object(), "{method} {path}: {answer:?}");
             described.push(format!("{method} {path}"));
         }
     }
@@ -61,9 +61,9 @@ async fn every_location_stays_below_the_prefix_of_a_reverse_proxy() {
         let resolve = |base: Url, location: &str| base.join(location).expect("a location");
 
         for path in ["/", "/swagger"] {
-            let heard = proxy.get(path).await;
-            let location = heard.headers["location"].to_str().expect("text");
-            assert_eq!(heard.status, 307, "{path}");
+            let answer = proxy.get(path).await;
+            let location = answer.headers["location"].to_str().expect("text");
+            assert_eq!(answer.status, 307, "{path}");
             assert_eq!(resolve(at(path), location), at("/swagger/"), "{path}: {location}");
         }
         for file in &files {
@@ -135,10 +135,10 @@ async fn the_examples_equal_the_real_answers() {
             let request = asked.request(method.to_uppercase().parse().expect("a method"), path);
             let request = request.bearer_auth(token).header(CONTENT_TYPE, content_type).body(body.to_owned());
 
-            let heard = asked.send(request).await;
+            let answer = asked.send(request).await;
 
-            heard.assert_problem(*status);
-            let said: Value = serde_json::from_str(&heard.text).expect("JSON");
+            answer.assert_problem(*status);
+            let said: Value = serde_json::from_str(&answer.text).expect("JSON");
             let api = if *status == 403 { &off_api } else { &api };
             assert_eq!(example(api, method, template, *status), said, "{method} {template} {status}");
         }
@@ -148,8 +148,8 @@ async fn the_examples_equal_the_real_answers() {
         [("/streams/{name}", "/streams/weather-requests"), ("/dead-letters", "/dead-letters")]
     {
         eventually_async("the answer without Redis equals the example", async || {
-            let heard = proxy.send(proxy.request(Method::GET, path).bearer_auth(TOKEN)).await;
-            serde_json::from_str::<Value>(&heard.text).expect("JSON") == example(&api, "get", template, 503)
+            let answer = proxy.send(proxy.request(Method::GET, path).bearer_auth(TOKEN)).await;
+            serde_json::from_str::<Value>(&answer.text).expect("JSON") == example(&api, "get", template, 503)
         })
         .await;
     }

@@ -57,28 +57,28 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Heard {
+    pub(crate) async fn get(&self, path: &str) -> HttpAnswer {
         self.ask(Method::GET, path).await
     }
 
-    pub(crate) async fn ask(&self, method: Method, path: &str) -> Heard {
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> HttpAnswer {
         self.send(self.request(method, path)).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Heard {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> HttpAnswer {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// Sends the bytes of `request` and reads until the connection ends.
-    pub(crate) async fn say(&self, request: &str) -> String {
+    pub(crate) async fn exchange(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("accepted");
         stream.write_all(request.as_bytes()).await.expect("written");
-        let mut heard = String::new();
-        match timeout(PATIENCE, stream.read_to_string(&mut heard)).await {
+        let mut answer = String::new();
+        match timeout(PATIENCE, stream.read_to_string(&mut answer)).await {
             Ok(read) => read.expect("answered and closed"),
             Err(_) => panic!("not answered and closed within {PATIENCE:?}: {request}"),
         };
-        heard
+        answer
     }
 
     /// A request that the test can change before sending it.
@@ -90,10 +90,10 @@ impl Proxy {
         }
     }
 
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Heard {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> HttpAnswer {
         let response = request.send().await.expect("answered");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Heard { status, headers, text: response.text().await.expect("text") }
+        HttpAnswer { status, headers, text: response.text().await.expect("text") }
     }
 }
 
@@ -105,13 +105,13 @@ impl Drop for Proxy {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Heard {
+impl HttpAnswer {
     /// The JSON of a 200.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");

@@ -24,8 +24,8 @@ async fn the_health_report_names_the_worker_and_unready_parts() {
     server.kill();
 
     eventually_async("the loss of Redis is reported", async || {
-        let heard = proxy.get("/healthz").await;
-        heard.status == 503 && heard.text.contains("degraded") && heard.text.contains("\"redis\"")
+        let answer = proxy.get("/healthz").await;
+        answer.status == 503 && answer.text.contains("degraded") && answer.text.contains("\"redis\"")
     })
     .await;
     assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not repair Redis");
@@ -129,9 +129,9 @@ async fn only_the_token_shows_the_values_of_fields() {
     assert_eq!(shown["last"]["fields"]["body"], r#"{"city":"Berlin"}"#, "{shown}");
     assert!(shown.get("note").is_none() && shown["last"].get("fieldSizes").is_none(), "{shown}");
     wrong.assert_problem(401);
-    for (heard, advice) in without {
-        assert!(heard.status == 200 && !heard.text.contains("Berlin"), "{heard:?}");
-        let shown = heard.json();
+    for (answer, advice) in without {
+        assert!(answer.status == 200 && !answer.text.contains("Berlin"), "{answer:?}");
+        let shown = answer.json();
         assert_eq!(shown["first"]["fieldSizes"]["body"], 17, "{shown}");
         assert!(shown["note"].as_str().is_some_and(|note| note.contains(advice)), "{shown}");
     }
@@ -173,19 +173,19 @@ async fn the_metrics_show_work_and_streams() {
     add_request(&server);
 
     eventually_async("the work is counted and the gauges are fresh", async || {
-        let heard = proxy.get("/metrics").await;
-        assert_eq!(heard.status, 200);
+        let answer = proxy.get("/metrics").await;
+        assert_eq!(answer.status, 200);
         assert!(
-            heard.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
+            answer.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
         );
-        let has = |expected| heard.text.lines().any(|line| line == expected);
+        let has = |expected| answer.text.lines().any(|line| line == expected);
         has("streamgate_replies_total{stream=\"weather-requests\",group=\"weather-workers\"} 1")
             && has("streamgate_stream_length{stream=\"weather-requests\"} 1")
             && has("streamgate_group_pending{stream=\"weather-requests\",group=\"weather-workers\"} 0")
             && has("streamgate_request_timeout_seconds{stream=\"weather-requests\"} 30")
             && has("streamgate_in_flight_limit{stream=\"weather-requests\",group=\"weather-workers\"} 256")
             && has("streamgate_redis_memory_limit_bytes 100000000")
-            && heard.text.lines().any(|line| {
+            && answer.text.lines().any(|line| {
                 let used = line.strip_prefix("streamgate_redis_memory_bytes ");
                 used.is_some_and(|used| used.parse::<f64>().is_ok_and(|used| used > 100_000.0))
             })

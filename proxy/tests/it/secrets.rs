@@ -43,7 +43,7 @@ async fn a_right_or_wrong_admin_token_is_never_logged_or_shown() {
     let file = std::fs::File::create(&path).expect("a log file");
     let _running = Running(command.stderr(file).spawn().expect("starts"));
     let mut address = String::new();
-    eventually_async("it says where it listens", async || {
+    eventually_async("the log names the address", async || {
         let log = log();
         let after = log.split("operations=").nth(1).and_then(|rest| rest.split_whitespace().next());
         address = after.unwrap_or_default().to_owned();
@@ -78,7 +78,7 @@ fn a_missing_admin_token_is_logged_once() {
     let _running = Running(command.stderr(file).spawn().expect("starts"));
     let log = || std::fs::read_to_string(&path).expect("a log");
 
-    eventually("it has said so and gone on", || {
+    eventually("the log names the missing token and a later line", || {
         let log = log();
         log.contains("set ADMIN_TOKEN") && log.lines().count() > 2
     });

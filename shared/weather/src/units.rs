@@ -1,6 +1,6 @@
 //! Conversions and rounding. Temperatures are degrees Celsius unless a name says otherwise.
 
-/// Degrees Fahrenheit of `celsius`; both scales are linear, so this is exact up to `f64`.
+/// `celsius` in degrees Fahrenheit, with the precision of an `f64`.
 pub fn fahrenheit(celsius: f64) -> f64 {
     celsius * 9.0 / 5.0 + 32.0
 }

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use super::report::{DeadLetterReport, DeadLetters};
 use super::selection::Filter;
-use super::{MOST, entry_id, gone, unreadable};
+use super::{MOST, entry_id, not_found, unreadable};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfPage};
 
@@ -99,5 +99,5 @@ pub(super) async fn look(
 ) -> Result<Json<DeadLetterReport>, ProblemAnswer> {
     let id = super::id_of_path(id)?;
     let letter = operations.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
-    letter.map(|letter| Json(letter.into())).ok_or_else(|| gone(id))
+    letter.map(|letter| Json(letter.into())).ok_or_else(|| not_found(id))
 }

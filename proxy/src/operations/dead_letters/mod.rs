@@ -85,7 +85,7 @@ fn entry_id(name: &str, text: &str) -> Result<EntryId, String> {
     text.parse().map_err(|rule| format!("{name} {rule}"))
 }
 
-fn gone(id: EntryId) -> ProblemAnswer {
+fn not_found(id: EntryId) -> ProblemAnswer {
     ProblemAnswer::new(404, format!("there is no dead letter {id} (any more)"))
 }
 

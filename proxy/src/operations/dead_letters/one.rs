@@ -7,7 +7,7 @@ use service::http::ProblemAnswer;
 use streamgate::stream::Replay;
 use utoipa::ToSchema;
 
-use super::{gone, id_of_path, unconfirmed};
+use super::{id_of_path, not_found, unconfirmed};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfReplay};
 
@@ -48,7 +48,7 @@ pub(super) async fn replay(
     let id = id_of_path(id)?;
     match operations.replay(id).await.map_err(|error| unconfirmed(&error))? {
         Replay::Replayed(entry) => Ok(Json(Replayed { id: id.to_string(), entry_id: entry.to_string() })),
-        Replay::NotFound => Err(gone(id)),
+        Replay::NotFound => Err(not_found(id)),
         Replay::Refused(why) => Err(ProblemAnswer::new(409, why.to_string())),
     }
 }
@@ -68,5 +68,5 @@ pub(super) async fn discard(
 ) -> Result<StatusCode, ProblemAnswer> {
     let id = id_of_path(id)?;
     let was_there = operations.discard(&[id]).await.map_err(|error| unconfirmed(&error))?;
-    if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(gone(id)) }
+    if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(id)) }
 }

@@ -31,7 +31,7 @@ pub(super) async fn send<T: DeserializeOwned>(
     let body = read(response, max_answer).await?;
     if status.is_success() {
         return serde_json::from_slice(&body)
-            .map_err(|error| Failure::Nonsense { detail: error.to_string() });
+            .map_err(|error| Failure::BadAnswer { detail: error.to_string() });
     }
     let detail = match serde_json::from_slice::<ErrorAnswer>(&body) {
         Ok(answer) => format!("{status}: {}", answer.reason),
@@ -55,7 +55,7 @@ async fn read(mut response: Response, max_answer: usize) -> Result<Vec<u8>, Fail
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > max_answer {
-            return Err(Failure::Nonsense { detail: format!("an answer of more than {max_answer} bytes") });
+            return Err(Failure::BadAnswer { detail: format!("an answer of more than {max_answer} bytes") });
         }
         body.extend_from_slice(&chunk);
     }

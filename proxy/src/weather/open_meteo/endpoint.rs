@@ -154,7 +154,7 @@ impl Endpoint {
             Err(Failure::Transient { .. } | Failure::Limited { .. }) => &self.metrics.failed,
             Err(Failure::TooSlow) => &self.metrics.timed_out,
             Err(Failure::Refused { .. }) => &self.metrics.refused,
-            Err(Failure::Nonsense { .. }) => &self.metrics.bad_answer,
+            Err(Failure::BadAnswer { .. }) => &self.metrics.bad_answer,
         }
     }
 }
@@ -176,7 +176,7 @@ fn pause(
     let asked_for = match failure {
         Failure::Transient { retry_after, .. } | Failure::Limited { retry_after } => *retry_after,
         Failure::TooSlow => None,
-        Failure::Refused { .. } | Failure::Nonsense { .. } => return None,
+        Failure::Refused { .. } | Failure::BadAnswer { .. } => return None,
     };
     let asked_for = asked_for.unwrap_or_default();
     if backoff.attempts() + 1 >= settings.tries || asked_for > settings.max_retry_after {
@@ -195,7 +195,7 @@ fn give_up(failure: Failure) -> ProviderError {
             ProviderError::Unavailable { detail }
         }
         Failure::TooSlow => ProviderError::Unavailable { detail: "no answer in time at any try".to_owned() },
-        Failure::Nonsense { detail } => ProviderError::BadAnswer { detail },
+        Failure::BadAnswer { detail } => ProviderError::BadAnswer { detail },
     }
 }
 
@@ -257,6 +257,6 @@ mod tests {
         let detail = String::new;
 
         assert_eq!(pause_after(&Failure::Refused { detail: detail() }, 1, PLENTY), None);
-        assert_eq!(pause_after(&Failure::Nonsense { detail: detail() }, 1, PLENTY), None);
+        assert_eq!(pause_after(&Failure::BadAnswer { detail: detail() }, 1, PLENTY), None);
     }
 }

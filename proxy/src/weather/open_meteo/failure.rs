@@ -16,5 +16,5 @@ pub(super) enum Failure {
     /// Any other status: another try gets the same answer, but the service is alive.
     Refused { detail: String },
     /// An answer that cannot be read: too many bytes, no JSON, or JSON of another shape.
-    Nonsense { detail: String },
+    BadAnswer { detail: String },
 }

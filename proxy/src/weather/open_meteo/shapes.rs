@@ -35,7 +35,7 @@ struct RawGeocoding {
 }
 
 /// Why an answer is not valid.
-type Nonsense = Cow<'static, str>;
+type BadAnswer = Cow<'static, str>;
 
 /// A place of the requested name.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,9 +60,9 @@ pub(super) struct Spot {
 }
 
 impl TryFrom<RawGeocoding> for GeocodingAnswer {
-    type Error = Nonsense;
+    type Error = BadAnswer;
 
-    fn try_from(raw: RawGeocoding) -> Result<Self, Nonsense> {
+    fn try_from(raw: RawGeocoding) -> Result<Self, BadAnswer> {
         if raw.error {
             return Err("an error with the status of a success".into());
         }
@@ -131,14 +131,14 @@ struct Daily {
 }
 
 impl TryFrom<RawForecast> for ForecastAnswer {
-    type Error = Nonsense;
+    type Error = BadAnswer;
 
-    fn try_from(raw: RawForecast) -> Result<Self, Nonsense> {
+    fn try_from(raw: RawForecast) -> Result<Self, BadAnswer> {
         let RawForecast { utc_offset_seconds, current, daily } = raw;
         let offset = Offset::from_seconds(utc_offset_seconds)
-            .map_err(|_| Nonsense::from("a UTC offset that is out of range"))?;
+            .map_err(|_| BadAnswer::from("a UTC offset that is out of range"))?;
         let time = current.time.map_or_else(|| Ok(Timestamp::now()), |time| offset.to_timestamp(time));
-        let time = time.map_err(|_| Nonsense::from("a time that is out of range"))?;
+        let time = time.map_err(|_| BadAnswer::from("a time that is out of range"))?;
         Ok(Self(Weather {
             time,
             temperature: to_tenths(temperature(current.temperature_2m)?),
@@ -152,7 +152,7 @@ impl TryFrom<RawForecast> for ForecastAnswer {
 }
 
 impl Daily {
-    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], Nonsense> {
+    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], BadAnswer> {
         let Self { time, weather_code, temperature_2m_max: max, temperature_2m_min: min } = self;
         let lengths = [time.len(), weather_code.len(), max.len(), min.len()];
         if lengths != [FORECAST_DAYS; 4] {
@@ -162,17 +162,17 @@ impl Daily {
             let (low, high) = (temperature(min[n])?, temperature(max[n])?);
             Ok(DailyForecast::new(time[n], low, high, words(weather_code[n])))
         };
-        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, Nonsense>>()?;
-        days.try_into().map_err(|_| Nonsense::from("a wrong number of days"))
+        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, BadAnswer>>()?;
+        days.try_into().map_err(|_| BadAnswer::from("a wrong number of days"))
     }
 }
 
 /// °C; the records on Earth are -89.2 and 56.7 (WMO World Weather and Climate Extremes Archive).
-fn temperature(value: f64) -> Result<f64, Nonsense> {
+fn temperature(value: f64) -> Result<f64, BadAnswer> {
     within(value, -100.0, 70.0, "temperature")
 }
 
-fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, Nonsense> {
+fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, BadAnswer> {
     if (low..=high).contains(&value) { Ok(value) } else { Err(format!("a {what} of {value}").into()) }
 }
 

@@ -41,7 +41,7 @@ impl Traced {
                 Failure::Limited { .. } => "rate_limited",
                 Failure::TooSlow => "timeout",
                 Failure::Refused { .. } => "refused",
-                Failure::Nonsense { .. } => "bad_answer",
+                Failure::BadAnswer { .. } => "bad_answer",
             });
         }
     }

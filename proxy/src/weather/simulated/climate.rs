@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn yearly_means_are_near_the_real_ones() {
-        // Real means to within a few degrees; sources: the cities' published climate normals.
+        // The real means, within a few degrees, from the published climate normals of the cities.
         for (city, real) in [
             ("New York", 13.0),
             ("London", 11.5),

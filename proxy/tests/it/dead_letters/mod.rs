@@ -27,8 +27,8 @@ fn length(server: &RedisServer, stream: &str) -> u64 {
 }
 
 /// Waits until every entry of the request stream was read and acknowledged.
-async fn worked(proxy: &Proxy) {
-    eventually_async("everything is worked on", async || {
+async fn all_acknowledged(proxy: &Proxy) {
+    eventually_async("the worker acknowledges every request", async || {
         let stream = proxy.get(&format!("/streams/{REQUESTS}")).await.json();
         stream["groups"][0]["pending"] == 0 && stream["groups"][0]["lag"] == 0
     })

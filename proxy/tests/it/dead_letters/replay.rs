@@ -4,7 +4,7 @@ use reqwest::Method;
 use streamgate::clock::{Clock, SystemClock};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use super::{ID, add_dead_letter, length, worked};
+use super::{ID, add_dead_letter, all_acknowledged, length};
 use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add, entries, metric};
 
 fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -29,7 +29,7 @@ async fn a_replayed_dead_letter_gets_a_reply() {
     assert_eq!((value(fields, "extra"), value(fields, "replay_of")), (Some("kept"), Some(id.as_str())));
     let deadline: u64 = value(fields, "deadline").and_then(|ms| ms.parse().ok()).expect("a number");
     assert!((before_ms + 55_000..before_ms + 90_000).contains(&deadline), "{deadline} at {before_ms}");
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     eventually_async("the reply is there", async || length(&server, REPLIES) == 1).await;
     let (_, reply) = &entries(&server, REPLIES)[0];
     assert_eq!((value(reply, "id"), value(reply, "status")), (Some(ID), Some("200")), "{reply:?}");
@@ -65,8 +65,8 @@ async fn a_replay_that_fails_makes_a_dead_letter_with_its_origin() {
             expected.push(("replay_of", last.as_str()));
         }
         assert_eq!(original, expected);
-        let heard = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
-        assert_eq!(heard.status, 200, "{heard:?}");
+        let answer = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
         last = id;
     }
 }
@@ -85,9 +85,9 @@ async fn of_many_replays_at_once_only_one_succeeds() {
         let statuses =
             futures_util::future::join_all(asked.map(|proxy| proxy.ask(Method::POST, &path))).await;
 
-        let done = statuses.iter().filter(|heard| heard.status == 200).count();
+        let done = statuses.iter().filter(|answer| answer.status == 200).count();
         assert_eq!((done, length(&server, REQUESTS) - before), (1, 1), "{statuses:?}");
-        assert!(statuses.iter().all(|heard| matches!(heard.status, 200 | 404)), "{statuses:?}");
+        assert!(statuses.iter().all(|answer| matches!(answer.status, 200 | 404)), "{statuses:?}");
     }
 }
 
@@ -103,10 +103,10 @@ async fn a_dead_letter_without_all_its_fields_is_not_replayed() {
     let huge = add(&server, DEAD_LETTERS, &huge.iter().map(String::as_str).collect::<Vec<_>>());
 
     for (id, reason) in [(&cut, "3 of its fields"), (&empty, "no original fields"), (&huge, "4001 fields")] {
-        let heard = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        let answer = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
 
-        heard.assert_problem(409);
-        assert!(heard.text.contains(reason), "{heard:?}");
+        answer.assert_problem(409);
+        assert!(answer.text.contains(reason), "{answer:?}");
     }
     assert_eq!((length(&server, DEAD_LETTERS), length(&server, REQUESTS)), (3, 0));
     let letter = proxy.get(&format!("/dead-letters/{cut}")).await.json();
@@ -155,7 +155,7 @@ async fn dead_letters_are_bounded_and_trimmed_ones_are_counted() {
     for n in 0..400 {
         add(&server, REQUESTS, &["number", &n.to_string()]);
     }
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
 
     // Redis trims whole nodes of 100 entries each.
     let kept = length(&server, DEAD_LETTERS);

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use streamgate::testing::RedisServer;
 
-use super::{add_dead_letter, ids, length, worked};
+use super::{add_dead_letter, all_acknowledged, ids, length};
 use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add};
 
 /// The outcomes of an answer, in order.
@@ -30,7 +30,7 @@ async fn each_of_many_is_replayed_once_and_has_an_outcome() {
     assert!(first["results"][0]["entryId"].is_string() && first["results"][2]["detail"].is_string());
     assert_eq!((&first["done"], &second["done"]), (&2.into(), &0.into()), "{second}");
     assert_eq!(outcomes(&second), ["notFound", "notFound", "refused", "notFound", "notFound"], "{second}");
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     assert_eq!([REQUESTS, REPLIES, DEAD_LETTERS].map(|stream| length(&server, stream)), [2, 2, 1]);
 }
 
@@ -53,7 +53,7 @@ async fn following_next_replays_every_match() {
 
     let newest_first: Vec<String> = old.into_iter().rev().collect();
     assert_eq!(replayed, newest_first);
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     let page = proxy.get("/dead-letters").await.json();
     assert_eq!((&page["total"], ids(&page["deadLetters"]).contains(&other.as_str())), (&8.into(), true));
 }
@@ -104,8 +104,8 @@ async fn a_body_that_breaks_a_rule_changes_nothing() {
             json!({"filter": {"since": "yesterday"}}),
             json!({"filter": {"resaon": "typo"}}),
         ] {
-            let heard = proxy.post(path, &body).await;
-            heard.assert_problem(422);
+            let answer = proxy.post(path, &body).await;
+            answer.assert_problem(422);
         }
         proxy.post(path, &json!(["1-0"])).await.assert_problem(422);
         let send = |body: &str, media: &'static str| {
