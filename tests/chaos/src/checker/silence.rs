@@ -11,7 +11,9 @@ pub(super) fn nobody_panicked(ledger: &Ledger<'_>, finding: &mut Finding) {
         match &event.kind {
             EventKind::Panic(text) if text.starts_with(PLANTED_PANIC) => planted += 1,
             EventKind::Panic(text) => finding.case(Some(format!("{name} panicked: {text}"))),
-            EventKind::Garbage(text) => finding.case(Some(format!("{name} wrote {text:?}"))),
+            EventKind::Garbage(text) => {
+                finding.case(Some(format!("{name} wrote a line that is not a log line: {text:?}")))
+            }
             _ => finding.case(None),
         }
     }
@@ -25,12 +27,12 @@ pub(super) fn nobody_told_a_secret(ledger: &Ledger<'_>, finding: &mut Finding) {
             _ => None,
         };
         let name = &ledger.history.processes[event.process].name;
-        finding.case(told.map(|line| format!("{name} logged {line:?}")));
+        finding.case(told.map(|line| format!("{name} logged a secret: {line:?}")));
     }
     for call in &ledger.history.calls {
         let Outcome::Answered(answer) = &call.outcome else { continue };
         let told = answer.detail.as_deref().is_some_and(|detail| detail.contains(PASSWORD));
-        finding.demand(!told, || format!("a caller was told {:?}", answer.detail));
+        finding.demand(!told, || format!("an answer contains the password: {:?}", answer.detail));
     }
 }
 
