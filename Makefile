@@ -36,7 +36,7 @@ test: ## Build and run all tests against a real Redis server
 	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py --examples 50 --skip-without-python; \
 	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus
 
-check: ## Formatting, lints, documentation, licences; warnings being errors
+check: ## Check formatting, lints, documentation and licences; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace --all-features
@@ -47,11 +47,11 @@ browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy
 	$(STACK) -- $(PYTHON) scripts/browser_test.py $(ARGS)
 
-fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
+fuzz-api: ## Send both APIs requests that their descriptions allow and forbid
 	$(CARGO) build --locked -p ingress -p proxy
 	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py $(ARGS)
 
-dashboards-test: ## Ask a real Prometheus every query of dashboards and alerts, under load
+dashboards-test: ## Run every query of the dashboards and alerts on a real Prometheus, under load
 	$(CARGO) build --locked -p ingress -p proxy
 	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py $(ARGS)
 
@@ -87,7 +87,7 @@ bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFO
 instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md
 	$(CARGO) run --release --locked -p bench -- instructions $(ARGS)
 
-chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
+chaos: ## Inject faults for ten minutes and check the promises: make chaos SEED=2
 	@set -eu; \
 	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
 	export STREAMGATE_TEST_REDIS_SERVER; \
@@ -101,7 +101,7 @@ images: ## Build the images of ingress and proxy with docker or podman: make ima
 compose-test: ## Run deploy/compose.yaml for real, with docker or podman, and ask it for a forecast
 	@$(PYTHON) scripts/compose_test.py $(ARGS)
 
-clean: ## Remove what was built and installed; what Redis holds in .data stays
+clean: ## Remove what was built and installed; the data of Redis in .data stays
 	$(CARGO) clean
 	rm -rf .venv .tools
 	find scripts -name __pycache__ -prune -exec rm -rf {} +

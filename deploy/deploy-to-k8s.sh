@@ -114,7 +114,7 @@ if [ -n "$build" ]; then
   done
 fi
 
-# The chosen parts, and the images under their names here; made anew each time and kept by nobody.
+# The chosen components and image names. Each run writes this file again; git does not keep it.
 folder=.data/deploy
 mkdir -p "$folder"
 {

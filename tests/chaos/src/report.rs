@@ -1,4 +1,4 @@
-//! The report of a run: a table of the faults, the outcomes of the requests, and the promises kept.
+//! The report: a table of the faults, how the requests ended, and which promises were kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Report {
     all: Answers,
     outcomes: Outcomes,
     processes: [usize; 2],
-    /// About each invariant.
+    /// One for each invariant.
     pub findings: Vec<Finding>,
     /// Where history and logs are.
     pub kept: Option<PathBuf>,

@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_process_starts_with_an_environment_of_its_own() {
-        let process = &mut shell("env; echo done");
+        let process = &mut shell("env; echo done; sleep 60");
         process.until("the end", PATIENCE, |process| process.log().contains("done")).expect("it runs");
 
         let log = process.log();

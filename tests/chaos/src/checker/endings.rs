@@ -2,13 +2,13 @@ use super::Finding;
 use super::ledger::Ledger;
 use crate::history::Role;
 
-/// The exit status as the operating system describes it.
+/// The texts of the standard library for the end of a process.
 const EXITED_WELL: &str = "exit status: 0";
 const KILLED: &str = "signal: 9";
 const ABORTED: &str = "signal: 6";
 
-/// A process must exit with 0 or by the signal of a fault: SIGKILL, or SIGABRT from the planted abort of a
-/// worker. Every other end means a task that gave up, a drain that failed, or a crash.
+/// A process may end with exit status 0, by kill -9 or, if it is a worker, by the planted abort. Any other end
+/// is a crash, a failed drain, or a task that stopped by itself.
 pub(super) fn every_end_has_a_reason(ledger: &Ledger<'_>, finding: &mut Finding) {
     for process in &ledger.history.processes {
         let Some((_, how)) = &process.ended else { continue };

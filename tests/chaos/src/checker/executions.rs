@@ -4,25 +4,25 @@ use super::Finding;
 use super::ledger::{CLOCK_ERROR, Ledger};
 use crate::history::{Call, Event, EventKind, Micros, Outcome};
 
-/// A worker may start a request this long before the data loss that removes the request's entry.
+/// A worker may start a request this long before a fault erases it. The harness may not have read the entry.
 const UNSEEN: Micros = 1_000_000;
 
-/// An execution needs a request on the stream, and the request needs a caller (or the harness itself).
+/// An execution needs a request on the stream. That request needs a caller, or the harness wrote it.
 pub(super) fn nothing_is_executed_unasked(ledger: &Ledger<'_>, finding: &mut Finding) {
     let asked: HashSet<&str> = ledger.history.calls.iter().map(|call| call.location.as_str()).collect();
     let own = ledger.own_ids();
     for (event, id) in executions(ledger) {
         let request = ledger.requests.get(id);
-        // If an entry was stored and erased between two reads of the harness, only its worker saw it.
+        // If a fault erased the entry before the harness read it, only the worker has seen it.
         let unseen = request.is_none() && ledger.may_be_lost(event.at, event.at + UNSEEN);
         let by_a_caller = request.and_then(|it| it.location).is_some_and(|it| asked.contains(it));
         finding.demand(by_a_caller || own.contains(id) || unseen, || {
-            format!("{id} was executed by {}, but no caller sent it", name(ledger, event))
+            format!("{} executed {id}, but no caller sent that request", name(ledger, event))
         });
     }
 }
 
-/// Compares with the clock of the worker and allows for the clock skew that the harness planted.
+/// The start is by the clock of the worker, so the planted error of that clock is allowed for.
 pub(super) fn nothing_starts_after_its_deadline(ledger: &Ledger<'_>, finding: &mut Finding) {
     for (event, id) in executions(ledger) {
         let Some(request) = ledger.requests.get(id) else { continue };
@@ -30,13 +30,13 @@ pub(super) fn nothing_starts_after_its_deadline(ledger: &Ledger<'_>, finding: &m
         let latest = request.deadline() + behind + CLOCK_ERROR;
         finding.demand(event.at <= latest, || {
             let late = (event.at - request.deadline()) / 1_000;
-            format!("{id} was started by {} {late} ms after its deadline", name(ledger, event))
+            format!("{} started {id} {late} ms after its deadline", name(ledger, event))
         });
     }
-    finding.note = format!("allowed clock error: {} ms, plus the planted clock skew", CLOCK_ERROR / 1_000);
+    finding.note = format!("allowed clock error: {} ms plus the planted error", CLOCK_ERROR / 1_000);
 }
 
-/// A 4xx of the gateway, or a refusal that says that nothing was done.
+/// An answer is a refusal if its status is 4xx or its detail says that nothing was done.
 pub(super) fn what_was_refused_was_not_done(ledger: &Ledger<'_>, finding: &mut Finding) {
     let executed: HashSet<&str> = executions(ledger).map(|(_, id)| id).collect();
     let stored: HashSet<&str> = ledger.requests.values().filter_map(|request| request.location).collect();
@@ -46,7 +46,7 @@ pub(super) fn what_was_refused_was_not_done(ledger: &Ledger<'_>, finding: &mut F
             || executed.contains(answer.id.as_str())
             || stored.contains(call.location.as_str());
         finding.demand(!done, || {
-            format!("{} was refused with {}, but it was stored or executed", answer.id, answer.status)
+            format!("{} was refused with {}, but was stored or executed", answer.id, answer.status)
         });
     }
 }

@@ -6,7 +6,7 @@ const HEALED_WITHIN_MS: u64 = 10_000;
 
 pub(super) fn nothing_is_left_over(ledger: &Ledger<'_>, finding: &mut Finding) {
     let Some(settled) = &ledger.history.settled else {
-        return finding.case(Some("the harness did not check the system after the last fault".to_owned()));
+        return finding.case(Some("the harness did not look at the system after the run".to_owned()));
     };
     finding.note = format!("after {} ms: {}", settled.after_ms.unwrap_or_default(), settled.last);
     let in_time = settled.after_ms.is_some_and(|ms| ms <= HEALED_WITHIN_MS);
@@ -14,7 +14,7 @@ pub(super) fn nothing_is_left_over(ledger: &Ledger<'_>, finding: &mut Finding) {
     for fault in ledger.history.faults.iter().filter(|fault| fault.failed.is_none()) {
         finding.demand(fault.healed.is_some(), || {
             format!(
-                "the gateways did not all answer again after {} on {}",
+                "after {} on {}, both gateways never answered again",
                 fault.planned.fault.name(),
                 fault.on
             )

@@ -32,7 +32,9 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                     };
                     let stolen = rival
                         .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
-                    finding.case(stolen.map(|(rival, _)| format!("{consumer} took {entry} from {rival}")));
+                    finding.case(stolen.map(|(rival, _)| {
+                        format!("{consumer} claimed {entry} while {rival} held its lease")
+                    }));
                     if *hand_back {
                         owners.handed_back(entry, command.at);
                     } else {

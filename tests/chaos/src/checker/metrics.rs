@@ -86,7 +86,10 @@ fn lane(ledger: &Ledger<'_>, ingress: &Process, finding: &mut Finding) {
     let (sure, all): (Vec<_>, Vec<_>) = written.partition(|it| !is_uncertain(ledger, ingress, it.at));
     let range = sure.len()..=sure.len() + all.len();
     finding.demand(range.contains(&garbage), || {
-        format!("{} counted {garbage} entries that are no replies; {range:?} were written", ingress.name)
+        format!(
+            "{} counted {garbage} entries that are not replies; the harness wrote {range:?}",
+            ingress.name
+        )
     });
 }
 
@@ -118,7 +121,7 @@ fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Fi
     agree("dead letters", "streamgate_dead_letters_total", buried);
     let delivered = ledger.events(process, |kind| matches!(kind, EventKind::Delivered { .. }));
     finding.demand(delivered >= executed, || {
-        format!("{name} was delivered {delivered} entries and executed {executed}")
+        format!("{name} received {delivered} entries but executed {executed}")
     });
     let by_it = |worker: &Option<String>| worker.as_deref() == Some(name.as_str());
     let seen = ledger.history.entries.iter().filter(|entry| entry.stream.starts_with(REPLIES));
@@ -129,7 +132,7 @@ fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Fi
             it.to >= worker.started && matches!(it.planned.fault, Fault::FlushAll | Fault::RedisKill)
         });
     finding.demand(counted <= seen || erased, || {
-        format!("{name} counted {counted} replies stored, {seen} were seen")
+        format!("{name} counted {counted} stored replies, MONITOR saw {seen}")
     });
 }
 

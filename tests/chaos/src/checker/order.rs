@@ -33,8 +33,9 @@ pub(super) fn no_acknowledgement_comes_first(ledger: &Ledger<'_>, finding: &mut 
             _ => {}
         }
     }
-    finding.note =
-        format!("not checked: {forgiven} near a gap of MONITOR, {unknown} whose entry was not recorded");
+    finding.note = format!(
+        "not checked: {forgiven} near gaps of MONITOR and {unknown} whose entry the harness did not read"
+    );
 }
 
 /// What has an end so far: by correlation id and, for dead letters, by entry.

@@ -52,7 +52,7 @@ pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Fin
     for (id, request) in &ledger.requests {
         finding.demand(outcome(ledger, request) != Outcome::Unaccounted, || {
             format!(
-                "{id} ({:?}) was stored in {:?}, but has no reply, dead letter or acknowledgement",
+                "{id} ({:?}) was stored in {:?}, but its outcome is unknown",
                 request.location, request.entries
             )
         });
@@ -62,12 +62,9 @@ pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Fin
         let ended = ledger.dead_entries.contains_key(writing.entry.as_str())
             || writing.id.as_deref().and_then(|id| ledger.requests.get(id)).is_some_and(has_replies)
             || ledger.may_be_lost(added(&writing.entry), deadline);
-        finding.demand(ended, || {
-            format!("{}, written by the harness, has no reply and no dead letter", writing.entry)
-        });
+        finding.demand(ended, || format!("the harness wrote {}, but no worker finished it", writing.entry));
     }
-    finding.note =
-        format!("{} dead letters of requests that were not planted poison", innocent_dead_letters(ledger));
+    finding.note = format!("{} dead letters of requests that are not poison", innocent_dead_letters(ledger));
 }
 
 /// No promise is broken by them (their callers are answered 502 or their deadline has passed), but

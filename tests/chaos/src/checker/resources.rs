@@ -31,7 +31,7 @@ pub(super) fn everything_is_back_to_its_baseline(ledger: &Ledger<'_>, finding: &
     };
     let after = &settled.measured;
     let mut bound = |what: String, value: u64, most: u64| {
-        finding.demand(value <= most, || format!("{what} is {value}, but the limit is {most}"));
+        finding.demand(value <= most, || format!("{what} is {value}; the limit is {most}"));
     };
     for (stream, length) in &after.lengths {
         bound(format!("the length of {stream}"), *length, longest(history, stream));

@@ -12,7 +12,7 @@ pub(super) fn no_process_panicked(ledger: &Ledger<'_>, finding: &mut Finding) {
             EventKind::Panic(text) if text.starts_with(PLANTED_PANIC) => planted += 1,
             EventKind::Panic(text) => finding.case(Some(format!("{name} panicked: {text}"))),
             EventKind::Garbage(text) => {
-                finding.case(Some(format!("{name} wrote a line that is no log line: {text:?}")))
+                finding.case(Some(format!("{name} wrote a line that is not a log line: {text:?}")))
             }
             _ => finding.case(None),
         }
@@ -32,7 +32,7 @@ pub(super) fn no_process_reveals_a_secret(ledger: &Ledger<'_>, finding: &mut Fin
     for call in &ledger.history.calls {
         let Outcome::Answered(answer) = &call.outcome else { continue };
         let told = answer.detail.as_deref().is_some_and(|detail| detail.contains(PASSWORD));
-        finding.demand(!told, || format!("an answer contains the Redis password: {:?}", answer.detail));
+        finding.demand(!told, || format!("an answer contains the password: {:?}", answer.detail));
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Place {
     link: Link,
     binary: PathBuf,
     folder: PathBuf,
-    /// False while nobody should take it.
+    /// False while no process should run here.
     wanted: watch::Sender<bool>,
     /// A setting that differs for now.
     odd: Mutex<Option<(&'static str, String)>>,
@@ -32,7 +32,7 @@ pub struct Place {
     log_reader: Mutex<LogReader>,
 }
 
-/// Who has a place now.
+/// The process that runs in a place now.
 #[derive(Debug, Clone)]
 pub struct Current {
     /// In the history.
@@ -86,17 +86,17 @@ impl Place {
         &self.link
     }
 
-    /// Who has it now.
+    /// The process that runs here now.
     pub fn current(&self) -> Option<Current> {
         lock(&self.current).clone()
     }
 
-    /// Whether anybody should have it.
+    /// Sets whether a process should run here.
     pub fn want(&self, wanted: bool) {
         self.wanted.send_replace(wanted);
     }
 
-    /// What becomes of its log, and of the logs of the next who take it.
+    /// Sets how the logs of this process and the next ones are read.
     pub fn log_reader(&self, reader: LogReader) {
         *lock(&self.log_reader) = reader;
         if let Some(process) = &*lock(&self.running) {
@@ -104,19 +104,19 @@ impl Place {
         }
     }
 
-    /// A setting for the next who take it; `None`: as usual.
+    /// Sets an extra setting for the next processes here; `None` removes it.
     pub fn set_odd(&self, setting: Option<(&'static str, String)>) {
         *lock(&self.odd) = setting;
     }
 
-    /// Signals who has it now, if anybody.
+    /// Signals the process that runs here, if there is one.
     pub fn signal(&self, signal: Signal) {
         if let Some(process) = &*lock(&self.running) {
             process.signal(signal);
         }
     }
 
-    /// True if who has it now says so.
+    /// True if the process that runs here says that it is ready.
     pub async fn is_ready(&self, client: &reqwest::Client) -> bool {
         let Some(admin) = self.current().and_then(|current| current.addresses().admin) else { return false };
         let asked = client.get(format!("http://{admin}/readyz")).timeout(Duration::from_secs(1)).send().await;
