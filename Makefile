@@ -7,12 +7,19 @@ PYTHON = python3
 CARGO = cargo
 ARGS =
 SEED = 1
+# Runs a command beside a stack of its own: settings of the stack, --, the command.
+STACK = $(CARGO) run --quiet --locked -p stack -- run
+# An admin token; what changes dead letters is off without one.
+FUZZED = ADMIN_TOKEN=a-token-for-this-test-alone
+# Fewer slots than callers, so that some wait and some are shed.
+WATCHED = MAX_IN_FLIGHT=8 WORKER_CONCURRENCY=16 SIMULATED_LATENCY=10ms..100ms HOUSEKEEPING_PERIOD=500ms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
-	@exec $(PYTHON) scripts/up.py $(ARGS)
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
+	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- up $(ARGS)
 
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \
@@ -25,11 +32,11 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) test --locked --workspace --all-features; \
 	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 60s; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
-	$(PYTHON) scripts/browser_test.py --profile debug --skip-without-browser; \
-	$(PYTHON) scripts/api_fuzz.py --profile debug --examples 50 --skip-without-python; \
-	$(PYTHON) scripts/dashboards_test.py --profile debug --skip-without-prometheus
+	$(STACK) -- $(PYTHON) scripts/browser_test.py --skip-without-browser; \
+	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py --examples 50 --skip-without-python; \
+	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus
 
-check: ## Formatting, lints, documentation, licences; warnings being errors
+check: ## Check formatting, lints, documentation and licences; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace --all-features
@@ -38,24 +45,34 @@ check: ## Formatting, lints, documentation, licences; warnings being errors
 
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/browser_test.py --profile debug $(ARGS)
+	$(STACK) -- $(PYTHON) scripts/browser_test.py $(ARGS)
 
-fuzz-api: ## Ask both APIs whatever their descriptions allow and forbid
+fuzz-api: ## Send both APIs requests that their descriptions allow and forbid
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/api_fuzz.py --profile debug $(ARGS)
+	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py $(ARGS)
 
-dashboards-test: ## Ask a real Prometheus every query of dashboards and alerts, under load
+dashboards-test: ## Run every query of the dashboards and alerts on a real Prometheus, under load
 	$(CARGO) build --locked -p ingress -p proxy
-	$(PYTHON) scripts/dashboards_test.py --profile debug $(ARGS)
+	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py $(ARGS)
 
 load: ## Send load to a running gateway: make load ARGS="--count 1000 --concurrency 50"
 	$(CARGO) run --locked --release -p loadtest -- $(ARGS)
 
 overload: ## Offer up to ten times the capacity, check the bounds, write docs/PERFORMANCE.md
-	$(PYTHON) scripts/overload.py $(ARGS)
+	@set -eu; \
+	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	export BENCH_REDIS_SERVER; \
+	set -x; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) run --release --locked -p bench -- --only overload --seconds 15 $(ARGS)
 
 durability: ## Kill Redis in each durability setting, count what is lost, write docs/OPERATIONS.md
-	$(PYTHON) scripts/durability.py $(ARGS)
+	@set -eu; \
+	BENCH_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
+	export BENCH_REDIS_SERVER; \
+	set -x; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) run --release --locked -p bench -- --only durability --seconds 4 $(ARGS)
 
 bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFORMANCE.md (about 20 minutes)
 	@set -eu; \
@@ -68,9 +85,9 @@ bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFO
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
 
 instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md
-	$(PYTHON) scripts/instructions.py $(ARGS)
+	$(CARGO) run --release --locked -p bench -- instructions $(ARGS)
 
-chaos: ## Break everything for ten minutes and check the promises: make chaos SEED=2
+chaos: ## Inject faults for ten minutes and check the promises: make chaos SEED=2
 	@set -eu; \
 	STREAMGATE_TEST_REDIS_SERVER=$$($(PYTHON) scripts/redis_server.py); \
 	export STREAMGATE_TEST_REDIS_SERVER; \
@@ -84,7 +101,7 @@ images: ## Build the images of ingress and proxy with docker or podman: make ima
 compose-test: ## Run deploy/compose.yaml for real, with docker or podman, and ask it for a forecast
 	@$(PYTHON) scripts/compose_test.py $(ARGS)
 
-clean: ## Remove what was built and installed; what Redis holds in .data stays
+clean: ## Remove what was built and installed; the data of Redis in .data stays
 	$(CARGO) clean
 	rm -rf .venv .tools
 	find scripts -name __pycache__ -prune -exec rm -rf {} +

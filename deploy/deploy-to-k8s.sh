@@ -63,7 +63,7 @@ ask() {
   kubectl ${context:+--context "$context"} --request-timeout 10s "$@"
 }
 
-# What is missing is told before anything is done.
+# Check the options and the files before anything is changed.
 [ -n "$registry" ] || [ -n "$load" ] || fail "where do the images go? --registry REGISTRY, or --load kind|minikube"
 [ -z "$registry" ] || [ -z "$load" ] || fail "--registry and --load exclude each other"
 case $load in '' | kind | minikube) ;; *) fail "--load $load: kind or minikube" ;; esac
@@ -114,7 +114,7 @@ if [ -n "$build" ]; then
   done
 fi
 
-# The chosen parts, and the images under their names here; made anew each time and kept by nobody.
+# The chosen components and image names. Each run writes this file again; git does not keep it.
 folder=.data/deploy
 mkdir -p "$folder"
 {

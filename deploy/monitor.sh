@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The deployment in a cluster at a glance: pods, autoscalers, streams, what waits and what was given up.
+# The deployment in a cluster at a glance: pods, autoscalers, streams, backlog and dead letters.
 set -euo pipefail
 
 usage() {
@@ -115,7 +115,7 @@ show() {
 }
 
 if [ -z "$dry" ]; then
-  # kubectl tells each of its tries; the last line says why.
+  # kubectl prints each attempt; the last line names the cause.
   said=$(kube get namespace "$namespace" 2>&1) ||
     fail "the cluster does not answer, or has no namespace $namespace: ${said##*$'\n'}"
 fi

@@ -1,10 +1,10 @@
 """Uses the Swagger pages as a person does, in a headless Chromium, and checks what they show: that of the
 gateway as it is, and those of both processes behind a proxy that ends TLS and strips a prefix.
 
-    make browser-test                         or: python3 scripts/browser_test.py --screenshot a.png
+    make browser-test
 
-Starts a stack of its own on free ports and stops it. Needs Chromium or Chrome on PATH; Playwright
-comes from the pinned package in `.venv` and downloads no browser.
+`stack run` starts the stack that it uses. Needs Chromium or Chrome on PATH; Playwright comes from the pinned
+package in `.venv` and downloads no browser.
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-import cargo
 import python_venv
 from prefix_proxy import PrefixProxy
-from processes import StartError
-from stack import isolated
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -53,20 +50,14 @@ def main() -> int:
         return 0 if options.skip_without_browser else 1
     try:
         _continue_with_playwright()
-        with tempfile.TemporaryDirectory() as data:
-            stack = isolated(options.bin_dir or cargo.binaries(options.profile), Path(data))
-            stack.env.pop("ADMIN_TOKEN", None)
-            try:
-                stack.start(print)
-                gateway, operations = stack.url("INGRESS_LISTEN"), stack.url("PROXY_LISTEN")
-                use(browser, gateway, options.screenshot, try_out_the_forecast)
-                for server, steps in ((gateway, try_out_the_forecast), (operations, try_out_the_health)):
-                    with PrefixProxy(server, PREFIX, Path(data)) as proxy:
-                        print(f"using the Swagger page of {server} at {proxy.url}/swagger")
-                        use(browser, proxy.url, options.screenshot, steps)
-            finally:
-                stack.stop()
-    except (StartError, python_venv.Unavailable, AssertionError) as problem:
+        gateway, operations = os.environ["INGRESS_URL"], os.environ["PROXY_URL"]
+        use(browser, gateway, options.screenshot, try_out_the_forecast)
+        with tempfile.TemporaryDirectory() as folder:
+            for server, steps in ((gateway, try_out_the_forecast), (operations, try_out_the_health)):
+                with PrefixProxy(server, PREFIX, Path(folder)) as proxy:
+                    print(f"using the Swagger page of {server} at {proxy.url}/swagger")
+                    use(browser, proxy.url, options.screenshot, steps)
+    except (python_venv.Unavailable, AssertionError) as problem:
         print(f"browser test failed: {problem}")
         return 1
     print("browser test passed")
@@ -154,10 +145,8 @@ def _continue_with_playwright() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    picture = cargo.ROOT / ".data" / "swagger.png"
+    picture = python_venv.ROOT / ".data" / "swagger.png"
     parser.add_argument("--screenshot", type=Path, default=picture, help="where the picture goes")
-    parser.add_argument("--profile", choices=("release", "debug"), default="release", help="which build to test")
-    parser.add_argument("--bin-dir", type=Path, help="take ingress and proxy from here instead")
     parser.add_argument("--skip-without-browser", action="store_true", help="no browser is no failure")
     return parser.parse_args()
 

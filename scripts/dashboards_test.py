@@ -1,9 +1,8 @@
 """Asks a real Prometheus every query of every panel and every alert, while the real services work.
 
-    make dashboards-test                      or: python3 scripts/dashboards_test.py --keep
+    make dashboards-test                      make dashboards-test ARGS=--keep
 
-Starts a stack of its own on free ports with a little load, scrapes it as deploy/prometheus says, and stops all
-of it. A query must return numbers, an alert must evaluate, and the metrics, labels and variables that they
+`stack run` starts the stack; this puts a little load on it and scrapes it as deploy/prometheus says. A query must return numbers, an alert must evaluate, and the metrics, labels and variables that they
 name must be there. Needs Prometheus (see scripts/prometheus.py); PyYAML comes from the pinned package in `.venv`.
 """
 
@@ -14,6 +13,8 @@ import json
 import math
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,24 +23,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import cargo
 import prometheus
 import python_venv
-from ports import free_port
-from processes import Child, StartError, wait_until
 from callers import Load
-from stack import Stack, isolated
+from ports import free_port
 
 # How long Prometheus may take until it has seen enough for every query.
 PATIENCE = 60
-# A few workers' slots and fewer callers than there are, so that some wait and some are shed.
-SETTINGS = {
-    "MAX_IN_FLIGHT": "8",
-    "WORKER_CONCURRENCY": "16",
-    "SIMULATED_LATENCY": "10ms..100ms",
-    "HOUSEKEEPING_PERIOD": "500ms",
-    "LOG_FORMAT": "pretty",
-}
 # What Grafana fills in; the window is many scrapes, as Grafana's is.
 VARIABLES = {"__rate_interval": "10s", "__range": "60s", "__interval": "10s"}
 
@@ -55,43 +45,39 @@ def main() -> int:
     try:
         _continue_with_yaml()
         with tempfile.TemporaryDirectory() as data:
-            run(options.bin_dir or cargo.binaries(options.profile), folder / "prometheus", Path(data), options.keep)
-    except (StartError, TimeoutError, python_venv.Unavailable, AssertionError) as problem:
+            run(folder / "prometheus", Path(data), options.keep)
+    except (TimeoutError, python_venv.Unavailable, AssertionError) as problem:
         print(f"dashboards test failed: {problem}")
         return 1
     print("dashboards test passed")
     return 0
 
 
-def run(binaries: Path, program: Path, data: Path, keep: bool) -> None:
-    """Starts everything, asks everything, stops everything."""
-    stack = isolated(binaries, data)
-    stack.env.update(SETTINGS)
-    server = None
+def run(program: Path, data: Path, keep: bool) -> None:
+    """Starts Prometheus and the load, asks everything, stops both."""
+    server = Server(program, data)
     try:
-        stack.start(print)
-        server = Server(program, stack, data)
-        with Load(stack.url("INGRESS_LISTEN"), int(stack.env["REDIS_PORT"])):
+        server.wait_until_ready()
+        with Load(os.environ["INGRESS_URL"], int(os.environ["REDIS_URL"].rpartition(":")[2])):
             ask_everything(server)
             if keep:
                 print(f"Prometheus is at {server.url}; Ctrl-C stops everything")
-                stack.wake.wait()
+                signal.pause()
     except KeyboardInterrupt:
         print()
     finally:
-        if server:
-            server.child.stop()
-        stack.stop()
+        server.process.terminate()
+        server.process.wait()
 
 
 class Server:
     """A Prometheus with the configuration of deploy/, except for where its targets are."""
 
-    def __init__(self, program: Path, stack: Stack, data: Path) -> None:
+    def __init__(self, program: Path, data: Path) -> None:
         import monitoring
         import yaml
 
-        targets = {"ingress": stack.url("INGRESS_ADMIN_LISTEN"), "proxy": stack.url("PROXY_LISTEN")}
+        targets = {"ingress": os.environ["INGRESS_ADMIN_URL"], "proxy": os.environ["PROXY_URL"]}
         config = monitoring.load(monitoring.PROMETHEUS / "prometheus.yml")
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(monitoring.PROMETHEUS / pattern) for pattern in config["rule_files"]]
@@ -108,8 +94,16 @@ class Server:
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--web.listen-address={self.url.removeprefix('http://')}",
         ]
-        self.child = Child("prometheus", command)
-        wait_until(self._is_ready, f"Prometheus at {self.url}", 30, self._check)
+        self._log = data / "prometheus.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 30
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"Prometheus at {self.url} does not get ready:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
 
     def get(self, path: str, **parameters: str) -> dict:
         """The data of an answer; an error is none."""
@@ -135,10 +129,6 @@ class Server:
                 return True
         except OSError:
             return False
-
-    def _check(self) -> None:
-        if self.child.exit_code is not None:
-            raise StartError(self.child.obituary())
 
 
 def ask_everything(server: Server) -> None:
@@ -224,8 +214,6 @@ def _continue_with_yaml() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", choices=("release", "debug"), default="release", help="which build to test")
-    parser.add_argument("--bin-dir", type=Path, help="take ingress and proxy from here instead")
     parser.add_argument("--skip-without-prometheus", action="store_true", help="no Prometheus is no failure")
     parser.add_argument("--keep", action="store_true", help="go on until Ctrl-C, to look around")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-//! One request and what became of it.
+//! One request and its outcome.
 
 use std::error::Error;
 use std::fmt;
@@ -10,14 +10,14 @@ use serde::Deserialize;
 
 use crate::corpus::Body;
 
-/// What became of one request, with the time until the whole answer was read.
+/// The outcome of one request and its latency.
 #[derive(Debug)]
 pub struct Outcome {
-    /// When the request was to leave.
+    /// The scheduled time of the request.
     pub intended: Instant,
-    /// How much later than that it left: the fault of this process, not of the gateway.
+    /// How much later than scheduled the request left. This process causes the delay, not the gateway.
     pub start_delay: Duration,
-    /// From when the request was to leave to after the answer was read and checked.
+    /// Time from the scheduled time of the request until the answer is read and checked.
     pub latency: Duration,
     /// `Ok`, or why this request counts as failed.
     pub result: Result<(), Failure>,
@@ -26,9 +26,9 @@ pub struct Outcome {
 /// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What failures are counted by.
+    /// The kind by which failures are counted.
     pub kind: FailureKind,
-    /// One line about this occurrence.
+    /// One line about this failure.
     pub detail: String,
 }
 
@@ -76,7 +76,7 @@ impl Caller {
         Self { client, url: join(base, "WeatherForecast/city"), timeout }
     }
 
-    /// Sends `body` now, though it was to leave at `intended`, and checks the answer.
+    /// Sends `body`, which was scheduled for `intended`, and checks the answer.
     pub async fn call(&self, body: &Body, intended: Instant) -> Outcome {
         let start_delay = intended.elapsed();
         let result = self.ask(body).await;
@@ -97,8 +97,8 @@ impl Caller {
     }
 }
 
-/// Counts an answer as a success only if it is a forecast for the city asked for. Where none was
-/// named, in a body of the user's own, the status decides.
+/// Counts an answer as a success only if it is a forecast for the requested city. If the body names no
+/// city, as a user's own body may, the status decides.
 fn judge(status: StatusCode, body: &[u8], sent: &Body) -> Result<(), Failure> {
     #[derive(Deserialize)]
     struct Forecast {
@@ -152,7 +152,7 @@ pub(crate) fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-/// The innermost error, which is the one that says what happened.
+/// The innermost error, which names the cause.
 pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_city_was_named_the_status_decides() {
+    fn if_the_body_names_no_city_the_status_decides() {
         let sent = Body { json: "{}".into(), city: None };
 
         assert_eq!(judge(StatusCode::OK, b"anything", &sent), Ok(()));

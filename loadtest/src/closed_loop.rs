@@ -1,4 +1,5 @@
-//! So many callers, each taking the next number until none is left: a slow gateway gets less to do.
+//! Sends requests with a fixed number of callers. Each sends its next request after the answer to its last
+//! one, so a slow gateway receives fewer requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::load::Load;
 
-/// Sends the load through `callers`; answers how many requests that were.
+/// Sends the load with `callers` callers; returns the number of requests.
 pub(crate) async fn send(load: Load, callers: u64) -> anyhow::Result<u64> {
     let next = Arc::new(AtomicU64::new(0));
     let mut running = JoinSet::new();
@@ -28,7 +29,7 @@ async fn call_in_turn(load: Load, next: Arc<AtomicU64>) -> u64 {
     let mut sent = 0;
     loop {
         let n = next.fetch_add(1, Ordering::Relaxed);
-        // The very first one always leaves: a load of nothing tells nothing.
+        // The first request always leaves, so that no load is empty.
         let over = load.duration.is_some_and(|duration| load.start.elapsed() >= duration) && n > 0;
         if n >= load.requests || over {
             return sent;

@@ -1,4 +1,4 @@
-//! What is asked for. Every city occurs once, so an answer meant for another request shows.
+//! The bodies of the requests. Each city occurs once, so an answer to another request is noticed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ pub struct Corpus(Arc<[Body]>);
 /// The body of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// What is sent.
+    /// The bytes to send.
     pub json: Bytes,
-    /// The city that a right answer names; none if the body names none.
+    /// The city that a right answer names; `None` if the body names no city.
     pub city: Option<String>,
 }
 
 impl Corpus {
-    /// Reads a file of JSON values, each the body of one request: a single one, or one a line.
+    /// Reads a file of JSON values, such as one on each line. Each value is the body of one request.
     ///
     /// # Errors
-    /// Says what the file must be.
+    /// Says what the file must contain.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, String> {
         let text = std::fs::read(path).map_err(|error| format!("must be a file of JSON bodies: {error}"))?;
         let bodies: Vec<Body> = serde_json::Deserializer::from_slice(&text)

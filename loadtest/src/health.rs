@@ -1,13 +1,13 @@
-//! Before any load: is there a gateway, and does it call itself healthy?
+//! Checks before the load that the gateway answers and reports that it is healthy.
 
 use std::time::Duration;
 
 use reqwest::{Client, Url};
 
-/// A gateway that is up answers this at once.
+/// A running gateway answers the health check well within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why there is nobody to send load to.
+/// Why no load can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// No HTTP answer came.
@@ -15,10 +15,10 @@ pub enum Unavailable {
     Silent {
         /// What was asked.
         url: Url,
-        /// What the client saw.
+        /// The error of the client.
         reason: String,
     },
-    /// An answer came, but not a healthy one.
+    /// The gateway answered that it is not healthy.
     #[error("the gateway is not healthy: {url} answered {status}")]
     Unhealthy {
         /// What was asked.
@@ -28,7 +28,7 @@ pub enum Unavailable {
     },
 }
 
-/// Asks `GET /healthz` of the gateway at `base`.
+/// Sends `GET /healthz` to the gateway at `base`.
 ///
 /// # Errors
 /// Nothing answers within five seconds, or the answer is no success.

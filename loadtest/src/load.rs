@@ -1,4 +1,4 @@
-//! What both loops send, and where the outcomes go.
+//! The load of both loops.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,25 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::corpus::Corpus;
 use crate::{Caller, Outcome};
 
-/// A load that is about to be sent. Each clone is one end of the channel to the tally.
+/// A load to send. Each clone holds a sender of the channel to the tally.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) caller: Caller,
     pub(crate) corpus: Corpus,
-    /// The moment from which `duration` counts.
+    /// The time from which `duration` counts.
     pub(crate) start: Instant,
-    /// No more than these are sent.
+    /// The most requests to send.
     pub(crate) requests: u64,
-    /// None is sent later than this.
+    /// No request is sent later than this after `start`.
     pub(crate) duration: Option<Duration>,
     pub(crate) outcomes: UnboundedSender<Outcome>,
 }
 
 impl Load {
-    /// Sends request number `n`, which was to leave at `intended`, and hands on what became of it.
+    /// Sends request number `n`, scheduled for `intended`, and passes its outcome to the tally.
     pub(crate) async fn send(&self, n: u64, intended: Instant) {
         let outcome = self.caller.call(self.corpus.body(n), intended).await;
-        // Nobody counts any more only when the whole run was given up.
+        // The receiver is gone only if the whole run was cancelled.
         let _ = self.outcomes.send(outcome);
     }
 }

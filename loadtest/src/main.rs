@@ -14,7 +14,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let options = match Options::read(std::env::args_os()) {
         Ok(options) => options,
         Err(Refusal::Help(text)) => {
-            unless_nobody_reads(text.print())?;
+            unless_closed(text.print())?;
             return Ok(EXIT_OK.into());
         }
         Err(Refusal::Invalid(message)) => {
@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error),
     };
-    unless_nobody_reads(print(&report, options.output))?;
+    unless_closed(print(&report, options.output))?;
     Ok(if report.passed() { EXIT_OK } else { EXIT_FAILURES }.into())
 }
 
@@ -43,13 +43,13 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
     stdout.flush()
 }
 
-/// To standard error; if nobody reads it, the exit code still says what became of the load.
+/// Writes to standard error. If standard error is closed, the exit code still shows the result.
 fn say(message: impl Display) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// A reader that has seen enough, as in `loadtest | head -1`, is no failure of the load.
-fn unless_nobody_reads(printed: io::Result<()>) -> io::Result<()> {
+/// Ignores a closed output, as in `loadtest | head -1`: the load did not fail.
+fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
     match printed {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,

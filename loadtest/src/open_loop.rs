@@ -1,8 +1,8 @@
-//! So many requests a second, whatever becomes of the others: what the users of a slow gateway do.
+//! Sends requests at a fixed rate, whether or not earlier ones are answered. Real users do the same.
 //!
-//! Each request has a moment at which it is to leave, fixed before the load begins, and its latency
-//! counts from there. Counted from when it really left, the time it had to wait would be missing
-//! exactly where the gateway is slow: "coordinated omission" (Gil Tene, "How NOT to measure latency").
+//! The schedule of all requests is fixed before the load begins, and latency counts from the scheduled
+//! time. If latency counted from the time at which a request really left, the delay of late requests
+//! would be missing: "coordinated omission" (Gil Tene, "How NOT to measure latency").
 
 use std::sync::Arc;
 use std::thread;
@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 use crate::load::Load;
 use crate::quantity::Rate;
 
-/// Sends the load at `rate`; answers how many requests that were.
+/// Sends the load at `rate`; returns the number of requests.
 pub(crate) async fn send(load: Load, rate: Rate) -> anyhow::Result<u64> {
     let runtime = Handle::current();
     let (sent, all_sent) = oneshot::channel();
-    // A thread of its own: the runtime's timers tick in milliseconds, and a runtime that is busy
-    // with answers would hold requests back.
+    // A thread of its own, because the runtime's timers have a resolution of one millisecond, and a runtime
+    // that is busy with answers would delay requests.
     let load = Arc::new(load);
     let pacer = move || {
         let _ = sent.send(pace(&load, rate, &runtime));
@@ -32,7 +32,7 @@ pub(crate) async fn send(load: Load, rate: Rate) -> anyhow::Result<u64> {
 fn pace(load: &Arc<Load>, rate: Rate, runtime: &Handle) -> u64 {
     for n in 0..load.requests {
         let intended = load.start + rate.offset(n);
-        // Late already: leave at once, until the schedule is met again.
+        // A late request leaves at once, so that the pacer catches up with the schedule.
         if let Some(early) = intended.checked_duration_since(Instant::now()) {
             thread::sleep(early);
         }

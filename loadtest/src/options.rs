@@ -8,9 +8,9 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::corpus::Corpus;
-pub use crate::quantity::{Rate, Ratio, Span};
+pub use crate::quantity::{PositiveDuration, Rate, Ratio};
 
-/// How many requests are sent if neither `--count` nor `--duration` says so.
+/// How many requests are sent without `--count` and `--duration`.
 const DEFAULT_COUNT: u64 = 100;
 
 /// Sends forecast requests to a gateway, checks the answers and reports latencies.
@@ -21,7 +21,7 @@ pub struct Options {
     #[arg(long, default_value = "http://127.0.0.1:5009", value_parser = base_url)]
     pub url: Url,
 
-    /// One request after the other, several at once, or so many a second.
+    /// One request after the other, several at once, or a fixed number per second.
     #[arg(long, value_enum, default_value = "concurrent")]
     pub mode: Mode,
 
@@ -37,29 +37,29 @@ pub struct Options {
     #[arg(long, required_if_eq("mode", "rate"))]
     pub rate: Option<Rate>,
 
-    /// How long to send requests; with --count, whichever ends first.
+    /// How long to send requests; with --count, the load ends with the limit that is reached first.
     #[arg(long)]
-    pub duration: Option<Span>,
+    pub duration: Option<PositiveDuration>,
 
     /// How long to wait for each answer.
     #[arg(long, default_value = "30s")]
-    pub timeout: Span,
+    pub timeout: PositiveDuration,
 
     /// A file of JSON bodies to send in turn, such as one a line [default: forecasts for 20 cities].
     #[arg(long, value_name = "FILE", value_parser = |path: &str| Corpus::read(path))]
     pub body_file: Option<Corpus>,
 
-    /// How old an answer may be: goodput counts right answers within this.
+    /// Longest useful latency: goodput counts the right answers within this duration.
     #[arg(long)]
-    pub deadline: Option<Span>,
+    pub deadline: Option<PositiveDuration>,
 
-    /// The part of the requests that may fail, such as 0.01 or 1%; more end this with exit code 1.
+    /// The part of the requests that may fail, such as 0.01 or 1%; if more fail, the exit code is 1.
     #[arg(long, default_value = "0")]
     pub max_error_rate: Ratio,
 
-    /// What 99 % of the right answers must take less than; otherwise this ends with exit code 1.
+    /// Bound for the latency of 99 % of the right answers; if they take longer, the exit code is 1.
     #[arg(long)]
-    pub p99_under: Option<Span>,
+    pub p99_under: Option<PositiveDuration>,
 
     /// API key, for a gateway that asks for one.
     #[arg(long, env = "API_KEY", hide_env_values = true, value_parser = secret_header)]
@@ -78,7 +78,7 @@ pub enum Mode {
     Sequential,
     /// `--concurrency` of them are in flight all the time.
     Concurrent,
-    /// `--rate` of them leave each second, whatever becomes of the others.
+    /// `--rate` of them leave each second, whether or not earlier ones are answered.
     Rate,
 }
 
@@ -94,9 +94,9 @@ pub enum Output {
 /// Why there are no options to run with.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Help or the version was asked for: print it, exit 0.
+    /// The user wants help or the version: print it and exit with 0.
     Help(clap::Error),
-    /// An argument is wrong; the text says which and why.
+    /// An argument is wrong; the text names the argument and the rule.
     Invalid(String),
 }
 
@@ -120,7 +120,7 @@ impl Options {
         }
     }
 
-    /// How many requests there will be at most, if that is known before.
+    /// The most requests that the load sends, if the options limit them.
     pub fn requests(&self) -> Option<u64> {
         let count = self.count.map(NonZeroU64::get);
         let fitting = self.duration.and_then(|duration| match self.mode {
@@ -149,7 +149,7 @@ fn at_least_one(text: &str) -> Result<NonZeroU64, String> {
 
 /// Marked as sensitive, so that no `Debug` shows it.
 fn secret_header(text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::try_from(text).map_err(|_| "must be what a header can carry".to_owned())?;
+    let mut value = HeaderValue::try_from(text).map_err(|_| "must be a valid header value".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_flag_value_and_rule() {
+    fn an_invalid_argument_is_named_with_flag_value_and_rule() {
         let whole = "must be a whole number of at least 1";
         let cases = [
             (["--count", "0"], format!("--count=0 {whole}")),
@@ -236,7 +236,7 @@ mod tests {
         let refused = read(&["--api-key", "hunter2\n"]).expect_err("no header");
 
         assert!(!format!("{options:?}").contains("hunter2"));
-        assert_eq!(refused, "invalid arguments: --api-key=*** must be what a header can carry");
+        assert_eq!(refused, "invalid arguments: --api-key=*** must be a valid header value");
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_load_ends_with_its_count_or_duration_as_is_first() {
+    fn the_load_ends_with_its_count_or_its_duration() {
         let requests = |args: &[&str]| read(args).expect("valid").requests();
         let rate = |more: &[&str]| requests(&[&["--mode", "rate", "--rate", "50"], more].concat());
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A time span with its unit, longer than zero.
+/// A duration longer than zero, written with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct PositiveDuration(pub Duration);
 
 /// Requests per second, above zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,9 +16,9 @@ pub struct Rate(f64);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratio(pub f64);
 
-/// More than one machine sends, and little enough that a request per nanosecond is never asked for.
+/// More than one machine can send, but far less than one request per nanosecond.
 const FASTEST: f64 = 10_000_000.0;
-/// One request in a day: slower is no load, and a moment that far ahead still exists.
+/// One request per day: a slower rate is no load, and an `Instant` can still hold its times.
 const SLOWEST: f64 = 1.0 / 86_400.0;
 
 impl Rate {
@@ -27,19 +27,19 @@ impl Rate {
         self.0
     }
 
-    /// How many requests leave in `span`; the first leaves at once.
-    pub fn times(self, span: Duration) -> u64 {
-        ((span.as_secs_f64() * self.0).ceil() as u64).max(1)
+    /// How many requests leave within `duration`; the first leaves at once.
+    pub fn times(self, duration: Duration) -> u64 {
+        ((duration.as_secs_f64() * self.0).ceil() as u64).max(1)
     }
 
-    /// When request number `n` leaves, counted from 0 and from the first. Never a sum of rounded
-    /// steps, which would drift.
+    /// How long after the first request number `n` leaves, counted from 0. It is not a sum of rounded
+    /// intervals, which would drift.
     pub fn offset(self, n: u64) -> Duration {
         Duration::from_secs_f64(n as f64 / self.0)
     }
 }
 
-impl FromStr for Span {
+impl FromStr for PositiveDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -78,7 +78,7 @@ impl FromStr for Ratio {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for PositiveDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_can_be_paced() {
+    fn a_rate_gives_the_times_of_its_requests() {
         for text in ["", "0", "-5", "NaN", "inf", "1e9", "1e-9"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }

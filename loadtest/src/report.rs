@@ -1,4 +1,4 @@
-//! What happened, for people and for programs.
+//! The report of a load, as text and as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use crate::caller::FailureKind;
 use crate::tally::{Tally, Times};
 use crate::{Mode, Options};
 
-/// A generator whose requests leave this late, one in a hundred or more, did not keep its rate:
-/// what it reports is partly its own.
+/// If 1 % of the requests or more leave later than this, the generator did not keep its rate: the
+/// latencies contain its own delay.
 pub const ON_TIME: Duration = Duration::from_millis(10);
 
 /// The result of a load.
@@ -30,7 +30,7 @@ pub struct Report {
     pub requests: u64,
     /// Answers that were right.
     pub succeeded: u64,
-    /// Everything else.
+    /// Requests without a right answer.
     pub failed: u64,
     /// From the first request to the last answer.
     pub elapsed_seconds: f64,
@@ -44,35 +44,35 @@ pub struct Report {
     pub latency_ms: Option<Latency>,
     /// Failures by kind.
     pub failures: Vec<FailureCount>,
-    /// When the last request was to leave that failed, since the first; absent if none failed.
+    /// Scheduled time of the last failed request, in seconds since the first request; absent if none failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_seconds: Option<f64>,
-    /// What decides the exit code.
+    /// The thresholds, which decide the exit code.
     pub thresholds: Vec<Threshold>,
 }
 
 /// How well an open loop kept its rate.
 #[derive(Debug, Serialize)]
 pub struct Pace {
-    /// Requests per second that were asked for.
+    /// Requests per second that the user asked for.
     pub asked_per_second: f64,
     /// Requests per second that left.
     pub sent_per_second: f64,
-    /// How much later than intended requests left.
+    /// How much later than scheduled requests left.
     pub start_delay_ms: Latency,
-    /// Whether 99 % of the requests left within [`ON_TIME`]. If not, the load was not what was
-    /// asked for, and the latencies contain the generator's own delay.
+    /// Whether 99 % of the requests left within [`ON_TIME`] of their scheduled time. If not, the load was
+    /// lower than asked for, and the latencies contain the generator's own delay.
     pub kept: bool,
 }
 
 /// Right answers that came before their deadline.
 #[derive(Debug, Serialize)]
 pub struct Goodput {
-    /// The deadline, from when a request was to leave.
+    /// The deadline, counted from the scheduled time of a request.
     pub deadline_ms: f64,
-    /// How many came before it.
+    /// How many answers came before the deadline.
     pub in_time: u64,
-    /// How many a second, over the time in which requests left or such answers came.
+    /// Such answers per second, over the time from the start to the last request or the last such answer.
     pub per_second: f64,
 }
 
@@ -99,18 +99,18 @@ pub struct FailureCount {
     pub kind: String,
     /// How many requests failed this way.
     pub count: u64,
-    /// How long they took.
+    /// Latencies of these requests.
     pub latency_ms: Latency,
-    /// What one of them said.
+    /// The text of one such failure.
     pub example: String,
 }
 
-/// A bound, and whether the load stayed within.
+/// A bound and whether the load kept it.
 #[derive(Debug, Serialize)]
 pub struct Threshold {
     /// The bound and what was measured.
     pub rule: String,
-    /// Whether it holds.
+    /// Whether the bound was kept.
     pub met: bool,
 }
 
@@ -153,7 +153,7 @@ impl Report {
 
 impl Pace {
     fn of(tally: &Tally, asked_per_second: f64) -> Self {
-        // Each request stands for one interval, the last one too.
+        // Each request takes one interval, also the last one.
         let sending = tally.last_sent.as_secs_f64() + 1.0 / asked_per_second;
         let late = Duration::from_micros(tally.start_delay.0.value_at_quantile(0.99));
         Self {
@@ -167,8 +167,8 @@ impl Pace {
 
 impl Goodput {
     fn of(tally: &Tally, deadline: Duration) -> Self {
-        // Divided by the time of the good answers alone, a gateway that answers for one second
-        // and then never again would look as good as one that goes on.
+        // The time of the answers alone would not be enough: a gateway that answers for one second and then
+        // never again would have the same goodput as one that keeps answering.
         let over = tally.last_in_time.max(tally.last_sent);
         Self {
             deadline_ms: deadline.as_secs_f64() * 1_000.0,
@@ -195,7 +195,7 @@ fn thresholds(options: &Options, requests: u64, failed: u64, latency: Option<&La
     let allowed = options.max_error_rate;
     let errors = failed as f64 / requests.max(1) as f64;
     let mut thresholds = vec![Threshold {
-        rule: format!("{:.2} % failed, at most {allowed} may", errors * 100.0),
+        rule: format!("{:.2} % failed, at most {allowed} may fail", errors * 100.0),
         met: errors <= allowed.0,
     }];
     if let Some(bound) = options.p99_under {
@@ -239,7 +239,7 @@ impl fmt::Display for Report {
                 writeln!(
                     f,
                     "WARNING     this machine did not keep the rate: latencies contain its own delay; \
-                     send less, or from a machine with more to spare"
+                     lower the rate, or use a machine with more free CPU"
                 )?;
             }
         }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_was_late_says_so() {
+    fn a_late_generator_is_reported() {
         for (delay, kept) in [(Duration::from_millis(1), true), (Duration::from_millis(20), false)] {
             let report = late_by(delay);
 

@@ -1,4 +1,4 @@
-//! A whole load: the check before it, its outcomes counted, the report after it.
+//! Runs a load: checks the gateway, sends the requests, counts the outcomes and returns the report.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use crate::load::Load;
 use crate::tally::Tally;
 use crate::{Caller, Mode, Options, Report, closed_loop, health, open_loop};
 
-/// Checks that the gateway is up, sends the load and returns what happened.
+/// Checks that the gateway is healthy, sends the load and returns the report.
 ///
 /// # Errors
-/// [`health::Unavailable`] if there is no healthy gateway; anything else means that this process
-/// itself is at fault. Failed requests are no error: they are in the report.
+/// [`health::Unavailable`] if there is no healthy gateway. Any other error is a fault of this process.
+/// Failed requests are no error: the report contains them.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let client = client(options).context("building the HTTP client")?;
     health::check(&client, &options.url).await?;
@@ -35,7 +35,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         Some(rate) => tokio::spawn(open_loop::send(load, rate)),
         None => tokio::spawn(closed_loop::send(load, options.callers())),
     };
-    // Ends when the last caller is gone, and with it the last end of the channel.
+    // Ends when the last caller ends, since it drops the last sender of the channel.
     while let Some(outcome) = incoming.recv().await {
         tally.record(outcome);
         bar.inc(1);
@@ -54,20 +54,20 @@ fn client(options: &Options) -> reqwest::Result<reqwest::Client> {
         .map(|key| (reqwest::header::HeaderName::from_static("x-api-key"), key.clone()));
     let idle = match options.mode {
         Mode::Sequential | Mode::Concurrent => usize::try_from(options.callers()).unwrap_or(usize::MAX),
-        // What one moment needed, the next one uses again.
+        // No limit, so that later requests reuse all connections.
         Mode::Rate => usize::MAX,
     };
     reqwest::Client::builder()
         .default_headers(key.collect())
-        // A proxy between the load and its target would be what is measured.
+        // With an HTTP proxy in between, the load would measure the proxy.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(idle)
         .build()
 }
 
-/// On standard error, so that standard output holds the report alone; indicatif draws nothing
-/// when that is no terminal.
+/// The bar is drawn on standard error, so that standard output holds only the report. If standard error
+/// is not a terminal, indicatif draws nothing.
 fn progress_bar(requests: Option<u64>) -> ProgressBar {
     let (bar, template) = match requests {
         Some(requests) => {

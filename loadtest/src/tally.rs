@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::caller::{FailureKind, Outcome};
 
-/// Longest latency told apart: longer ones count as this.
+/// The longest latency that is recorded; longer ones count as this.
 const LONGEST_US: u64 = 3_600_000_000;
 
 /// The outcomes of a load so far.
@@ -15,24 +15,24 @@ const LONGEST_US: u64 = 3_600_000_000;
 pub struct Tally {
     start: Instant,
     deadline: Option<Duration>,
-    /// How many requests were right, and in time if there is a deadline.
+    /// How many requests got a right answer, and before the deadline if there is one.
     pub(crate) in_time: u64,
     /// Latencies of the right answers.
     pub(crate) succeeded: Times,
-    /// Latencies of the rest and what the first of a kind said.
+    /// Latencies of the failed requests by kind, and the text of the first failure of each kind.
     pub(crate) failures: BTreeMap<FailureKind, (Times, String)>,
     /// How late requests left.
     pub(crate) start_delay: Times,
-    /// When the last request left, since the start.
+    /// Time from the start to when the last request left.
     pub(crate) last_sent: Duration,
-    /// When the last right answer came that was in time, since the start.
+    /// Time from the start to the last right answer that came before the deadline.
     pub(crate) last_in_time: Duration,
-    /// When the last request was to leave that failed, since the start.
+    /// Time from the start to the scheduled time of the last request that failed.
     pub(crate) last_failed: Option<Duration>,
 }
 
 impl Tally {
-    /// Of a load that starts at `start` and whose answers are of use until `deadline`.
+    /// The tally of a load that starts at `start`. `deadline` is the longest useful latency.
     pub fn new(start: Instant, deadline: Option<Duration>) -> Self {
         Self {
             start,
@@ -74,7 +74,7 @@ impl Tally {
     }
 }
 
-/// Times in microseconds, to three digits. Grows with the longest one recorded.
+/// Times in microseconds, to three digits. The histogram grows with the longest time.
 #[derive(Debug)]
 pub(crate) struct Times(pub(crate) Histogram<u64>);
 

@@ -1,7 +1,7 @@
-//! The tick: refresh the gauges of streams and groups. Trimming, and the removal of consumers that are
-//! long dead, is every worker's and so the library's.
+//! Refreshes the gauges of streams and groups at every tick. The library trims streams and removes dead
+//! consumers, since every worker has to do so.
 //!
-//! Every proxy does it, at a jittered pace, and none leads.
+//! Every proxy ticks, at a jittered period; there is no leader.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::StreamMetrics;
 
-/// What the tick looks after.
+/// Refreshes the gauges.
 pub struct Housekeeping {
-    /// The server.
+    /// The Redis server.
     pub redis: Redis,
     /// The group this worker belongs to.
     pub group: ConsumerGroup,
-    /// The plain reply stream; its requesters trim it themselves.
+    /// The reply stream itself, not its lanes; its requesters trim it themselves.
     pub reply_stream: StreamKey,
     /// How long callers wait.
     pub request_timeout: Duration,
-    /// How often.
+    /// Mean time between two ticks.
     pub period: Duration,
     /// The gauges.
     pub metrics: StreamMetrics,
@@ -75,21 +75,21 @@ impl Housekeeping {
         Ok(())
     }
 
-    /// A group that nobody reads any more keeps every entry it has not read: trimming stops there.
-    fn report_abandoned(&self, health: &StreamHealth, known: &mut HashSet<String>) {
+    /// Trimming keeps every entry that a group has not read, so a group without live consumers stops it.
+    fn report_abandoned(&self, health: &StreamHealth, reported: &mut HashSet<String>) {
         let now: HashSet<String> = health
             .groups
             .iter()
             .filter(|group| group.is_abandoned(self.group.settings().grace))
             .map(|group| group.name.clone())
             .collect();
-        for group in now.difference(known) {
+        for group in now.difference(reported) {
             tracing::error!(
                 group,
                 stream = %self.group.settings().stream,
-                "nobody reads this group any more, so nothing after it can be trimmed; start its workers or remove it with XGROUP DESTROY"
+                "no consumer reads this group any more, so the entries that it has not read cannot be trimmed; start its workers or remove it with XGROUP DESTROY"
             );
         }
-        *known = now;
+        *reported = now;
     }
 }

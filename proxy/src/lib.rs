@@ -1,17 +1,16 @@
 //! The worker of the weather example: takes requests from the stream, gets the weather, replies.
 //!
-//! Everything about streams, deadlines and settling is the `streamgate` library's; here are the
-//! work itself and the operations of the system. In reading order:
+//! The `streamgate` library handles streams, deadlines and settling. This crate holds the work itself
+//! and the operations API. In reading order:
 //!
 //! | Module | What it does |
 //! |---|---|
 //! | [`config`] | every setting, checked before a port is bound |
 //! | [`weather`] | the work: from a request to a forecast |
-//! | [`housekeeping`] | the tick: refresh the gauges of streams |
+//! | [`housekeeping`] | refreshes the gauges of streams at every tick |
 //! | [`operations`] | the API on `:5010`: health, metrics, streams, dead letters |
 //!
-//! [`run`] puts them together and takes them apart again; [`run_with`] lets a test put something
-//! around the work.
+//! [`run`] starts these parts and stops them again. With [`run_with`], a test can wrap the work.
 
 pub mod config;
 pub mod housekeeping;
@@ -49,10 +48,10 @@ pub enum RunError {
     /// The operations thread could not be started.
     #[error("the operations thread cannot start")]
     Operations(#[source] io::Error),
-    /// A part of the worker ended that should not have.
+    /// A part of the worker ended unexpectedly.
     #[error(transparent)]
     Part(#[from] PartEnded),
-    /// Something ended that should not have.
+    /// A task or thread of this process ended unexpectedly.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
     /// The weather provider could not be set up.
@@ -60,12 +59,13 @@ pub enum RunError {
     Provider(#[from] weather::open_meteo::SetupError),
 }
 
-/// Works until `shutdown` is cancelled, then drains: not ready, SHUTDOWN_DELAY, no new entries,
-/// what is held finished or handed back, operations last. Ends within SHUTDOWN_GRACE.
+/// Works until `shutdown` is cancelled, then drains within SHUTDOWN_GRACE: the worker reports that it
+/// is not ready, waits for SHUTDOWN_DELAY, takes no new entries, and finishes or hands back the
+/// entries that it holds. The operations API stops last.
 ///
 /// # Errors
-/// Something it needs could not be set up. Redis being away is no error: the worker starts, is not
-/// ready, and says so.
+/// See [`RunError`]. An unreachable Redis is no error: the worker starts and reports that it is not
+/// ready.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
@@ -75,8 +75,8 @@ pub async fn run(
     run_with(settings, listener, tracer, shutdown, |handler| handler).await
 }
 
-/// [`run`], with the work wrapped by `decorate`: a fault harness makes it fail on purpose, so that
-/// no fault is in the process that ships.
+/// [`run`], with the work wrapped by `decorate`: a fault harness makes the work fail on purpose, and
+/// the released process contains no such fault.
 ///
 /// # Errors
 /// As [`run`].
@@ -159,7 +159,7 @@ pub async fn run_with<H: Handler>(
     Ok(())
 }
 
-/// Which part of the worker ended, if it could still say so.
+/// Names the part of the worker that ended, if the worker returned it.
 fn worker_ended(ended: Result<Result<(), PartEnded>, JoinError>) -> RunError {
     match ended {
         Ok(Err(part)) => RunError::Part(part),

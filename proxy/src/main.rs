@@ -1,4 +1,4 @@
-//! The proxy process: reads its settings, binds its port, works until it is told to stop.
+//! The proxy process: reads its settings, binds its port and works until a signal stops it.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
-    // An error means that one is installed already, which is as good.
+    // The only error is that a provider is installed already, and then that one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = http::listen(settings.proxy_listen, "PROXY_LISTEN")?;
     let spans = SpanExport::start(settings.tracing.settings("proxy")).context("spans cannot be sent")?;

@@ -1,8 +1,8 @@
-//! Streams, their groups and the server that holds them as Prometheus sees them; refreshed by
-//! housekeeping, never per request.
+//! Metrics of the streams, of their groups and of the Redis server. Housekeeping refreshes them; no
+//! request does.
 //!
-//! The engine's own metrics are declared in `streamgate` beside what they count, those of the weather
-//! service in [`crate::weather::metrics`].
+//! The `streamgate` library declares its own metrics, and [`crate::weather::metrics`] those of the
+//! weather service.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use streamgate::connection::ServerMemory;
 use streamgate::stream::{GroupHealth, StreamHealth};
 use streamgate::telemetry::{declare_counter, declare_gauge};
 
-/// What operators do with dead letters.
+/// Counts what operators do with dead letters.
 #[derive(Clone)]
 pub struct OperationMetrics {
     /// Put back on the request stream.
@@ -23,11 +23,11 @@ pub struct OperationMetrics {
 }
 
 impl OperationMetrics {
-    /// Declares them on the recorder in force; about `kept` dead letters are kept.
+    /// Declares them on the current recorder; about `kept` dead letters are kept.
     pub fn declare(kept: usize) -> Self {
         declare_gauge(
             "streamgate_dead_letters_limit",
-            "Dead letters that are kept, about: DEAD_LETTERS_KEPT",
+            "Approximate number of dead letters that are kept: DEAD_LETTERS_KEPT",
         )
         .set(kept as f64);
         Self {
@@ -43,12 +43,12 @@ impl OperationMetrics {
     }
 }
 
-/// Streams and their groups, refreshed on a tick.
+/// Gauges of streams and their groups, refreshed at every tick.
 pub struct StreamMetrics {
     memory: Gauge,
     memory_limit: Gauge,
-    /// Groups seen, by stream: a gauge cannot be taken back, so that of a group that is gone must
-    /// not stay at its last value.
+    /// The groups seen so far, by stream. A gauge cannot be removed, so when a group is gone its
+    /// gauges are set to 0.
     groups: HashMap<String, HashSet<String>>,
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
@@ -79,7 +79,7 @@ impl StreamMetrics {
         Self { memory, memory_limit, groups: HashMap::new(), recorder }
     }
 
-    /// Records how `stream` is.
+    /// Records the health of `stream`.
     pub fn record(&mut self, stream: &str, health: &StreamHealth, grace: Duration) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(LENGTH, "stream" => stream.to_owned()).set(health.length as f64);
@@ -91,7 +91,7 @@ impl StreamMetrics {
         self.forget_groups(stream, health.groups.iter().map(|group| group.name.clone()).collect());
     }
 
-    /// Records that there is no such stream.
+    /// Records that `stream` does not exist.
     pub fn record_absent(&mut self, stream: &str) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(LENGTH, "stream" => stream.to_owned()).set(0.0);
@@ -100,20 +100,20 @@ impl StreamMetrics {
         self.forget_groups(stream, HashSet::new());
     }
 
-    /// Records how long the callers of what is on `stream` wait.
+    /// Records how long callers wait for the requests on `stream`.
     pub fn record_timeout(&self, stream: &str, timeout: Duration) {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!(TIMEOUT, "stream" => stream.to_owned()).set(timeout.as_secs_f64());
         });
     }
 
-    /// Records the memory of the server.
+    /// Records the memory of the Redis server.
     pub fn record_memory(&self, memory: &ServerMemory) {
         self.memory.set(memory.used as f64);
         self.memory_limit.set(memory.limit as f64);
     }
 
-    /// Of the groups of `stream` seen so far, those that are not among `now` are gone.
+    /// Sets the gauges of each group of `stream` that is not in `now` to 0.
     fn forget_groups(&mut self, stream: &str, now: HashSet<String>) {
         let before = self.groups.insert(stream.to_owned(), now.clone()).unwrap_or_default();
         metrics::with_local_recorder(&self.recorder, || {
@@ -127,7 +127,7 @@ impl StreamMetrics {
 fn describe() {
     describe_gauge!(LENGTH, "Entries on a stream, by stream");
     describe_gauge!(BYTES, "Memory of a stream in bytes, by stream");
-    describe_gauge!(TIMEOUT, "How long callers wait for what is on a stream, in seconds, by stream");
+    describe_gauge!(TIMEOUT, "How long callers wait for the requests on a stream, in seconds, by stream");
     describe_gauge!(LAG, "Entries a group has not read, by stream and group; -1 when Redis cannot tell");
     describe_gauge!(PENDING, "Entries a group has read and not acknowledged, by stream and group");
     describe_gauge!(
@@ -148,7 +148,7 @@ fn describe() {
     );
     describe_gauge!(
         ABANDONED,
-        "1 if nobody reads a group although there is work, which stops trimming, by stream and group"
+        "1 if no consumer reads a group although entries wait, which stops trimming, by stream and group"
     );
 }
 

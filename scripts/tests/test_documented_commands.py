@@ -15,13 +15,11 @@ from pathlib import Path
 
 import tools
 
-import cargo
 from resp import Connection
-from stack import isolated
 
 PAGES = ("README.md", "docs/OPERATIONS.md", "docs/DEPLOYMENT.md")
 BLOCK = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
-PORTS = {"5009": "INGRESS_LISTEN", "9009": "INGRESS_ADMIN_LISTEN", "5010": "PROXY_LISTEN"}
+PORTS = {"5009": "INGRESS", "9009": "INGRESS_ADMIN", "5010": "PROXY"}
 
 
 def blocks(text: str) -> list[tuple[str | None, str]]:
@@ -63,16 +61,16 @@ class Commands(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
-        self.stack = isolated(cargo.binaries("debug"), self.folder / "data")
-        self.stack.env["ADMIN_TOKEN"] = "a-token-for-this-test"
-        self.addCleanup(self.stack.stop)
-        self.stack.start()
-        port = self.stack.env["REDIS_PORT"]
+        self.env = tools.stack(self, ADMIN_TOKEN="a-token-for-this-test")
+        port = self.env["REDIS_URL"].rpartition(":")[2]
+        # What a person had told a process in order to have it listen there.
+        for name in PORTS.values():
+            self.env[f"{name}_LISTEN"] = self.env[f"{name}_URL"].removeprefix("http://")
         # An error of Redis is one of the command, and an answer that refuses shows its status.
         self.wrap("redis-cli", f'exec {cli} -e -p {port} "$@"')
         self.wrap("curl", f'exec {shutil.which("curl")} -w "%{{stderr}}HTTP %{{http_code}}\\n" "$@"')
         (self.folder / "target").mkdir()
-        (self.folder / "target" / "up").symlink_to(self.stack.binaries)
+        (self.folder / "target" / "up").symlink_to(self.env["STACK_BINARIES"])
         with Connection(int(port)) as redis:
             redis.call("XADD", "{weather-requests}:dlq", "1763683200000-0", "reason", "panicked: for this test")
 
@@ -83,14 +81,14 @@ class Commands(unittest.TestCase):
         path.chmod(0o755)
 
     def test_every_block_that_is_not_marked_runs(self) -> None:
-        env = {**self.stack.env, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        env = {**self.env, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
         ran = 0
         for page in PAGES:
             for comment, code in blocks((tools.ROOT / page).read_text(encoding="utf-8")):
                 if comment:
                     continue
-                for port, variable in PORTS.items():
-                    own = self.stack.env[variable]
+                for port, name in PORTS.items():
+                    own = self.env[f"{name}_LISTEN"]
                     code = re.sub(rf"\b(?:localhost|127\.0\.0\.1):{port}\b", own, code)
                 with self.subTest(page=page, commands=code):
                     said = tools.run("bash", "-euo", "pipefail", "-c", code, cwd=self.folder, env=env, timeout=60)

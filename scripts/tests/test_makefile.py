@@ -19,7 +19,7 @@ class Clean(unittest.TestCase):
             for cache in ("scripts/__pycache__", "scripts/tests/__pycache__", ".venv/bin", ".tools/prometheus"):
                 (folder / cache).mkdir(parents=True)
                 (folder / cache / "left").touch()
-            (folder / "scripts" / "up.py").touch()
+            (folder / "scripts" / "images.py").touch()
 
             made = subprocess.run(
                 ["make", "clean", "CARGO=true"], cwd=folder, capture_output=True, text=True, check=False
@@ -27,7 +27,7 @@ class Clean(unittest.TestCase):
 
             self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
             left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-            self.assertEqual(left, ["Makefile", "scripts/up.py"])
+            self.assertEqual(left, ["Makefile", "scripts/images.py"])
 
 
 if __name__ == "__main__":

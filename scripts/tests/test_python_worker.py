@@ -278,6 +278,7 @@ class PythonWorkerTest(unittest.TestCase):
 
         wait_until(self.nothing_is_left, "the burial", 20)
         self.assertEqual({letter.get("noise", letter.get("body")) for letter in self.dead_letters()}, {"1", "no JSON"})
+        wait_until(lambda: len(self.said) > 1, "the second line")
         self.assertEqual(len(self.said), 2, self.said)
         self.assertIn("works again", self.said[1])
 

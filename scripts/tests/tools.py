@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import subprocess
 import sys
 import unittest
@@ -14,6 +15,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent
 ROOT = SCRIPTS.parent
 sys.path.insert(0, str(SCRIPTS))
 
+import cargo  # noqa: E402
 import kubectl as kubectl_script  # noqa: E402
 import python_venv  # noqa: E402
 
@@ -54,6 +56,18 @@ def run(*command: str | Path, **options: object) -> str:
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
     return done.stdout
+
+
+def stack(test: unittest.TestCase, **settings: str) -> dict[str, str]:
+    """The environment of a command of `stack run`, whose stack is up until the test is over."""
+    hold = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+    command = [str(cargo.binaries("debug") / "stack"), "run", *(f"{name}={value}" for name, value in settings.items())]
+    process = subprocess.Popen(
+        [*command, "--", sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    test.addCleanup(process.communicate)
+    said = process.stdout.readline()
+    return json.loads(said) if said.startswith("{") else test.fail(f"there is no stack: {said}")
 
 
 def missing(reason: str) -> None:

@@ -1,117 +1,45 @@
 //! Starts ingress and proxy as people do, on free ports, and ends them on drop.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
-use streamgate::testing::{RedisServer, eventually, eventually_async};
+use stack::process::PATIENCE;
+use streamgate::testing::{RedisServer, eventually_async};
 
 /// How Redis keeps its data in deploy/ and k8s/.
 pub(crate) const EVERYSEC: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
 
-/// A running process of ours and everything it has logged.
+/// A running process of ours, which answers HTTP.
 pub(crate) struct Process {
-    child: Child,
-    log: Arc<Mutex<Vec<String>>>,
-    log_reader: Arc<Mutex<LogReader>>,
-    /// Where it answers HTTP, in the order it named them.
+    process: stack::Process,
+    /// Where it answers, in the order it named them.
     addresses: Vec<String>,
-}
-
-/// What becomes of a process's log, from the next line on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogReader {
-    Reads,
-    /// Nobody reads the pipe, so that it fills.
-    Sleeps,
-    /// The pipe is closed.
-    Leaves,
 }
 
 impl Process {
     /// Starts a binary of this workspace and waits until it has named `addresses` in its first
     /// lines.
     fn start(name: &str, environment: &[(&str, &str)], addresses: &[&str]) -> Self {
-        Self::launch(Command::new(binary(name)), name, environment, addresses)
+        Self::launch(stack::clean(binary(name)), name, environment, addresses)
     }
 
     fn launch(mut command: Command, name: &str, environment: &[(&str, &str)], addresses: &[&str]) -> Self {
-        let mut child = command
-            .env_remove("RUST_LOG")
-            .env("LOG_FORMAT", "json")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{name} does not start ({error}): run `cargo build --workspace` first")
-            });
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let log_reader = Arc::new(Mutex::new(LogReader::Reads));
-        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().expect("piped"));
-        let reader = Arc::clone(&log_reader);
-        let is = move |state| *reader.lock().expect("not poisoned") == state;
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().expect("not poisoned").push(line);
-                while is(LogReader::Sleeps) {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                if is(LogReader::Leaves) {
-                    return;
-                }
-            }
-        });
-        let mut process = Self { child, log, log_reader, addresses: Vec::new() };
-        eventually("the process names its addresses", || {
-            process.addresses = addresses.iter().filter_map(|field| process.logged(field)).collect();
-            process.addresses.len() == addresses.len()
-        });
-        process
-    }
-
-    /// The first value logged under `field`.
-    fn logged(&self, field: &str) -> Option<String> {
-        let log = self.log.lock().expect("not poisoned");
-        log.iter().find_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            line[field].as_str().map(str::to_owned)
-        })
-    }
-
-    pub(crate) fn log(&self) -> String {
-        self.log.lock().expect("not poisoned").join("\n")
-    }
-
-    pub(crate) fn log_reader(&self, reader: LogReader) {
-        *self.log_reader.lock().expect("not poisoned") = reader;
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("the signal is sent");
+        command.env("LOG_FORMAT", "json").envs(environment.iter().copied());
+        let started = stack::Process::start(name, command);
+        let mut process =
+            started.unwrap_or_else(|error| panic!("{error:#}: run `cargo build --workspace` first"));
+        let addresses = process.named(addresses).expect("it names its addresses");
+        Self { process, addresses }
     }
 
     /// Waits for its end.
     pub(crate) fn exit(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually("the process ends", || {
-            status = self.child.try_wait().expect("its state is known");
-            status.is_some()
-        });
-        status.expect("it ended")
-    }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.wait(PATIENCE).expect("the process ends")
     }
 
     /// Its nth address.
@@ -125,10 +53,11 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Process {
+    type Target = stack::Process;
+
+    fn deref(&self) -> &stack::Process {
+        &self.process
     }
 }
 
@@ -156,7 +85,7 @@ pub(crate) fn proxy_unready(server: &RedisServer, name: &str, environment: &[(&s
 
 /// A gateway, ready for callers.
 pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) -> Process {
-    gateway(Command::new(binary("ingress")), server, environment).await
+    gateway(stack::clean(binary("ingress")), server, environment).await
 }
 
 /// A gateway that may open no more than so many files, sockets included.
@@ -165,7 +94,7 @@ pub(crate) async fn ingress_with_files(
     server: &RedisServer,
     environment: &[(&str, &str)],
 ) -> Process {
-    let mut shell = Command::new("sh");
+    let mut shell = stack::clean("sh");
     shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\"")).arg(binary("ingress"));
     gateway(shell, server, environment).await
 }
@@ -187,7 +116,7 @@ async fn gateway(command: Command, server: &RedisServer, environment: &[(&str, &
 
 /// A gateway that listens, whatever becomes of it.
 pub(crate) fn ingress_unready(server: &RedisServer, environment: &[(&str, &str)]) -> Process {
-    unready(Command::new(binary("ingress")), server, environment)
+    unready(stack::clean(binary("ingress")), server, environment)
 }
 
 fn unready(command: Command, server: &RedisServer, environment: &[(&str, &str)]) -> Process {

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use stack::LogReader;
 use streamgate::testing::{RedisServer, eventually};
 
-use crate::harness::{LogReader, Process, ask_many, binary, ingress, metric_at, proxy};
+use crate::harness::{Process, ask_many, binary, ingress, metric_at, proxy};
 
 const DROPPED: &str = "streamgate_log_lines_dropped_total";
 

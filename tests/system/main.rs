@@ -2,7 +2,6 @@
 
 mod abuse;
 mod access;
-mod backups;
 mod disaster;
 mod documented;
 mod faults;
@@ -10,6 +9,7 @@ mod forecast;
 mod harness;
 mod healthcheck;
 mod kills;
+mod launcher;
 mod log_pipe;
 mod names;
 mod outages;

@@ -1,12 +1,12 @@
 //! Processes that answer together.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::client;
-use super::process::Process;
+use super::process::{PATIENCE, Process};
 use super::redis::RedisAddress;
 
 /// A gateway, a handler or a peer, with all it needs. It ends when this is dropped.
@@ -30,8 +30,6 @@ pub const ECHO: &str = "/echo";
 /// The usual body.
 pub const QUESTION: &str = r#"{"city":"New York","location":"Downtown"}"#;
 
-/// How long a process may take to get ready: loading and, on a busy machine, waiting.
-const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Deployment {
@@ -57,32 +55,4 @@ impl Deployment {
     pub fn pids(&self) -> impl Iterator<Item = u32> {
         self.processes.iter().map(|process| process.pid)
     }
-}
-
-/// Waits until `condition` holds for a process that was just started.
-///
-/// # Errors
-/// It has ended, or the condition does not hold for too long.
-pub async fn until(
-    what: &str,
-    process: &mut Process,
-    mut condition: impl AsyncFnMut() -> bool,
-) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while !condition().await {
-        process.check()?;
-        if started.elapsed() > PATIENCE {
-            bail!("not within {PATIENCE:?}: {what}");
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// An address that nobody listens at. Somebody may until it is used: then the process says so.
-///
-/// # Errors
-/// There is none.
-pub fn free_address() -> anyhow::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no port is free")
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use stack::free_address;
+
 use super::Lab;
-use super::deployment::{Deployment, ECHO, FORECAST, free_address};
+use super::deployment::{Deployment, ECHO, FORECAST};
 use super::process::{Process, Role};
 use super::redis::RedisAddress;
 
@@ -80,7 +82,7 @@ impl Lab {
     /// # Errors
     /// A part of it does not get ready.
     pub async fn gateway(&self, how: Gateway<'_>) -> anyhow::Result<Deployment> {
-        let (server, redis) = self.redis(&how.redis).await?;
+        let (server, redis) = self.redis(&how.redis)?;
         if how.history > 0 {
             redis.fill(how.history).await?;
         }
@@ -117,7 +119,7 @@ impl Lab {
         }
         command.envs(self.options.ingress.iter().cloned());
         command.envs(how.ingress.iter().map(|(name, value)| (*name, value)));
-        Process::start(self, Role::Gateway, command)
+        Process::start(Role::Gateway, command)
     }
 
     fn proxy(&self, how: &Gateway<'_>, redis: RedisAddress) -> anyhow::Result<Process> {
@@ -128,12 +130,12 @@ impl Lab {
         command.env("RUST_LOG", "warn").env("REDIS_URL", redis.url()).env("PROXY_LISTEN", "127.0.0.1:0");
         command.envs(self.options.proxy.iter().cloned());
         command.envs(how.proxy.iter().map(|(name, value)| (*name, value)));
-        Process::start(self, Role::Worker, command)
+        Process::start(Role::Worker, command)
     }
 
     fn echo_gateway(&self, redis: RedisAddress, address: std::net::SocketAddr) -> anyhow::Result<Process> {
         let mut command = self.peer("echo-gateway");
         command.args(["--listen", &address.to_string(), "--redis", &redis.url()]);
-        Process::start(self, Role::Gateway, command)
+        Process::start(Role::Gateway, command)
     }
 }

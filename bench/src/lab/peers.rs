@@ -1,9 +1,11 @@
 //! The peers: a direct handler, and a gateway over NATS.
 
-use tokio::net::TcpStream;
+use std::net::TcpStream;
+
+use stack::free_address;
 
 use super::Lab;
-use super::deployment::{Deployment, ECHO, FORECAST, free_address, until};
+use super::deployment::{Deployment, ECHO, FORECAST};
 use super::gateway::Work;
 use super::process::{Process, Role};
 
@@ -16,7 +18,7 @@ impl Lab {
         let address = free_address()?;
         let mut command = self.peer("direct");
         command.args(["--listen", &address.to_string(), "--front", front]);
-        let processes = vec![Process::start(self, Role::Gateway, command)?];
+        let processes = vec![Process::start(Role::Gateway, command)?];
         let (name, path) = (name.to_owned(), FORECAST);
         Deployment { name, addresses: vec![address], path, processes, redis: None }.ready().await
     }
@@ -29,8 +31,8 @@ impl Lab {
         let broker = free_address()?;
         let mut command = self.command(&self.options.nats_server);
         command.args(["--addr", "127.0.0.1", "--port", &broker.port().to_string()]);
-        let mut server = Process::start(self, Role::Broker, command)?;
-        until("NATS listens", &mut server, async || TcpStream::connect(broker).await.is_ok()).await?;
+        let mut server = Process::start(Role::Broker, command)?;
+        server.until("NATS listens", || TcpStream::connect(broker).is_ok())?;
 
         let url = format!("nats://{broker}");
         let (kind, path) = match work {
@@ -42,11 +44,8 @@ impl Lab {
         let address = free_address()?;
         let mut gateway = self.peer("nats-gateway");
         gateway.args(["--nats", &url, "--listen", &address.to_string(), "--front", front]);
-        let processes = vec![
-            server,
-            Process::start(self, Role::Worker, worker)?,
-            Process::start(self, Role::Gateway, gateway)?,
-        ];
+        let processes =
+            vec![server, Process::start(Role::Worker, worker)?, Process::start(Role::Gateway, gateway)?];
         Deployment { name: name.to_owned(), addresses: vec![address], path, processes, redis: None }
             .ready()
             .await

@@ -1,12 +1,9 @@
 //! One process of a deployment: started, pinned, ended with its owner.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::Lab;
 
@@ -38,23 +35,20 @@ pub struct Process {
     pub role: Role,
     /// Its process id.
     pub pid: u32,
-    child: Child,
-    log: PathBuf,
+    process: stack::Process,
 }
 
+/// How long a process may take to get ready: loading and, on a busy machine, waiting.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Process {
-    /// Starts `command`, whose output goes to a log in the lab's folder.
+    /// Starts `command`.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(lab: &Lab, role: Role, mut command: Command) -> anyhow::Result<Self> {
-        let name = format!("{}-{:06x}.log", role.name(), rand_suffix());
-        let log = lab.folder().join(name);
-        let output = File::create(&log).context("a log file")?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{command:?} cannot be started"))?;
-        let pid = child.id().context("it has ended at once")?;
-        Ok(Self { role, pid, child, log })
+    pub fn start(role: Role, command: Command) -> anyhow::Result<Self> {
+        let process = stack::Process::start(role.name(), command.into_std())?;
+        Ok(Self { role, pid: process.pid(), process })
     }
 
     /// Nothing, while it runs.
@@ -62,19 +56,16 @@ impl Process {
     /// # Errors
     /// It has ended; the last lines of its log.
     pub fn check(&mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let last = lines[lines.len().saturating_sub(10)..].join("\n");
-            bail!("the {} ended with {status}:\n{last}", self.role.name());
-        }
-        Ok(())
+        self.process.check()
     }
-}
 
-fn rand_suffix() -> u128 {
-    // The random part of a UUIDv7 is at its end.
-    uuid::Uuid::now_v7().as_u128() & 0xff_ffff
+    /// Waits until `condition` holds.
+    ///
+    /// # Errors
+    /// It has ended, or the condition does not hold for too long.
+    pub fn until(&mut self, what: &str, condition: impl Fn() -> bool) -> anyhow::Result<()> {
+        self.process.until(what, PATIENCE, |_| condition())
+    }
 }
 
 impl Lab {
@@ -89,16 +80,14 @@ impl Lab {
     ///
     /// taskset replaces itself with the program, so that the process id is the program's.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
-        let program: &OsStr = program.as_ref().as_os_str();
-        let mut command = match &self.processors {
+        let command = match &self.processors {
             Some(processors) => {
-                let mut pinned = Command::new("taskset");
-                pinned.arg("-c").arg(processors).arg(program);
+                let mut pinned = stack::clean("taskset");
+                pinned.arg("-c").arg(processors).arg(program.as_ref());
                 pinned
             }
-            None => Command::new(program),
+            None => stack::clean(program),
         };
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command
+        command.into()
     }
 }

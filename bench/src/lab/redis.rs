@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, cmd, pipe};
+use stack::free_address;
 
 use super::Lab;
-use super::deployment::{free_address, until};
 use super::process::{Process, Role};
 
 /// Where a Redis server listens.
@@ -91,17 +91,16 @@ impl Lab {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn redis(&self, options: &[&str]) -> anyhow::Result<(Process, RedisAddress)> {
+    pub fn redis(&self, options: &[&str]) -> anyhow::Result<(Process, RedisAddress)> {
         let address = free_address()?;
         let folder = self.folder().join(format!("redis-{}", address.port()));
         std::fs::create_dir_all(&folder)?;
         let mut command = self.command(&self.options.redis_server);
-        command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""]);
-        command.arg("--dir").arg(&folder).args(options);
-        let mut process = Process::start(self, Role::Broker, command)?;
-        let redis = RedisAddress(address);
-        until("Redis answers", &mut process, async || redis.commands().await.is_ok()).await?;
-        Ok((process, redis))
+        stack::redis::listen(command.as_std_mut(), address.port(), &folder);
+        command.args(["--save", ""]).args(options);
+        let mut process = Process::start(Role::Broker, command)?;
+        process.until("Redis answers", || stack::redis::answers(address.port()))?;
+        Ok((process, RedisAddress(address)))
     }
 }
 

@@ -40,7 +40,7 @@ const SERVER: ServerLimits = ServerLimits {
     drain: Duration::from_secs(1),
 };
 
-/// What is around the routes of a peer.
+/// The layers around the routes of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Front {
     /// The gateway's own server and layers: timeouts, correlation id, metrics, panics caught.

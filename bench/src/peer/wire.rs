@@ -33,7 +33,7 @@ pub fn request(id: Uuid, body: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// What is in a request; `None` if it is none.
+/// Parses a request; `None` if the bytes are no request.
 pub fn read_request(mut bytes: Bytes) -> Option<(Uuid, Bytes)> {
     let body = (bytes.len() >= ID).then(|| bytes.split_off(ID))?;
     Some((Uuid::from_slice(&bytes).ok()?, body))
@@ -47,7 +47,7 @@ pub fn reply(status: u16, body: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// What is in a reply; `None` if it is none.
+/// Parses a reply; `None` if the bytes are no reply.
 pub fn read_reply(mut bytes: Bytes) -> Option<(u16, Bytes)> {
     let body = (bytes.len() >= STATUS).then(|| bytes.split_off(STATUS))?;
     Some((u16::from_be_bytes([bytes[0], bytes[1]]), body))

@@ -24,7 +24,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Forecaster(Simulated);
 
-/// Nobody's deadline passes here.
+/// No request reaches its deadline in a peer.
 const TIME: Duration = Duration::from_secs(10);
 
 impl Default for Forecaster {

@@ -1,7 +1,8 @@
-//! What was aimed for, and what became of it.
+//! The performance aims, and whether the run met them.
 
-use super::tables::{head, ratio, row};
-use crate::experiments::Name;
+use super::tables::ratio;
+use crate::markdown::{head, row};
+use crate::name::Name;
 use crate::results::{At, Measure, Results, Spread};
 
 /// One ratio with its bounds.
@@ -18,7 +19,7 @@ struct Aim {
 /// More is better unless it is a latency.
 const AIMS: [Aim; 13] = {
     use Measure::{P50, P99, PerSecond};
-    use Name::{Bodies, Concurrency, Durability, History, OneCore, Replicas};
+    use Name::{AppendOnly, Bodies, Concurrency, History, OneCore, Replicas};
     const fn aim(
         what: &'static str,
         (experiment, measure): (Name, Measure),
@@ -74,7 +75,7 @@ const AIMS: [Aim; 13] = {
         ),
         aim(
             "Redis AOF everysec / off",
-            (Durability, PerSecond),
+            (AppendOnly, PerSecond),
             ("gateway", "everysec"),
             ("gateway", "off"),
             (0.8, 0.9),

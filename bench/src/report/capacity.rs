@@ -1,7 +1,7 @@
-//! What a processor carries, and how many a load needs.
+//! The requests a second that one processor serves, and the processors that a load needs.
 
-use super::tables::{grouped, head, row};
 use crate::lab::process::Role;
+use crate::markdown::{grouped, head, row};
 use crate::results::{Results, Spread};
 
 /// Where costs are taken from: the most connections, where batches are largest.

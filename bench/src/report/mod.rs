@@ -2,7 +2,6 @@
 
 mod aims;
 mod capacity;
-mod document;
 mod plots;
 mod tables;
 
@@ -14,16 +13,17 @@ use clap::ValueEnum;
 
 use self::plots::{Plot, Scale};
 use self::tables::Column;
-use crate::experiments::Name;
+use crate::document;
 use crate::lab::gateway::BASELINE;
+use crate::name::Name;
 use crate::options::Places;
 use crate::results::{Measure, Results, Sample};
 
-/// Writes all there are results for; the rest of the documents stays as it is.
+/// Writes all there are results for, the rest of the documents stays as it is; false if there are none.
 ///
 /// # Errors
 /// Results or documents cannot be read or written.
-pub fn write(places: &Places) -> anyhow::Result<()> {
+pub fn write(places: &Places) -> anyhow::Result<bool> {
     let images = places.docs.join("img");
     fs::create_dir_all(&images).with_context(|| format!("{} cannot be made", images.display()))?;
     let (mut blocks, mut all) = (Vec::new(), Vec::new());
@@ -33,7 +33,9 @@ pub fn write(places: &Places) -> anyhow::Result<()> {
         draw(*name, &results, &images)?;
         all.push(results);
     }
-    anyhow::ensure!(!all.is_empty(), "{} holds no results: run make bench", places.results.display());
+    if all.is_empty() {
+        return Ok(false);
+    }
     let aims = aims::table(&all);
     let concurrency = all.iter().find(|results| results.experiment == Name::Concurrency.text());
     if let Some(capacity) = concurrency.and_then(capacity::table) {
@@ -44,10 +46,12 @@ pub fn write(places: &Places) -> anyhow::Result<()> {
     }
     println!("\n{aims}");
     blocks.push(("aims".to_owned(), aims));
+    let blocks: Vec<(String, String)> =
+        blocks.into_iter().map(|(name, block)| (format!("bench:{name}"), block)).collect();
     let document = places.docs.join("PERFORMANCE.md");
     document::put(&document, &blocks)?;
     println!("written to {} and {}", document.display(), images.display());
-    Ok(())
+    Ok(true)
 }
 
 const fn column(head: &'static str, over: &'static str, under: &'static str, measure: Measure) -> Column {
@@ -83,12 +87,12 @@ fn told(name: Name, results: &Results) -> String {
         Name::History => {
             ("entries", vec![to_first("answers/s, to none", "0", PerSecond), to_first("p99", "0", P99)])
         }
-        Name::Durability => {
+        Name::AppendOnly => {
             ("appendonly", vec![to_first("answers/s, to off", "off", PerSecond), to_first("p99", "off", P99)])
         }
         Name::Workers => ("", Vec::new()),
-        Name::Overload => {
-            return format!("{}\n{}", tables::overload(results), tables::circumstances(results));
+        Name::OpenLoop => {
+            return format!("{}\n{}", tables::open_loop(results), tables::circumstances(results));
         }
     };
     let details = tables::details(results, if varied.is_empty() { "count" } else { varied });
@@ -104,12 +108,12 @@ fn draw(name: Name, results: &Results, images: &Path) -> anyhow::Result<()> {
     let (title, across) = match name {
         Name::Concurrency => ("Two processors", "connections"),
         // Two points make no curve.
-        Name::OneCore | Name::Durability => return Ok(()),
+        Name::OneCore | Name::AppendOnly => return Ok(()),
         Name::Bodies => ("Bodies, both ways", "size"),
         Name::Replicas => ("Ingress replicas on one processor", "replicas"),
         Name::History => ("Finished requests on the stream", "entries"),
         Name::Workers => ("Workers", "count"),
-        Name::Overload => ("Open loop", "offered, times the capacity"),
+        Name::OpenLoop => ("Open loop", "offered, times the capacity"),
     };
     let rate: fn(&Sample) -> f64 = |sample| sample.per_second;
     let p99: fn(&Sample) -> f64 = |sample| sample.p99_us / 1e3;

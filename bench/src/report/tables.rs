@@ -1,8 +1,9 @@
-//! Tables in Markdown.
+//! Tables of comparisons.
 
 use std::fmt::Write;
 
 use crate::lab::process::Role;
+use crate::markdown::{grouped, head, row};
 use crate::results::{Measure, Results, Sample, Series, Spread};
 
 /// A column of ratios: one target over another at each point.
@@ -74,7 +75,7 @@ pub(super) fn details(results: &Results, varied: &str) -> String {
 }
 
 /// The curve of an open loop.
-pub(super) fn overload(results: &Results) -> String {
+pub(super) fn open_loop(results: &Results) -> String {
     let heads = [
         "offered, × capacity",
         "sent/s",
@@ -130,17 +131,6 @@ pub(super) fn circumstances(results: &Results) -> String {
 
 const NOTHING: &str = "–";
 
-/// The head of a table whose first `texts` columns are left-aligned.
-pub(super) fn head(heads: &[&str], texts: usize) -> String {
-    let rules = heads.iter().enumerate().map(|(column, _)| if column < texts { " --- |" } else { " ---: |" });
-    format!("| {} |\n|{}\n", heads.join(" | "), rules.collect::<String>())
-}
-
-pub(super) fn row(table: &mut String, cells: impl IntoIterator<Item = String>) {
-    let cells: Vec<String> = cells.into_iter().collect();
-    let _ = writeln!(table, "| {} |", cells.join(" | "));
-}
-
 /// The median in bold with what it lies between.
 pub(super) fn ratio(spread: Option<Spread>) -> String {
     spread.map_or(NOTHING.to_owned(), |it| format!("**{:.2}** ({:.2}–{:.2})", it.median, it.min, it.max))
@@ -148,14 +138,6 @@ pub(super) fn ratio(spread: Option<Spread>) -> String {
 
 fn number(spread: Option<Spread>) -> String {
     spread.map_or(NOTHING.to_owned(), |it| grouped(it.median))
-}
-
-/// A whole number with its thousands set apart.
-pub(super) fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|it| std::str::from_utf8(it).ok()).collect();
-    groups.join(",")
 }
 
 fn fine(spread: Option<Spread>) -> String {

@@ -2,7 +2,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::gateway::{Gateway, forecast, nobody, problem};
+use crate::gateway::{Gateway, forecast, problem, unused_address};
 
 /// Runs the program itself, off the test's runtime.
 pub(crate) async fn loadtest(args: &[&str]) -> Output {
@@ -16,7 +16,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn zero_when_all_succeeded() {
+async fn zero_if_all_requests_succeeded() {
     let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
 
     let output = loadtest(&["--url", &gateway.url(), "--count", "20"]).await;
@@ -28,7 +28,7 @@ async fn zero_when_all_succeeded() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_early_changes_nothing_and_is_no_error() {
+async fn a_closed_output_is_no_error() {
     let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
     let url = gateway.url();
 
@@ -37,7 +37,7 @@ async fn a_reader_that_leaves_early_changes_nothing_and_is_no_error() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = command.spawn().expect("it starts");
-        // As `head` closes its end; nothing is printed before the load is over.
+        // Closes the output as `head` does. The program prints nothing before the load is over.
         drop(running.stdout.take());
         let output = tokio::task::spawn_blocking(move || running.wait_with_output());
         let output = output.await.expect("joins").expect("it ends");
@@ -47,7 +47,7 @@ async fn a_reader_that_leaves_early_changes_nothing_and_is_no_error() {
 }
 
 #[tokio::test]
-async fn one_when_requests_failed_and_the_json_says_how() {
+async fn one_if_requests_failed_and_the_json_names_the_failures() {
     let gateway = Gateway::start(|_, _| async { problem(503, "no worker is alive") }).await;
 
     let output = loadtest(&["--url", &gateway.url(), "--count", "5", "--output", "json"]).await;
@@ -60,7 +60,7 @@ async fn one_when_requests_failed_and_the_json_says_how() {
 }
 
 #[tokio::test]
-async fn sixty_four_when_an_argument_is_wrong() {
+async fn sixty_four_if_an_argument_is_wrong() {
     let output = loadtest(&["--count", "0"]).await;
 
     assert_eq!(output.status.code(), Some(64));
@@ -68,8 +68,8 @@ async fn sixty_four_when_an_argument_is_wrong() {
 }
 
 #[tokio::test]
-async fn sixty_nine_when_no_gateway_is_up() {
-    let output = loadtest(&["--url", &nobody()]).await;
+async fn sixty_nine_if_no_gateway_is_up() {
+    let output = loadtest(&["--url", &unused_address()]).await;
 
     assert_eq!(output.status.code(), Some(69));
     assert!(text(&output.stderr).contains("make up"), "{}", text(&output.stderr));

@@ -1,4 +1,4 @@
-//! A stand-in for the gateway: a real server whose answers a test chooses.
+//! A stub of the gateway: a real HTTP server whose answers a test chooses.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Healthy; `answer` gets the number of the forecast request, from 0, and its body.
+    /// A healthy gateway. `answer` gets the number of the forecast request, counted from 0, and its body.
     pub(crate) async fn start<A, F>(answer: A) -> Self
     where
         A: Fn(u64, Value) -> F + Clone + Send + Sync + 'static,
@@ -35,7 +35,7 @@ impl Gateway {
         .await
     }
 
-    /// Answers right to those who present `key`, and 401 to others.
+    /// Answers right if the request has `key`, else 401.
     pub(crate) async fn asking_for(key: &'static str) -> Self {
         let answer = move |headers: HeaderMap, Json(body): Json<Value>| async move {
             let presented = headers.get("x-api-key").is_some_and(|value| value == key);
@@ -63,7 +63,7 @@ impl Gateway {
         format!("http://{}", self.address)
     }
 
-    /// Options that point here, then `args`.
+    /// Options with the address of this gateway and `args`.
     pub(crate) fn options(&self, args: &[&str]) -> Options {
         options(&self.url(), args)
     }
@@ -81,7 +81,7 @@ pub(crate) fn options(url: &str, args: &[&str]) -> Options {
 }
 
 /// The address of a port on which nothing listens.
-pub(crate) fn nobody() -> String {
+pub(crate) fn unused_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     format!("http://{}", listener.local_addr().expect("bound"))
 }

@@ -8,8 +8,8 @@ use tokio::sync::{Barrier, watch};
 use crate::gateway::{Gateway, forecast};
 
 #[tokio::test]
-async fn requests_leave_whether_or_not_others_are_answered() {
-    // Answers leave only when all twenty wait here together.
+async fn requests_leave_although_earlier_ones_have_no_answer() {
+    // The gateway answers once all twenty requests wait at the same time.
     let all = Arc::new(Barrier::new(20));
     let gateway = Gateway::start(move |_, body| {
         let all = all.clone();
@@ -40,8 +40,8 @@ async fn requests_leave_on_schedule() {
 }
 
 #[tokio::test]
-async fn a_stall_shows_in_the_latency_of_every_request_that_met_it() {
-    // Nobody is answered before half a second after the first one asked.
+async fn a_stall_raises_the_latency_of_every_request_in_it() {
+    // The gateway answers no request until half a second after the first request.
     let (open, gate) = watch::channel(false);
     let open = Arc::new(open);
     let gateway = Gateway::start(move |number, body| {
@@ -61,13 +61,13 @@ async fn a_stall_shows_in_the_latency_of_every_request_that_met_it() {
     let report = loadtest::run(&gateway.options(&args)).await.expect("up");
 
     assert_eq!(report.succeeded, 30);
-    // Half of them were to leave within 150 ms.
+    // Half of the requests were scheduled within 150 ms.
     let latency = report.latency_ms.expect("answers");
     assert!(latency.p50 >= 340.0, "a closed loop would show one slow answer: {latency:?}");
 }
 
 #[tokio::test]
-async fn latency_counts_from_when_a_request_was_to_leave() {
+async fn latency_counts_from_the_scheduled_time() {
     let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
     loadtest::install_tls();
     let url = gateway.url().parse().expect("a URL");
@@ -82,7 +82,7 @@ async fn latency_counts_from_when_a_request_was_to_leave() {
 }
 
 #[tokio::test]
-async fn the_last_failure_is_dated_by_when_its_request_was_to_leave() {
+async fn the_last_failure_has_the_scheduled_time_of_its_request() {
     let gateway = Gateway::start(|number, body| async move {
         if number < 5 {
             std::future::pending::<()>().await;
@@ -96,7 +96,7 @@ async fn the_last_failure_is_dated_by_when_its_request_was_to_leave() {
 
     assert_eq!(report.count_of(FailureKind::Timeout), 5);
     let last = report.last_failure_seconds.expect("some failed");
-    // The fifth, not the time at which it was given up. On a slow machine a later request may
-    // have arrived before it.
+    // The scheduled time of the fifth request, not the time at which the caller gave it up. On a slow
+    // machine, a later request may arrive before the fifth.
     assert!((0.39..=1.11).contains(&last), "{last}");
 }

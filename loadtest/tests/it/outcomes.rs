@@ -10,7 +10,7 @@ use loadtest::health::Unavailable;
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::gateway::{Gateway, forecast, nobody, options, problem};
+use crate::gateway::{Gateway, forecast, options, problem, unused_address};
 
 #[tokio::test]
 async fn right_answers_are_counted_and_timed() {
@@ -44,8 +44,8 @@ async fn an_api_key_is_presented_with_every_request() {
 }
 
 #[tokio::test]
-async fn concurrent_mode_keeps_that_many_in_flight() {
-    // Answers leave only when four requests wait here together.
+async fn concurrent_mode_keeps_the_given_number_in_flight() {
+    // The gateway answers once four requests wait at the same time.
     let four = Arc::new(Barrier::new(4));
     let gateway = Gateway::start(move |_, body| {
         let four = four.clone();
@@ -178,14 +178,14 @@ async fn the_users_own_bodies_are_sent_and_checked() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_when_nobody_listens() {
-    let error = loadtest::run(&options(&nobody(), &[])).await.expect_err("nobody is there");
+async fn nothing_is_sent_if_no_gateway_listens() {
+    let error = loadtest::run(&options(&unused_address(), &[])).await.expect_err("no gateway is there");
 
     assert!(matches!(error.downcast_ref(), Some(Unavailable::Silent { .. })), "{error}");
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_an_unhealthy_gateway() {
+async fn no_load_is_sent_to_an_unhealthy_gateway() {
     let gateway = Gateway::unhealthy().await;
 
     let error = loadtest::run(&gateway.options(&[])).await.expect_err("unhealthy");

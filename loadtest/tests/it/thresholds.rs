@@ -12,7 +12,7 @@ async fn half_broken() -> Gateway {
 }
 
 #[tokio::test]
-async fn as_many_may_fail_as_the_user_allows() {
+async fn the_user_sets_how_many_requests_may_fail() {
     let gateway = half_broken().await;
     let url = gateway.url();
 
@@ -26,7 +26,7 @@ async fn as_many_may_fail_as_the_user_allows() {
 }
 
 #[tokio::test]
-async fn answers_that_take_too_long_set_the_exit_code() {
+async fn answers_slower_than_the_bound_set_the_exit_code() {
     let gateway = Gateway::start(|_, body| async move { forecast(&body) }).await;
     let url = gateway.url();
 
@@ -41,7 +41,7 @@ async fn answers_that_take_too_long_set_the_exit_code() {
 }
 
 #[tokio::test]
-async fn no_right_answer_is_not_a_fast_one() {
+async fn a_load_without_a_right_answer_misses_its_latency_bound() {
     let gateway = Gateway::start(|_, _| async { problem(503, "no") }).await;
 
     let output =

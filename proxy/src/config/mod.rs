@@ -1,5 +1,5 @@
-//! Every setting of the process: a flag, a variable and a default each, checked as a whole before
-//! a port is bound.
+//! Every setting of the process. Each has a flag, a variable and a default; the process checks them all
+//! before it binds a port.
 
 mod token;
 mod weather;
@@ -35,7 +35,7 @@ pub struct Settings {
     #[arg(long, env = "PROXY_THREADS", default_value_t = 1, value_name = "COUNT", value_parser = count(1..=256u16))]
     pub proxy_threads: u16,
 
-    /// Secret of those who may look at dead letters and values of entries, replay and discard, 16 to 512 visible ASCII characters; without one nobody may [default: none]
+    /// Secret for reading dead letters and field values, and for replaying and discarding dead letters: 16 to 512 visible ASCII characters; without a secret these operations are off [default: none]
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_name = "SECRET")]
     pub admin_token: Option<AdminToken>,
 
@@ -43,7 +43,7 @@ pub struct Settings {
     #[command(flatten)]
     pub worker: WorkerArgs,
 
-    /// What stays on the streams.
+    /// How much finished work stays on the streams.
     #[command(flatten)]
     pub retention: RetentionArgs,
 
@@ -68,7 +68,7 @@ pub struct Settings {
     pub process: ProcessArgs,
 }
 
-/// How much finished work stays on the streams, and how often that is looked after.
+/// How much finished work stays on the streams, and how often they are trimmed.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Retention")]
 pub struct RetentionArgs {
@@ -119,33 +119,33 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// How to work.
+    /// The settings of the worker.
     #[command(flatten)]
     pub settings: Settings,
 }
 
-/// What else the binary does.
+/// Commands other than to work.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Ask the proxy that runs here with the same settings how it is: exit code 0 if it is well, else 1
+    /// Ask the proxy on this machine that has the same settings whether it is healthy: exit code 0 if so, else 1
     Healthcheck(HealthcheckArgs),
 }
 
 impl service::config::Settings for Cli {
     fn validate(&self) -> Result<(), ConfigError> {
         match &self.command {
-            // The process that it asks has checked the settings itself.
+            // The proxy that the command asks has checked the other settings itself.
             Some(Command::Healthcheck(args)) => args.validate(),
             None => self.settings.validate(),
         }
     }
 }
 
-/// How long a reader blocks: short enough to notice a shutdown even if it cannot be woken.
+/// How long a reader blocks: short, so that it notices a shutdown even if no message wakes it.
 const BLOCK: Duration = Duration::from_secs(2);
 
 impl Settings {
-    /// What the engine needs to know.
+    /// The settings for the library.
     pub fn responder(&self, tracer: Tracer) -> ResponderSettings {
         let worker = self.worker.name();
         ResponderSettings {

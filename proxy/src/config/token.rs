@@ -5,17 +5,17 @@ use std::str::FromStr;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-/// The secret that opens the dead-letter operations. Only its hash is kept, so nothing that shows
-/// settings can show it.
+/// The secret that opens the dead-letter operations. Only its hash is kept, so no output of the
+/// settings can contain the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken([u8; 32]);
 
-/// Characters of a token: no secret worth the name is shorter, and it has to fit into a header.
+/// Characters of a token: a shorter secret could be guessed, and a longer one may not fit into a header.
 const LENGTHS: RangeInclusive<usize> = 16..=512;
 
 impl AdminToken {
-    /// True if `candidate` is the token. Hashes of one length are compared in constant time, so the
-    /// time it takes tells nothing of how much of a guess was right.
+    /// True if `candidate` is the token. The hashes have one length and are compared in constant time,
+    /// so the duration does not tell an attacker how much of a guess is right.
     pub fn is(&self, candidate: &[u8]) -> bool {
         self.0.ct_eq(&hash(candidate)).into()
     }
@@ -54,7 +54,7 @@ mod tests {
     const TOKEN: &str = "correct-horse-battery-staple";
 
     #[test]
-    fn a_token_is_itself_and_nothing_else() {
+    fn a_token_equals_only_its_own_text() {
         let token: AdminToken = TOKEN.parse().expect("long enough");
 
         assert!(token.is(TOKEN.as_bytes()));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_cannot_be_in_a_header_is_no_token() {
+    fn a_short_or_long_or_unprintable_text_is_no_token() {
         assert!("x".repeat(16).parse::<AdminToken>().is_ok());
         for text in [
             "",

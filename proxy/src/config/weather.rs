@@ -6,7 +6,7 @@ use service::config::{ConfigError, DurationRange, HumanDuration};
 
 use crate::weather::OpenMeteoSettings;
 
-/// The largest OPEN_METEO_PER_MINUTE: no bound at all, in effect.
+/// The largest OPEN_METEO_PER_MINUTE: in effect no limit.
 const MOST_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
 
 /// Where the weather comes from.
@@ -31,7 +31,7 @@ pub struct WeatherArgs {
     )]
     pub open_meteo_forecast_url: String,
 
-    /// Open-Meteo's geocoding service; likewise
+    /// Open-Meteo's geocoding service; an API key in the query is kept
     #[arg(
         long,
         env = "OPEN_METEO_GEOCODING_URL",
@@ -41,20 +41,20 @@ pub struct WeatherArgs {
     )]
     pub open_meteo_geocoding_url: String,
 
-    /// Longest wait for one answer of Open-Meteo, a duration
+    /// Longest wait for one answer from Open-Meteo, a duration
     #[arg(long, env = "OPEN_METEO_TIMEOUT", default_value = "2s", value_name = "DURATION")]
     pub open_meteo_timeout: HumanDuration,
 
-    /// Requests to Open-Meteo, per minute; the free service allows 600
+    /// Most requests to Open-Meteo per minute; the free service allows 600
     #[arg(long, env = "OPEN_METEO_PER_MINUTE", default_value = "600", value_name = "COUNT", value_parser = count(NonZeroU32::MIN..=MOST_PER_MINUTE))]
     pub open_meteo_per_minute: NonZeroU32,
 
-    /// How long a forecast is answered from memory, a duration
+    /// How long a forecast stays in the cache, a duration
     #[arg(long, env = "OPEN_METEO_CACHE_TTL", default_value = "10m", value_name = "DURATION")]
     pub open_meteo_cache_ttl: HumanDuration,
 }
 
-/// The providers there are.
+/// The names of the weather providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProviderName {
     /// Computes plausible weather; needs no network
@@ -73,7 +73,7 @@ impl WeatherArgs {
             let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
             let has_port = |url: &reqwest::Url| url.port() != Some(0);
             if !reqwest::Url::parse(text).is_ok_and(|url| is_http(&url) && has_port(&url)) {
-                // It may hold an API key.
+                // The URL may hold an API key.
                 return Err(ConfigError::rule(variable, "***", "must be an http or https URL"));
             }
         }
@@ -87,7 +87,7 @@ impl WeatherArgs {
         Ok(())
     }
 
-    /// How to ask Open-Meteo.
+    /// The settings for the Open-Meteo provider.
     pub fn open_meteo(&self) -> OpenMeteoSettings {
         OpenMeteoSettings {
             forecast_url: self.open_meteo_forecast_url.clone(),

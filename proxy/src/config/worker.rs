@@ -9,11 +9,11 @@ use streamgate::stream::ConsumerGroup;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerArgs {
-    /// The group it belongs to.
+    /// The consumer group of this worker.
     #[command(flatten)]
     pub group: GroupArgs,
 
-    /// Name of this worker, unique in its group [default: made of host name, process id and chance]
+    /// Name of this worker, unique in its group [default: host name, process id and a random number]
     #[arg(long, env = "WORKER_NAME", value_name = "NAME")]
     pub worker_name: Option<String>,
 
@@ -21,7 +21,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 256, value_name = "COUNT", value_parser = count(1..=100_000u32))]
     pub worker_concurrency: u32,
 
-    /// Longest time for one piece of work, a duration
+    /// Longest time to work on one request, a duration
     #[arg(long, env = "HANDLER_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub handler_timeout: HumanDuration,
 
@@ -33,7 +33,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "LEASE_RENEWAL", default_value = "500ms", value_name = "DURATION")]
     pub lease_renewal: HumanDuration,
 
-    /// Deliveries of one entry after which it becomes a dead letter
+    /// Deliveries after which an entry becomes a dead letter
     #[arg(long, env = "MAX_DELIVERIES", default_value_t = 5, value_name = "COUNT", value_parser = count(1..=1_000u32))]
     pub max_deliveries: u32,
 }
@@ -63,13 +63,14 @@ impl WorkerArgs {
         Ok(())
     }
 
-    /// The name given, or one that no other process has.
+    /// The configured name, or else a unique one.
     pub fn name(&self) -> String {
         self.worker_name.clone().unwrap_or_else(unique_name)
     }
 }
 
-/// Two processes with one name would read each other's pending entries, so chance has the last word.
+/// Two processes with one name would read each other's pending entries, so the name ends with a random
+/// number.
 fn unique_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(64).collect();

@@ -6,7 +6,7 @@ use service::http::ProblemAnswer;
 
 use crate::config::AdminToken;
 
-/// Lets requests with the admin token pass; without a token in the settings it lets nobody.
+/// Lets requests with the admin token through. If the settings have no token, it refuses every request.
 pub(super) async fn admin_only(
     State(token): State<Option<AdminToken>>,
     request: Request,
@@ -18,24 +18,24 @@ pub(super) async fn admin_only(
     match bearer(request.headers()) {
         Some(candidate) if token.is(candidate) => {
             let mut response = next.run(request).await;
-            // Bodies of requests are private: no cache between here and the reader may keep them.
+            // Bodies of requests are private: no HTTP cache may store them.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        // RFC 6750, 3.1: no error code for who did not try.
+        // RFC 6750, 3.1: a request without a token gets no error code.
         None => unauthorized("Bearer"),
         Some(_) => unauthorized(WRONG),
     }
 }
 
-/// What to do about a 403.
+/// Detail of a 403.
 pub(super) const OFF: &str =
     "dead-letter operations are off: set ADMIN_TOKEN for this process to turn them on";
 
-/// What to do about a 401.
+/// Detail of a 401.
 pub(super) const NO_TOKEN: &str = "send the admin token as authorization: Bearer <ADMIN_TOKEN>";
 
-/// The challenge to a token that is not the right one.
+/// The challenge for a wrong token.
 const WRONG: &str = r#"Bearer error="invalid_token""#;
 
 /// The token of an `Authorization: Bearer …`, if there is exactly one such header.
@@ -46,7 +46,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-/// True if the caller sent the admin token, false without any. An error is the answer to a wrong one.
+/// True if the caller sent the admin token, false if it sent none. The error is the answer to a wrong
+/// token.
 pub(super) fn shows_values(token: Option<&AdminToken>, headers: &HeaderMap) -> Result<bool, Box<Response>> {
     match (token, bearer(headers)) {
         (Some(token), Some(candidate)) if token.is(candidate) => Ok(true),

@@ -1,5 +1,5 @@
-//! What operations have in common in their description: problems, each with an example that is true for
-//! its status, and how to be let in.
+//! The common parts of the OpenAPI description: the problems, each with a real example for its status,
+//! and the admin token.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) struct ProblemSchema {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What happened and what to do next.
+    /// What happened and what the caller can do.
     detail: String,
 }
 
@@ -35,12 +35,12 @@ pub(super) struct OfStream;
 impl IntoResponses for OfStream {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (400, "The name is no text in UTF-8.", "the name of the stream must be text in UTF-8"),
+            (400, "The name is not UTF-8 text.", "the name of the stream must be text in UTF-8"),
             (401, "The admin token is wrong.", NO_TOKEN),
             (
                 404,
-                "Not one of the configured streams.",
-                "this is none of the configured streams: weather-requests, weather-responses (and its lanes), \
+                "The name is not that of a configured stream.",
+                "there is no configured stream of this name; there are: weather-requests, weather-responses (and its lanes), \
                  {weather-requests}:dlq",
             ),
             (503, "Redis does not answer.", "the streams cannot be read now: Redis cannot be reached"),
@@ -48,7 +48,7 @@ impl IntoResponses for OfStream {
     }
 }
 
-/// Problems of everything behind the admin token and in Redis.
+/// Problems of every operation that needs the admin token and Redis.
 pub(super) struct Guarded;
 
 impl IntoResponses for Guarded {
@@ -58,14 +58,14 @@ impl IntoResponses for Guarded {
             (403, "The process has no ADMIN_TOKEN, so these operations are off.", OFF),
             (
                 503,
-                "Redis does not answer; a change may have been made all the same.",
+                "Redis does not answer. It may have made the change.",
                 "the dead letters cannot be reached now: Redis cannot be reached",
             ),
         ]);
         if let Some(RefOr::T(response)) = responses.get_mut("401") {
             let challenge = HeaderBuilder::new()
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-                .description(Some("How to be let in"))
+                .description(Some("The required authorization"))
                 .example(Some(json!("Bearer")))
                 .build();
             response.headers.insert("www-authenticate".to_owned(), challenge.into());
@@ -89,7 +89,11 @@ pub(super) struct OfReplay;
 impl IntoResponses for OfReplay {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let refusal = NotReplayable::FieldsLeftOut(2).to_string();
-        problems(&[(409, "It cannot be put back as it was: fields of it were not kept.", &refusal)])
+        problems(&[(
+            409,
+            "The dead letter cannot be replayed, because some of its fields were left out.",
+            &refusal,
+        )])
     }
 }
 
@@ -99,10 +103,10 @@ pub(super) struct OfOne;
 impl IntoResponses for OfOne {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (400, "The id is none.", "id must be an entry id such as 1763683200000-0"),
+            (400, "The id is not an entry id.", "id must be an entry id such as 1763683200000-0"),
             (
                 404,
-                "There is no such dead letter: replayed, discarded or trimmed.",
+                "The dead letter does not exist: it may have been replayed, discarded or trimmed.",
                 "there is no dead letter 1763683200000-0 (any more)",
             ),
         ])
@@ -117,14 +121,14 @@ impl IntoResponses for OfMany {
         problems(&[
             (400, "The body is not JSON.", "the body is not JSON: key must be a string at line 1 column 2"),
             (413, "The body is larger than 64 KiB.", "the body is larger than 65536 bytes"),
-            (415, "The body is not announced as JSON, or has a content coding.", NOT_JSON),
+            (415, "The content-type is not JSON, or the body has a content-encoding.", NOT_JSON),
             (422, "The JSON breaks a rule.", NEITHER),
         ])
     }
 }
 
-/// Says how to be let in if there is a `token` in the settings; if there is none, no operation shows a
-/// lock, since nobody can open it.
+/// Adds the security scheme if the settings have a `token`. Without a token, no operation shows a lock,
+/// since no caller could open it.
 pub(super) fn guard(api: &mut OpenApi, token: bool) {
     if token {
         let scheme = HttpBuilder::new()
@@ -135,7 +139,7 @@ pub(super) fn guard(api: &mut OpenApi, token: bool) {
     }
     let items = api.paths.paths.values_mut();
     for operation in items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.delete]).flatten() {
-        // With a token nothing is off, and without one nothing is asked for.
+        // With a token, no operation answers 403; without one, no operation answers 401.
         operation.responses.responses.remove(if token { "403" } else { "401" });
         if !token {
             operation.security = None;
@@ -143,7 +147,7 @@ pub(super) fn guard(api: &mut OpenApi, token: bool) {
     }
 }
 
-/// One response for each status, description and example of a detail.
+/// One response for each row: status, description and example of a detail.
 fn problems(table: &[(u16, &str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let response = |status, when: &str, detail: &str| {
         let example = json!(Problem::new(status, detail));

@@ -1,4 +1,4 @@
-//! What the head of every request has to say.
+//! Checks the head of every request.
 
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use service::http::ProblemAnswer;
 use service::http::{host, is_encoded};
 
-/// Lets requests pass that say whom they are for.
+/// Lets requests with a valid host through.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     match host::check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -17,7 +17,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     }
 }
 
-/// Refuses a body for what its head says, before a byte of it is asked for.
+/// Refuses a body by the head of its request, before the body is read.
 pub(super) async fn announces(State(limit): State<usize>, request: Request, next: Next) -> Response {
     let version = request.version();
     if is_encoded(request.headers()) {
@@ -33,8 +33,8 @@ pub(super) async fn announces(State(limit): State<usize>, request: Request, next
     next.run(request).await
 }
 
-/// The body is not read, so an HTTP/1 connection is of no further use: a caller that is not told would send
-/// its next request on it (RFC 9112, 9.6).
+/// Closes an HTTP/1 connection whose body is not read, and tells the caller so. Otherwise the caller would
+/// send its next request on this connection (RFC 9112, 9.6).
 fn ends_the_connection(mut response: Response, version: Version) -> Response {
     if version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

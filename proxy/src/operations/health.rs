@@ -8,14 +8,14 @@ use super::Operations;
 use crate::config::ProviderName;
 use crate::weather::UpstreamCircuits;
 
-/// How the worker is.
+/// The health of a worker.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     /// `ok`, or `degraded` while a part is not ready or the circuit to the weather service is open.
     #[schema(example = "ok")]
     status: &'static str,
-    /// Which process this is.
+    /// The name of the process.
     #[schema(example = "proxy")]
     service: &'static str,
     /// Its version.
@@ -24,25 +24,25 @@ pub(super) struct Report {
     /// Its name in the consumer group.
     #[schema(example = "weather-worker-1")]
     worker: String,
-    /// Where its forecasts come from.
+    /// The source of its forecasts.
     #[schema(example = "simulated")]
     provider: &'static str,
     /// Redis, as this process sees it.
     redis: RedisReport,
-    /// The weather service, as this process sees it; absent for a provider that asks nobody.
+    /// The weather service, as this process sees it; absent if the provider calls no service.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     upstream: Option<UpstreamReport>,
-    /// Parts that are not ready; empty when `/readyz` says so.
+    /// The parts that are not ready; empty if `/readyz` answers 200.
     #[schema(example = json!([]))]
     not_ready: Vec<&'static str>,
 }
 
-/// How Redis is.
+/// The health of Redis.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RedisReport {
-    /// Round trip of the last heartbeat in milliseconds; absent while Redis does not answer.
+    /// Round trip time of the last heartbeat in milliseconds; absent while Redis does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.21)]
     round_trip_ms: Option<f64>,
@@ -51,30 +51,29 @@ struct RedisReport {
     circuit: &'static str,
 }
 
-/// How the weather service is, by endpoint: `closed`, `half-open` (the next request finds out) or
-/// `open` (requests are answered 503 without asking it).
+/// The circuit of each endpoint of the weather service: `closed`, `half-open` (the next request tests the
+/// endpoint) or `open` (the worker replies 503 without calling the endpoint).
 #[derive(Debug, Serialize, ToSchema)]
 struct UpstreamReport {
-    /// Finding places by name.
+    /// The endpoint that finds places by name.
     #[schema(example = "closed")]
     geocoding: &'static str,
-    /// The weather at a place.
+    /// The endpoint of the weather at a place.
     #[schema(example = "closed")]
     forecast: &'static str,
 }
 
-/// How the worker is
+/// Reports the health of the worker
 ///
-/// 200, or 503 while a part is not ready. It repeats what the last heartbeat
-/// found and asks Redis nothing, so it cannot hang. An open circuit to the weather service degrades
-/// the worker but does not stop it: the answer stays 200, because another worker would fare no
-/// better.
+/// Answers 200, or 503 while a part is not ready. The report shows the result of the last heartbeat and
+/// sends no command to Redis, so it cannot hang. While a circuit to the weather service is open, the
+/// status is `degraded` and the answer stays 200, because another worker would have the same problem.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "health",
     responses(
-        (status = 200, description = "Everything works, or the weather service alone does not (`degraded`).", body = Report),
+        (status = 200, description = "Every part is ready. If only the weather service fails, the status is `degraded`.", body = Report),
         (status = 503, description = "A part is not ready.", body = Report, example = json!({
             "status": "degraded", "service": "proxy", "version": "0.1.0", "worker": "weather-worker-1",
             "provider": "simulated", "redis": {"circuit": "open"}, "notReady": ["redis"],

@@ -31,7 +31,7 @@ use crate::config::{AdminToken, ProviderName, Settings};
 use crate::metrics::OperationMetrics;
 use crate::weather::UpstreamCircuits;
 
-/// What the operations look at. Clones share everything.
+/// The state of the operations API. Clones share everything.
 #[derive(Clone)]
 pub struct Operations {
     redis: Redis,
@@ -50,15 +50,15 @@ pub struct Operations {
 #[openapi(
     info(
         title = "Streamgate proxy: operations",
-        description = "Health, streams and dead letters of a worker. With the provider `open-meteo`, \
-                       forecasts are made from weather data by Open-Meteo.com (CC BY 4.0)."
+        description = "Health, streams and dead letters of a worker. The provider `open-meteo` uses \
+                       weather data by Open-Meteo.com (CC BY 4.0)."
     ),
     components(schemas(ProblemSchema))
 )]
 struct Api;
 
 impl Operations {
-    /// The operations of a worker with these settings; `upstream` for a provider that asks others.
+    /// The operations of a worker with these settings; `upstream` if the provider calls a service.
     pub fn new(
         settings: &Settings,
         redis: Redis,
@@ -84,9 +84,9 @@ impl Operations {
         }
     }
 
-    /// The route table.
+    /// The routes.
     pub fn router(self, metrics: Scrapes, liveness: Liveness) -> Router {
-        // A circuit changes with time alone, so its gauge is right only if it is set when it is read.
+        // A circuit changes with time, without an event, so its gauge must be set at each scrape.
         let upstream = self.upstream.clone();
         let refresh = move |request: Request| {
             if let Some(upstream) = &upstream {
@@ -105,15 +105,15 @@ impl Operations {
             .with_state(self)
             .merge(probes)
             .merge(page::routes(SwaggerPage::of(api)))
-            .fallback(|| async { ProblemAnswer::new(404, "there is nothing here; see /swagger") })
+            .fallback(|| async { ProblemAnswer::new(404, "there is no such path; see /swagger") })
             .method_not_allowed_fallback(|| async {
-                ProblemAnswer::new(405, "this path takes another method; see /swagger")
+                ProblemAnswer::new(405, "this path does not support the method; see /swagger")
             })
             .layer(from_fn(head::check))
     }
 }
 
-/// Redis could not answer an operation.
+/// The answer if Redis cannot be read.
 fn unavailable(error: &Error) -> ProblemAnswer {
     tracing::warn!(%error, "an operation failed");
     ProblemAnswer::new(503, format!("the streams cannot be read now: {}", error.kind()))

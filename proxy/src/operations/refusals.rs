@@ -1,7 +1,7 @@
-//! What callers are told by an operation and, as an example, by its description.
+//! Problem details that an operation sends and that its OpenAPI description shows as an example.
 
-/// What to do about a body that is not announced as JSON.
+/// Detail for a body whose content-type is not JSON.
 pub(super) const NOT_JSON: &str = "send the body with content-type application/json";
 
-/// What to do about a selection that selects nothing.
+/// Detail for a body with neither `ids` nor `filter`.
 pub(super) const NEITHER: &str = "name the dead letters by ids or by a filter";

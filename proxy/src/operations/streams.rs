@@ -17,17 +17,17 @@ use super::access::{NO_TOKEN, shows_values};
 use super::description::OfStream;
 use super::{Operations, unavailable};
 
-/// A stream at this moment.
+/// The current state of a stream.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StreamReport {
     /// Its name.
     #[schema(example = "weather-requests")]
     name: String,
-    /// Entries it holds.
+    /// Number of its entries.
     #[schema(example = 1042)]
     length: u64,
-    /// Memory it takes, in bytes.
+    /// Its memory in bytes.
     #[schema(example = 401_336)]
     bytes: u64,
     /// The oldest entry, if any.
@@ -36,14 +36,14 @@ pub(super) struct StreamReport {
     last: Option<EntryReport>,
     /// Its consumer groups.
     groups: Vec<GroupReport>,
-    /// How to see the values of fields. Absent where they are shown.
+    /// How to see the values of fields; absent if they are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     note: Option<&'static str>,
 }
 
 /// How to see the values of fields if the process has no admin token.
-const OFF: &str = "values of fields are shown with the admin token only: set ADMIN_TOKEN for this process";
+const OFF: &str = "the values of fields need the admin token: set ADMIN_TOKEN for this process";
 
 /// One entry.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,11 +52,11 @@ pub(super) struct EntryReport {
     /// Its id.
     #[schema(example = "1763683200000-0")]
     id: String,
-    /// When it was added, by the id.
+    /// The time at which it was added, from its id.
     #[schema(value_type = String, format = DateTime, example = "2025-11-21T00:00:00Z")]
     time: Option<Timestamp>,
-    /// Its fields as text; bytes that are no UTF-8 are replaced, and of fields of one name the first
-    /// is shown (an entry may hold several replies). Absent without the admin token.
+    /// Its fields as text; bytes that are not UTF-8 are replaced. If several fields have one name, the
+    /// first is shown (an entry may hold several replies). Absent without the admin token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fields: Option<BTreeMap<String, String>>,
@@ -73,19 +73,19 @@ struct GroupReport {
     /// Its name.
     #[schema(example = "weather-workers")]
     name: String,
-    /// Entries delivered and not acknowledged.
+    /// Number of entries that are delivered and not acknowledged.
     #[schema(example = 3)]
     pending: u64,
-    /// Entries not delivered yet; null when Redis cannot tell.
+    /// Number of entries that are not delivered yet; null if Redis cannot tell.
     #[schema(example = 0)]
     lag: Option<u64>,
     /// The last entry delivered.
     #[schema(example = "1763683200000-0")]
     last_delivered_id: String,
-    /// Age of the oldest entry that is not acknowledged, in seconds; 0 when all are.
+    /// Age in seconds of the oldest entry that is not acknowledged; 0 if all are acknowledged.
     #[schema(example = 0.12)]
     oldest_age_seconds: f64,
-    /// True if nobody reads it although there is work: trimming stops there.
+    /// True if no consumer reads the group although entries wait. Trimming then keeps these entries.
     #[schema(example = false)]
     abandoned: bool,
     /// Its consumers.
@@ -99,28 +99,28 @@ struct ConsumerReport {
     /// Its name.
     #[schema(example = "weather-worker-1")]
     name: String,
-    /// Entries it holds.
+    /// Number of its pending entries.
     #[schema(example = 3)]
     pending: u64,
-    /// Seconds since its last sign of life.
+    /// Seconds since the consumer last read or claimed.
     #[schema(example = 0.4)]
     idle_seconds: f64,
-    /// True if that is shorter than CONSUMER_GRACE.
+    /// True if `idleSeconds` is shorter than CONSUMER_GRACE.
     alive: bool,
 }
 
-/// A stream and its consumer groups
+/// Shows a stream and its consumer groups
 ///
-/// Length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
-/// configured stream: the request stream, the reply stream and its lanes, the dead letters. Values of
-/// fields are shown with the admin token only.
+/// Shows length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
+/// configured stream: the request stream, the reply stream, one of its lanes, or the dead letters. The
+/// values of fields need the admin token.
 #[utoipa::path(
     get,
     path = "/streams/{name}",
     tag = "streams",
     params(("name" = String, Path, description = "Name of a configured stream", example = "weather-requests")),
     responses(
-        (status = 200, description = "The stream; empty if nothing was ever added.", body = StreamReport),
+        (status = 200, description = "The stream; empty if it has no entry yet.", body = StreamReport),
         OfStream,
     ),
     security((), ("bearer" = []))
@@ -149,7 +149,7 @@ pub(super) async fn stream(
 }
 
 impl Operations {
-    /// The stream called `name`, if it is one of ours: no text of a caller becomes a key.
+    /// The stream called `name`, if it is a configured one: text from a caller never becomes a key.
     fn configured(&self, name: &str) -> Result<StreamKey, ProblemAnswer> {
         let dead_letters = self.group.dead_letters().key();
         for key in [&self.request_stream, &self.reply_stream, dead_letters] {
@@ -164,7 +164,7 @@ impl Operations {
         }
         let (requests, replies) = (&self.request_stream, &self.reply_stream);
         let detail = format!(
-            "this is none of the configured streams: {requests}, {replies} (and its lanes), {dead_letters}"
+            "there is no configured stream of this name; there are: {requests}, {replies} (and its lanes), {dead_letters}"
         );
         Err(ProblemAnswer::new(404, detail))
     }
@@ -194,7 +194,7 @@ impl EntryReport {
         Self { fields: Some(shown), ..Self::bare(id) }
     }
 
-    /// What may be known of an entry without the admin token.
+    /// The data of an entry that needs no admin token.
     fn without_values(id: EntryId, fields: &Fields) -> Self {
         Self { field_sizes: Some(by_name(fields, <[u8]>::len)), ..Self::bare(id) }
     }
@@ -209,7 +209,7 @@ impl EntryReport {
     }
 }
 
-/// Something of the first value of each name.
+/// Maps the first value of each field name.
 fn by_name<T>(fields: &Fields, of: impl Fn(&[u8]) -> T) -> BTreeMap<String, T> {
     let mut shown = BTreeMap::new();
     for (name, value) in fields.iter() {

@@ -3,7 +3,8 @@ use std::fmt;
 use metrics::Gauge;
 use streamgate::resilience::{BreakerState, CircuitBreaker};
 
-/// The circuit breakers to the weather service, for those who show them. Clones share everything.
+/// The circuit breakers of the weather service, for the health report and the metrics. Clones share all
+/// state.
 #[derive(Clone)]
 pub struct UpstreamCircuits {
     geocoding: (CircuitBreaker, Gauge),
@@ -11,30 +12,30 @@ pub struct UpstreamCircuits {
 }
 
 impl UpstreamCircuits {
-    /// Each breaker with its gauge, which shows it from now on.
+    /// Takes each breaker with the gauge that shows its state.
     pub(super) fn new(geocoding: (CircuitBreaker, Gauge), forecast: (CircuitBreaker, Gauge)) -> Self {
         let circuits = Self { geocoding, forecast };
         circuits.record();
         circuits
     }
 
-    /// Finding places by name.
+    /// State of the circuit of geocoding.
     pub fn geocoding(&self) -> BreakerState {
         self.geocoding.0.state()
     }
 
-    /// The weather at a place.
+    /// State of the circuit of forecasts.
     pub fn forecast(&self) -> BreakerState {
         self.forecast.0.state()
     }
 
-    /// True while one of them refuses requests without asking.
+    /// True while one of the circuits is open.
     pub fn any_open(&self) -> bool {
         [self.geocoding(), self.forecast()].contains(&BreakerState::Open)
     }
 
-    /// Sets the gauges to what the next request would meet. An open circuit becomes half open by
-    /// the passing of time alone, so this is for whoever reads them: at each scrape.
+    /// Sets the gauges to the states that the next request would meet. Call it at each scrape: an open
+    /// circuit becomes half open with time, without any event.
     pub fn record(&self) {
         for (breaker, gauge) in [&self.geocoding, &self.forecast] {
             gauge.set(breaker.state().gauge());

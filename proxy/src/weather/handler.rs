@@ -5,7 +5,7 @@ use streamgate::worker::{Handler, Response, Work};
 
 use super::{ProviderError, WeatherProvider};
 
-/// Answers requests for the weather with what a [`WeatherProvider`] knows.
+/// Handles requests for the weather with a [`WeatherProvider`].
 #[derive(Debug)]
 pub struct WeatherHandler<P> {
     provider: P,
@@ -19,9 +19,9 @@ impl<P: WeatherProvider> WeatherHandler<P> {
 }
 
 impl<P: WeatherProvider> Handler for WeatherHandler<P> {
-    /// A 200 with a forecast; or 422 (the body is no valid request: whoever wrote it to the stream
-    /// did not go through the gateway), 404 (unknown place), 502 (the weather service failed),
-    /// 503 (it takes no requests for now), 504 (no time left).
+    /// Replies 200 with a forecast, or: 422 (the body is no valid request, so its writer did not use the
+    /// gateway), 404 (unknown place), 502 (the weather service failed), 503 (a rate limit or an open
+    /// circuit), 504 (no time left).
     async fn handle(&self, work: Work) -> Response {
         let id = work.request.id;
         let request = match WeatherRequest::parse(&work.request.body) {
@@ -41,11 +41,11 @@ impl<P: WeatherProvider> Handler for WeatherHandler<P> {
     }
 }
 
-/// What the caller reads. Details of the weather service stay in the log: they are not the
-/// caller's and may hold addresses.
+/// The reply for the caller. Details of the weather service are in the log only, since they may hold
+/// internal addresses.
 fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -> Response {
     if *error != ProviderError::UnknownPlace {
-        tracing::warn!(%id, %error, "no forecast");
+        tracing::warn!(%id, %error, "the weather provider returned no forecast");
     }
     let wait = match error {
         ProviderError::CircuitOpen { retry_after } | ProviderError::Overloaded { retry_after } => {
@@ -73,9 +73,9 @@ fn refusal(id: CorrelationId, request: &WeatherRequest, error: &ProviderError) -
     Response { retry_after: wait, ..Response::problem(id, status, detail) }
 }
 
-/// Rounded up: coming back early helps nobody.
-fn whole_seconds(span: std::time::Duration) -> u64 {
-    span.as_millis().div_ceil(1_000).max(1) as u64
+/// Rounded up, so that the caller does not come back too early.
+fn whole_seconds(duration: std::time::Duration) -> u64 {
+    duration.as_millis().div_ceil(1_000).max(1) as u64
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_no_valid_request_is_refused_here_too() {
+    async fn an_invalid_body_is_refused_by_the_worker_too() {
         let handler = WeatherHandler::new(simulated_on("2026-11-21"));
 
         for body in [&b""[..], b"\xff", b"{\"city\":7}", b"{\"city\":\" \"}", b"[\"Oslo\",null]"] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_failure_has_its_status_without_the_services_words() {
+    async fn each_failure_has_its_status_without_internal_details() {
         let retry_after = Duration::from_millis(1_200);
         let detail = || "http://10.0.0.7 said no".to_owned();
         for (error, status) in [

@@ -1,34 +1,34 @@
-//! Every metric about the weather service, declared once.
+//! The metrics of the weather service.
 
 use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, gauge, histogram};
 
 /// Requests to the weather service, by endpoint.
 #[derive(Clone)]
 pub struct UpstreamMetrics {
-    /// Finding places by name.
+    /// The endpoint that finds places by name.
     pub geocoding: EndpointMetrics,
-    /// The weather at a place.
+    /// The endpoint of the weather at a place.
     pub forecast: EndpointMetrics,
 }
 
 /// One endpoint of the weather service; every metric carries the label `endpoint`.
 #[derive(Clone)]
 pub struct EndpointMetrics {
-    /// Tries that were answered, label `outcome="success"`.
+    /// Tries with a valid answer, label `outcome="success"`.
     pub success: Counter,
     /// Tries the service refused (4xx except 429), `outcome="refused"`.
     pub refused: Counter,
-    /// Tries that met no connection, 429 or 5xx, `outcome="failed"`.
+    /// Tries without a connection or with the answer 429 or 5xx, `outcome="failed"`.
     pub failed: Counter,
     /// Tries that took too long, `outcome="timed_out"`.
     pub timed_out: Counter,
-    /// Tries whose answer makes no sense, `outcome="bad_answer"`.
+    /// Tries whose answer is not valid, `outcome="bad_answer"`.
     pub bad_answer: Counter,
     /// Calls not made because the circuit is open, `outcome="circuit_open"`.
     pub circuit_open: Counter,
-    /// Calls not made because of the own rate limit, `outcome="rate_limited"`.
+    /// Calls not made because of this process's own rate limit, `outcome="rate_limited"`.
     pub rate_limited: Counter,
-    /// From sending a try to the end of its answer.
+    /// Time from sending a try to the end of its answer.
     pub duration: Histogram,
     /// Tries after the first of a call.
     pub retries: Counter,
@@ -41,7 +41,7 @@ pub struct EndpointMetrics {
 }
 
 impl UpstreamMetrics {
-    /// Declares them on the recorder in force.
+    /// Declares them on the current recorder.
     pub fn declare() -> Self {
         describe_counter!(REQUESTS, "Tries to get an answer from the weather service, by outcome");
         metrics::describe_histogram!(

@@ -1,8 +1,8 @@
 //! The work: from a request for the weather to a forecast.
 //!
-//! Read in this order: [`WeatherHandler`] (a request in, a response out) asks a
-//! [`WeatherProvider`]. [`Simulated`] is the one that runs by default and needs nothing;
-//! [`OpenMeteo`] asks a real service, politely. [`Provider`] is whichever was configured.
+//! Read in this order: [`WeatherHandler`] takes a request, asks a [`WeatherProvider`] and returns a
+//! response. [`Simulated`] is the default provider and needs no network. [`OpenMeteo`] calls a real
+//! service within its limits. [`Provider`] is one of the two, as configured.
 
 mod circuits;
 mod handler;

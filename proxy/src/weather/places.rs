@@ -1,4 +1,4 @@
-//! Cities the simulation knows: where they lie decides what their weather may be like.
+//! The cities of the simulation, with the position and surroundings from which it computes their weather.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,22 +12,22 @@ pub(super) struct Place {
     pub(super) latitude: f64,
     /// Metres above sea level, to about a hundred.
     pub(super) elevation: f64,
-    /// How far summer and winter, day and night lie apart.
+    /// Decides the difference between summer and winter and between day and night.
     pub(super) setting: Setting,
 }
 
-/// What a place's surroundings do to its temperatures.
+/// How the surroundings of a place change its temperatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting {
-    /// The sea keeps them together.
+    /// The sea keeps the differences small.
     Maritime,
-    /// Land, or wind from the land, lets them drift apart.
+    /// Land, or wind from the land, makes the differences large.
     Continental,
     /// Dry air: hot days, cold nights, little rain.
     Arid,
 }
 
-/// The city named `name`, in any case; `None` for one the table does not hold.
+/// The city named `name`, in upper or lower case; `None` if the table has no such city.
 pub(super) fn find(name: &str) -> Option<&'static Place> {
     BY_NAME.get(&lower_case(name)).copied()
 }
@@ -35,7 +35,7 @@ pub(super) fn find(name: &str) -> Option<&'static Place> {
 static BY_NAME: LazyLock<HashMap<String, &Place>> =
     LazyLock::new(|| PLACES.iter().map(|place| (lower_case(place.name), place)).collect());
 
-/// Letter by letter, so that it does not depend on a letter's neighbours.
+/// Each character by itself: `str::to_lowercase` depends on the characters around it.
 fn lower_case(name: &str) -> String {
     match name.is_ascii() {
         true => name.to_ascii_lowercase(),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_on_this_planet_and_names_every_city_once() {
+    fn every_city_has_a_valid_position_and_a_unique_name() {
         for place in PLACES {
             assert!(place.latitude.abs() < 90.0 && (0.0..5_000.0).contains(&place.elevation), "{place:?}");
             assert_eq!(find(place.name), Some(place));

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::{OpenMeteo, Simulated, UpstreamCircuits};
 
-/// Knows the weather, or whom to ask.
+/// A source of weather.
 pub trait WeatherProvider: Send + Sync + 'static {
-    /// The weather of the place `request` names, within `time_left`.
+    /// Returns the weather of the place that `request` names, within `time_left`.
     ///
     /// # Errors
-    /// See [`ProviderError`]. An implementation never takes longer than `time_left`: it answers
+    /// See [`ProviderError`]. An implementation never takes longer than `time_left`: it returns
     /// [`ProviderError::TimedOut`] instead.
     fn forecast(
         &self,
@@ -22,10 +22,10 @@ pub trait WeatherProvider: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Weather, ProviderError>> + Send;
 }
 
-/// A [`Forecast`] that belongs to no request yet, so that many may share it.
+/// A [`Forecast`] without the data of a request, so that several requests can share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weather {
-    /// The moment the current values are for.
+    /// The time of the current values.
     pub time: Timestamp,
     /// °C, to one decimal.
     pub temperature: f64,
@@ -35,14 +35,14 @@ pub struct Weather {
     pub humidity: u8,
     /// km/h, to one decimal.
     pub wind_speed: f64,
-    /// Today and the days after it.
+    /// Today and the next days.
     pub daily: [DailyForecast; FORECAST_DAYS],
-    /// Where the numbers come from.
+    /// The source of the numbers.
     pub source: Source,
 }
 
 impl Weather {
-    /// The answer to `request`, whose names of the place it repeats.
+    /// The forecast for `request`, with the city and location as the request names them.
     pub fn into_forecast(self, request_id: Uuid, request: WeatherRequest) -> Forecast {
         Forecast {
             request_id,
@@ -62,36 +62,36 @@ impl Weather {
 /// Why there is no forecast.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// Nobody knows a place of this name.
+    /// The weather service knows no place of this name.
     #[error("no such place")]
     UnknownPlace,
-    /// The weather service could not be reached, failed or refused, and trying again did not
-    /// help or would have taken too long.
+    /// The weather service could not be reached, failed or refused. Further tries failed as well, or
+    /// would have taken too long.
     #[error("the weather service is not available: {detail}")]
     Unavailable {
         /// What happened, for the log.
         detail: String,
     },
-    /// The weather service answered with something that is no forecast.
-    #[error("the weather service gave an answer that makes no sense: {detail}")]
+    /// The answer of the weather service is no forecast.
+    #[error("the answer of the weather service is not valid: {detail}")]
     BadAnswer {
-        /// What was wrong with it, for the log.
+        /// What is wrong with the answer, for the log.
         detail: String,
     },
-    /// The weather service has failed so often that it is left alone for a while.
-    #[error("the weather service keeps failing and is left alone for {retry_after:?}")]
+    /// The circuit is open: after many failures, the weather service gets no requests for a while.
+    #[error("the weather service keeps failing and gets no requests for {retry_after:?}")]
     CircuitOpen {
-        /// How long until it is tried again.
+        /// How long until the circuit lets a request pass.
         retry_after: Duration,
     },
-    /// The weather service takes no more requests for now.
-    #[error("the rate limit of the weather service is reached; it takes requests again in {retry_after:?}")]
+    /// A rate limit is reached: the process's own, or that of the weather service.
+    #[error("the rate limit of the weather service is reached; next request in {retry_after:?}")]
     Overloaded {
-        /// How long until it takes requests again.
+        /// How long until the limit allows a request.
         retry_after: Duration,
     },
-    /// The time for this request is up.
-    #[error("the time for this request is up")]
+    /// No time is left for this request.
+    #[error("no time is left for this request")]
     TimedOut,
 }
 
@@ -105,7 +105,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The circuits to the service it asks; `None` for one that asks nobody.
+    /// The circuit breakers of the weather service; `None` for a provider that calls no service.
     pub fn circuits(&self) -> Option<UpstreamCircuits> {
         match self {
             Self::Simulated(_) => None,
@@ -122,7 +122,7 @@ impl WeatherProvider for Provider {
     ) -> Result<Weather, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.forecast(request, time_left).await,
-            // Boxed, for it is large, and every request would carry its size through the worker.
+            // Boxed, because this future is large and would enlarge the task of every request.
             Self::OpenMeteo(open_meteo) => Box::pin(open_meteo.forecast(request, time_left)).await,
         }
     }

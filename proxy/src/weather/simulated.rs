@@ -1,4 +1,4 @@
-//! Weather that is computed: no network, no key, the same answer every time.
+//! Computed weather: needs no network and no API key, and is the same every time.
 
 mod climate;
 mod seed;
@@ -16,20 +16,20 @@ use streamgate::clock::Clock;
 use super::{ProviderError, Weather, WeatherProvider};
 use climate::{DaysWeather, place_of, weather_of};
 
-/// The default provider: plausible weather, the same for the same city, location and day (UTC),
-/// whatever the process, machine or version of Rust.
+/// The default provider: plausible weather. The same city, location and day (UTC) have the same weather
+/// in every process, on every machine and with every version of Rust.
 ///
-/// Known cities get the weather of their latitude, elevation and season; any other name is a
-/// place in the middle latitudes of the north. No place is unknown. What a day brings does not
-/// depend on when it is asked about: tomorrow's forecast comes true.
+/// Known cities get the weather of their latitude, elevation and season. Any other name is a place in
+/// the middle latitudes of the north, so no place is unknown. The weather of a day does not depend on
+/// the day of the request: tomorrow's forecast comes true.
 pub struct Simulated {
     clock: Arc<dyn Clock>,
     latency: Option<DurationRange>,
 }
 
 impl Simulated {
-    /// A provider whose today is `clock`'s. With `latency`, each answer takes a random time out of
-    /// that range, as a real service would: for demonstrations and load tests.
+    /// A provider that takes today's date from `clock`. With `latency`, each forecast takes a random
+    /// time from that range, for demonstrations and load tests.
     pub fn new(clock: Arc<dyn Clock>, latency: Option<DurationRange>) -> Self {
         Self { clock, latency }
     }
@@ -83,7 +83,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A provider for which it is noon UTC on `date`, for good.
+    /// A provider whose clock always shows noon UTC on `date`.
     pub(in crate::weather) fn simulated_on(date: &str) -> Simulated {
         Simulated::new(Arc::new(Noon::of(date)), None)
     }
@@ -108,7 +108,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_place_and_a_day_have_one_weather_in_every_version() {
+    fn a_place_and_a_day_have_the_same_weather_in_every_version() {
         let weather = simulated_on("2026-11-21").weather(&place("New York", Some("Downtown")));
 
         assert_eq!(
@@ -120,7 +120,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn neither_case_nor_space_around_a_name_changes_the_weather() {
+    fn case_and_spaces_around_a_name_do_not_change_the_weather() {
         let simulated = simulated_on("2026-11-21");
 
         let plain = simulated.weather(&place("São Paulo", Some("Centro")));
@@ -157,7 +157,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_end_of_the_calendar_is_no_panic() {
+    fn the_first_and_last_day_of_the_calendar_do_not_panic() {
         for ms in [0, u64::MAX, Timestamp::MAX.as_millisecond() as u64] {
             let weather = Simulated::new(Arc::new(Noon(ms)), None).weather(&place("Oslo", None));
             assert!(weather.temperature.is_finite());
@@ -165,7 +165,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_latency_is_waited_for_but_never_past_the_time_left() {
+    async fn the_latency_never_exceeds_the_time_left() {
         let latency = "2s..3s".parse().expect("a range");
         let simulated = Simulated::new(Arc::new(Noon::of("2026-11-21")), Some(latency));
         let (oslo, start) = (place("Oslo", None), Instant::now());

@@ -10,7 +10,7 @@ use crate::harness::{Proxy, REQUESTS, TOKEN};
 const DOCUMENT: &str = "/api-docs/openapi.json";
 
 #[tokio::test]
-async fn every_described_route_is_there() {
+async fn every_described_route_exists() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -22,10 +22,10 @@ async fn every_described_route_is_there() {
         for (method, operation) in methods.as_object().expect("methods") {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let path_of_one = path.replace("{name}", REQUESTS).replace("{id}", "1-0");
-            let heard = proxy.ask(method.clone(), &path_of_one).await;
-            assert!(heard.status != 405, "{method} {path}: {heard:?}");
-            let status = heard.status.to_string();
-            assert!(operation["responses"][status].is_object(), "{method} {path}: {heard:?}");
+            let answer = proxy.ask(method.clone(), &path_of_one).await;
+            assert!(answer.status != 405, "{method} {path}: {answer:?}");
+            let status = answer.status.to_string();
+            assert!(operation["responses"][status].is_object(), "{method} {path}: {answer:?}");
             described.push(format!("{method} {path}"));
         }
     }
@@ -44,7 +44,7 @@ async fn every_described_route_is_there() {
 }
 
 #[tokio::test]
-async fn every_location_stays_below_the_prefix_of_a_proxy() {
+async fn every_location_stays_below_the_prefix_of_a_reverse_proxy() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &[]).await;
     let page = proxy.get("/swagger/").await.text;
@@ -61,9 +61,9 @@ async fn every_location_stays_below_the_prefix_of_a_proxy() {
         let resolve = |base: Url, location: &str| base.join(location).expect("a location");
 
         for path in ["/", "/swagger"] {
-            let heard = proxy.get(path).await;
-            let location = heard.headers["location"].to_str().expect("text");
-            assert_eq!(heard.status, 307, "{path}");
+            let answer = proxy.get(path).await;
+            let location = answer.headers["location"].to_str().expect("text");
+            assert_eq!(answer.status, 307, "{path}");
             assert_eq!(resolve(at(path), location), at("/swagger/"), "{path}: {location}");
         }
         for file in &files {
@@ -78,7 +78,7 @@ async fn every_location_stays_below_the_prefix_of_a_proxy() {
 }
 
 #[tokio::test]
-async fn every_failure_has_an_example_of_its_own_status() {
+async fn every_problem_has_an_example_with_its_own_status() {
     let server = RedisServer::start();
     let open = Proxy::ready(&server, &[]).await;
     let guarded = Proxy::with_admin(&server, &["--worker-name", "w2"]).await;
@@ -106,7 +106,7 @@ async fn every_failure_has_an_example_of_its_own_status() {
 }
 
 #[tokio::test]
-async fn the_examples_are_what_the_process_says() {
+async fn the_examples_equal_the_real_answers() {
     let mut server = RedisServer::start();
     let off = Proxy::ready(&server, &["--worker-name", "w2"]).await;
     let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
@@ -135,10 +135,10 @@ async fn the_examples_are_what_the_process_says() {
             let request = asked.request(method.to_uppercase().parse().expect("a method"), path);
             let request = request.bearer_auth(token).header(CONTENT_TYPE, content_type).body(body.to_owned());
 
-            let heard = asked.send(request).await;
+            let answer = asked.send(request).await;
 
-            heard.assert_problem(*status);
-            let said: Value = serde_json::from_str(&heard.text).expect("JSON");
+            answer.assert_problem(*status);
+            let said: Value = serde_json::from_str(&answer.text).expect("JSON");
             let api = if *status == 403 { &off_api } else { &api };
             assert_eq!(example(api, method, template, *status), said, "{method} {template} {status}");
         }
@@ -147,16 +147,16 @@ async fn the_examples_are_what_the_process_says() {
     for (template, path) in
         [("/streams/{name}", "/streams/weather-requests"), ("/dead-letters", "/dead-letters")]
     {
-        eventually_async("the loss of Redis is told as in the example", async || {
-            let heard = proxy.send(proxy.request(Method::GET, path).bearer_auth(TOKEN)).await;
-            serde_json::from_str::<Value>(&heard.text).expect("JSON") == example(&api, "get", template, 503)
+        eventually_async("the answer without Redis equals the example", async || {
+            let answer = proxy.send(proxy.request(Method::GET, path).bearer_auth(TOKEN)).await;
+            serde_json::from_str::<Value>(&answer.text).expect("JSON") == example(&api, "get", template, 503)
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn nothing_that_is_shown_as_plain_text_holds_a_backtick() {
+async fn no_text_that_is_shown_as_plain_text_has_a_backtick() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -175,7 +175,7 @@ async fn nothing_that_is_shown_as_plain_text_holds_a_backtick() {
 }
 
 #[tokio::test]
-async fn a_lock_is_shown_only_if_there_is_a_token() {
+async fn a_lock_is_shown_only_if_the_settings_have_a_token() {
     let server = RedisServer::start();
     let open = Proxy::ready(&server, &[]).await;
     let guarded = Proxy::with_admin(&server, &["--worker-name", "w2"]).await;
@@ -226,7 +226,7 @@ fn collect_examples<'a>(value: &'a Value, examples: &mut Vec<&'a Value>) {
     }
 }
 
-/// What follows each `start` in `text`, up to the closing quote.
+/// The text after each `start` in `text`, up to the closing quote.
 fn texts<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split('"').next())
 }

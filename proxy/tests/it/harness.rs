@@ -1,4 +1,4 @@
-//! What tests of the whole worker share: one that runs in this process, and how to ask it.
+//! Helpers for tests of a whole worker, which runs in the process of the test.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub(crate) const REQUESTS: &str = "weather-requests";
 pub(crate) const DEAD_LETTERS: &str = "{weather-requests}:dlq";
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 pub(crate) const REPLIES: &str = "weather-responses";
-/// How long an answer may take.
+/// The timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running proxy on a port of its own; it is told to stop with this value.
+/// A running proxy on a port of its own; it stops when this value is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     stop: CancellationToken,
@@ -32,7 +32,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// One that is ready.
+    /// Starts a proxy and waits until it is ready.
     pub(crate) async fn ready(server: &RedisServer, flags: &[&str]) -> Self {
         let url = server.url();
         let mut args = vec!["proxy", "--redis-url", &url];
@@ -49,7 +49,7 @@ impl Proxy {
         proxy
     }
 
-    /// One that is ready, with an admin token that all requests of the test carry.
+    /// Starts a proxy with an admin token, which all requests of the test carry, and waits until it is ready.
     pub(crate) async fn with_admin(server: &RedisServer, flags: &[&str]) -> Self {
         let flags = [&["--admin-token", TOKEN], flags].concat();
         let mut proxy = Self::ready(server, &flags).await;
@@ -57,31 +57,31 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Heard {
+    pub(crate) async fn get(&self, path: &str) -> HttpAnswer {
         self.ask(Method::GET, path).await
     }
 
-    pub(crate) async fn ask(&self, method: Method, path: &str) -> Heard {
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> HttpAnswer {
         self.send(self.request(method, path)).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Heard {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> HttpAnswer {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// What is heard after `request` is written as it is, up to the end of the connection.
-    pub(crate) async fn say(&self, request: &str) -> String {
+    /// Sends the bytes of `request` and reads until the connection ends.
+    pub(crate) async fn exchange(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("accepted");
         stream.write_all(request.as_bytes()).await.expect("written");
-        let mut heard = String::new();
-        match timeout(PATIENCE, stream.read_to_string(&mut heard)).await {
+        let mut answer = String::new();
+        match timeout(PATIENCE, stream.read_to_string(&mut answer)).await {
             Ok(read) => read.expect("answered and closed"),
             Err(_) => panic!("not answered and closed within {PATIENCE:?}: {request}"),
         };
-        heard
+        answer
     }
 
-    /// A request to change before it is sent.
+    /// A request that the test can change before sending it.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("http://{}{path}", self.address));
         match self.token {
@@ -90,10 +90,10 @@ impl Proxy {
         }
     }
 
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Heard {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> HttpAnswer {
         let response = request.send().await.expect("answered");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Heard { status, headers, text: response.text().await.expect("text") }
+        HttpAnswer { status, headers, text: response.text().await.expect("text") }
     }
 }
 
@@ -105,20 +105,20 @@ impl Drop for Proxy {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Heard {
+impl HttpAnswer {
     /// The JSON of a 200.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks what all problems have in common.
+    /// Checks the parts that all problems share.
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.headers[CONTENT_TYPE], "application/problem+json", "{self:?}");
@@ -128,15 +128,15 @@ impl Heard {
     }
 }
 
-/// How to make a client that talks to nobody but who is named.
+/// A builder of clients that use no HTTP proxy and follow no redirect.
 pub(crate) fn client() -> ClientBuilder {
-    // The client wants to know how it would do TLS, which nobody here does.
+    // The client needs a TLS implementation, although no test uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = reqwest::redirect::Policy::none();
     Client::builder().no_proxy().redirect(redirects)
 }
 
-/// Puts an entry on a stream.
+/// Adds an entry to a stream.
 pub(crate) fn add(server: &RedisServer, stream: &str, fields: &[&str]) -> String {
     server.command(&[&["XADD", stream, "*"], fields].concat())
 }
@@ -148,7 +148,7 @@ pub(crate) fn entries(server: &RedisServer, stream: &str) -> Vec<(String, Vec<(S
     entries.into_iter().map(|(id, fields)| (id, pairs(fields))).collect()
 }
 
-/// The number behind a metric's name and labels, if it is shown.
+/// The value of a metric with this name and these labels, if the text has it.
 pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
     let has_name = |line: &&str| {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']) && !name.is_empty())
@@ -156,7 +156,7 @@ pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
     text.lines().find(has_name)?.rsplit(' ').next()?.parse().ok()
 }
 
-/// Puts a valid request on the stream.
+/// Adds a valid request to the request stream.
 pub(crate) fn add_request(server: &RedisServer) -> String {
     let (id, body) = ("01976c5e-5a80-7000-8000-000000000001", r#"{"city":"Berlin"}"#);
     add(server, REQUESTS, &["id", id, "reply_to", REPLIES, "body", body])

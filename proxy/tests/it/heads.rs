@@ -1,4 +1,4 @@
-//! What the head of a request decides before a body is read.
+//! Requests that the worker refuses by their head, before it reads a body.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
@@ -22,15 +22,15 @@ async fn a_request_without_one_valid_host_is_refused() {
         ("GET /healthz HTTP/1.1", "host: a\r\n", 200),
         ("GET /healthz HTTP/1.0", "", 200),
     ] {
-        let heard = proxy.say(&format!("{line}\r\n{hosts}connection: close\r\n\r\n")).await;
+        let answer = proxy.exchange(&format!("{line}\r\n{hosts}connection: close\r\n\r\n")).await;
 
-        assert_eq!(heard.get(9..12), Some(&*status.to_string()), "{line} {hosts}: {heard}");
-        assert_eq!(heard.contains("application/problem+json"), status == 400, "{line} {hosts}: {heard}");
+        assert_eq!(answer.get(9..12), Some(&*status.to_string()), "{line} {hosts}: {answer}");
+        assert_eq!(answer.contains("application/problem+json"), status == 400, "{line} {hosts}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn a_huge_body_is_refused_at_once_or_not_waited_for() {
+async fn a_huge_body_is_refused_before_it_is_read() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -45,11 +45,14 @@ async fn a_huge_body_is_refused_at_once_or_not_waited_for() {
             let head = format!("{line} HTTP/1.1\r\nhost: x\r\n{expect}authorization: Bearer {TOKEN}\r\n");
             let head = format!("{head}content-type: application/json\r\ncontent-length: 1000000000\r\n\r\n");
 
-            let heard = proxy.say(&head).await;
+            let answer = proxy.exchange(&head).await;
 
-            assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {expect}: {heard}");
-            assert!(heard.contains("application/problem+json"), "{line} {expect}: {heard}");
-            assert!(status != 413 || heard.contains("\r\nconnection: close\r\n"), "{line} {expect}: {heard}");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {expect}: {answer}");
+            assert!(answer.contains("application/problem+json"), "{line} {expect}: {answer}");
+            assert!(
+                status != 413 || answer.contains("\r\nconnection: close\r\n"),
+                "{line} {expect}: {answer}"
+            );
         }
     }
 }
@@ -63,10 +66,10 @@ async fn a_body_with_a_content_coding_is_refused() {
         for (coding, status) in [("gzip", 415), ("BR", 415), ("identity, gzip", 415), ("identity", 422)] {
             let request = proxy.request(Method::POST, path).json(&json!({})).header(CONTENT_ENCODING, coding);
 
-            let heard = proxy.send(request).await;
+            let answer = proxy.send(request).await;
 
-            heard.assert_problem(status);
-            let accepted = heard.headers.get(ACCEPT_ENCODING).map(|value| value.as_bytes());
+            answer.assert_problem(status);
+            let accepted = answer.headers.get(ACCEPT_ENCODING).map(|value| value.as_bytes());
             assert_eq!(accepted, (status == 415).then_some(&b"identity"[..]), "{path} {coding}");
         }
     }

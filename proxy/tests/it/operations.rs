@@ -1,4 +1,4 @@
-//! The API on `:5010`, of a running worker on a real Redis.
+//! The API on `:5010` of a running worker with a real Redis.
 
 use reqwest::Method;
 use reqwest::header::CACHE_CONTROL;
@@ -9,7 +9,7 @@ use crate::harness::{Proxy, REPLIES, REQUESTS, TOKEN, add, add_request, metric};
 use crate::open_meteo::stub::{Answer, Stub, berlin};
 
 #[tokio::test]
-async fn the_health_report_says_who_works_with_what_and_what_lacks() {
+async fn the_health_report_names_the_worker_and_unready_parts() {
     let mut server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -19,16 +19,16 @@ async fn the_health_report_says_who_works_with_what_and_what_lacks() {
     assert_eq!((&report["worker"], &report["provider"]), (&"w1".into(), &"simulated".into()), "{report}");
     assert_eq!(report["redis"]["circuit"], "closed", "{report}");
     assert_eq!(report["notReady"], Value::Array(Vec::new()), "{report}");
-    assert!(report.get("upstream").is_none(), "simulated weather asks nobody: {report}");
+    assert!(report.get("upstream").is_none(), "simulated weather calls no service: {report}");
 
     server.kill();
 
     eventually_async("the loss of Redis is reported", async || {
-        let heard = proxy.get("/healthz").await;
-        heard.status == 503 && heard.text.contains("degraded") && heard.text.contains("\"redis\"")
+        let answer = proxy.get("/healthz").await;
+        answer.status == 503 && answer.text.contains("degraded") && answer.text.contains("\"redis\"")
     })
     .await;
-    assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not bring Redis back");
+    assert_eq!(proxy.get("/livez").await.status, 200, "a restart would not repair Redis");
     proxy.get(&format!("/streams/{REQUESTS}")).await.assert_problem(503);
     proxy.get("/dead-letters").await.assert_problem(503);
 }
@@ -54,12 +54,14 @@ async fn a_failing_weather_service_leaves_a_degraded_worker_ready() {
     assert_eq!(before["upstream"], json!({"geocoding": "closed", "forecast": "closed"}), "{before}");
     assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(0.0));
 
-    // Five failures open the circuit. Requests for one place at a time share their tries, up to three.
+    // Five failures open the circuit. Requests for one place at the same time share up to three tries.
     let mut report = Value::Null;
     for answered in 1..=2 {
         add_request(&server);
-        eventually_async("it is answered", async || server.command::<u64>(&["XLEN", REPLIES]) == answered)
-            .await;
+        eventually_async("the request gets a reply", async || {
+            server.command::<u64>(&["XLEN", REPLIES]) == answered
+        })
+        .await;
     }
     eventually_async("the circuit opens", async || {
         report = proxy.get("/healthz").await.json();
@@ -70,9 +72,9 @@ async fn a_failing_weather_service_leaves_a_degraded_worker_ready() {
     assert_eq!((&report["status"], &report["upstream"]["geocoding"]), (&"degraded".into(), &"closed".into()));
     assert_eq!(report["notReady"], json!([]), "{report}");
     assert_eq!(metric(&proxy.get("/metrics").await.text, upstream), Some(2.0));
-    assert_eq!(proxy.get("/readyz").await.status, 200, "another worker would fare no better");
+    assert_eq!(proxy.get("/readyz").await.status, 200, "another worker would have the same problem");
     let asked = stub.forecast.count();
-    eventually_async("it may be tried again", async || {
+    eventually_async("the circuit is half open", async || {
         report = proxy.get("/healthz").await.json();
         report["upstream"]["forecast"] == "half-open"
     })
@@ -110,7 +112,7 @@ async fn a_configured_stream_is_shown_with_its_groups() {
 }
 
 #[tokio::test]
-async fn values_of_entries_are_shown_with_the_token_only() {
+async fn only_the_token_shows_the_values_of_fields() {
     let server = RedisServer::start();
     let guarded = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
     let off = Proxy::ready(&server, &["--worker-name", "w2"]).await;
@@ -127,16 +129,16 @@ async fn values_of_entries_are_shown_with_the_token_only() {
     assert_eq!(shown["last"]["fields"]["body"], r#"{"city":"Berlin"}"#, "{shown}");
     assert!(shown.get("note").is_none() && shown["last"].get("fieldSizes").is_none(), "{shown}");
     wrong.assert_problem(401);
-    for (heard, advice) in without {
-        assert!(heard.status == 200 && !heard.text.contains("Berlin"), "{heard:?}");
-        let shown = heard.json();
+    for (answer, advice) in without {
+        assert!(answer.status == 200 && !answer.text.contains("Berlin"), "{answer:?}");
+        let shown = answer.json();
         assert_eq!(shown["first"]["fieldSizes"]["body"], 17, "{shown}");
         assert!(shown["note"].as_str().is_some_and(|note| note.contains(advice)), "{shown}");
     }
 }
 
 #[tokio::test]
-async fn a_lane_is_shown_whether_or_not_anything_was_ever_added_to_it() {
+async fn a_lane_is_shown_even_if_it_has_never_had_an_entry() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &[]).await;
     add(&server, "weather-responses.a", &["status", "200"]);
@@ -150,7 +152,7 @@ async fn a_lane_is_shown_whether_or_not_anything_was_ever_added_to_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_configured_stream_is_refused_whatever_is_there() {
+async fn a_stream_that_is_not_configured_is_refused() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &[]).await;
     add(&server, "orders", &["a", "b"]);
@@ -171,19 +173,19 @@ async fn the_metrics_show_work_and_streams() {
     add_request(&server);
 
     eventually_async("the work is counted and the gauges are fresh", async || {
-        let heard = proxy.get("/metrics").await;
-        assert_eq!(heard.status, 200);
+        let answer = proxy.get("/metrics").await;
+        assert_eq!(answer.status, 200);
         assert!(
-            heard.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
+            answer.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4")
         );
-        let has = |expected| heard.text.lines().any(|line| line == expected);
+        let has = |expected| answer.text.lines().any(|line| line == expected);
         has("streamgate_replies_total{stream=\"weather-requests\",group=\"weather-workers\"} 1")
             && has("streamgate_stream_length{stream=\"weather-requests\"} 1")
             && has("streamgate_group_pending{stream=\"weather-requests\",group=\"weather-workers\"} 0")
             && has("streamgate_request_timeout_seconds{stream=\"weather-requests\"} 30")
             && has("streamgate_in_flight_limit{stream=\"weather-requests\",group=\"weather-workers\"} 256")
             && has("streamgate_redis_memory_limit_bytes 100000000")
-            && heard.text.lines().any(|line| {
+            && answer.text.lines().any(|line| {
                 let used = line.strip_prefix("streamgate_redis_memory_bytes ");
                 used.is_some_and(|used| used.parse::<f64>().is_ok_and(|used| used > 100_000.0))
             })
@@ -192,7 +194,7 @@ async fn the_metrics_show_work_and_streams() {
 }
 
 #[tokio::test]
-async fn much_in_large_requests_is_trimmed_however_seldom_a_tick_is() {
+async fn large_requests_are_trimmed_before_the_next_tick() {
     let server = RedisServer::start();
     let flags = ["--housekeeping-period", "1h", "--retention-bytes", "4000000"];
     let _proxy = Proxy::ready(&server, &flags).await;
@@ -203,12 +205,14 @@ async fn much_in_large_requests_is_trimmed_however_seldom_a_tick_is() {
         add(&server, REQUESTS, &["id", id, "reply_to", REPLIES, "body", &body]);
     }
 
-    eventually_async("16 MB stay at the most", async || server.command::<u64>(&["XLEN", REQUESTS]) <= 4 + 16)
-        .await;
+    eventually_async("at most 20 entries of 1 MiB are left", async || {
+        server.command::<u64>(&["XLEN", REQUESTS]) <= 4 + 16
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn unread_and_pending_ages_are_told_apart_while_the_group_lives() {
+async fn a_live_group_has_an_unread_age_and_a_pending_age() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--housekeeping-period", "100ms"]).await;
     server.command::<()>(&["XGROUP", "CREATE", REQUESTS, "audit", "$"]);
@@ -226,7 +230,7 @@ async fn unread_and_pending_ages_are_told_apart_while_the_group_lives() {
     })
     .await;
     add_request(&server);
-    eventually_async("an unread entry has one too, and a smaller one", async || {
+    eventually_async("an unread entry has a smaller age", async || {
         gauge("oldest_unread_age_seconds").await > Some(0.0)
             && gauge("oldest_pending_age_seconds").await > gauge("oldest_unread_age_seconds").await
     })
@@ -234,7 +238,7 @@ async fn unread_and_pending_ages_are_told_apart_while_the_group_lives() {
 
     server.command::<()>(&["XGROUP", "DESTROY", REQUESTS, "audit"]);
 
-    eventually_async("nothing of the group is left to alert on", async || {
+    eventually_async("all gauges of the destroyed group are 0", async || {
         gauge("pending").await == Some(0.0)
             && gauge("oldest_pending_age_seconds").await == Some(0.0)
             && gauge("oldest_age_seconds").await == Some(0.0)

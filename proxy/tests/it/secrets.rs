@@ -1,4 +1,4 @@
-//! The real binary, with secrets wherever they may be.
+//! The real binary never shows its secrets.
 
 use std::process::{Child, Command, Stdio};
 
@@ -32,7 +32,7 @@ async fn a_key_for_the_weather_service_is_sent_and_never_logged() {
 }
 
 #[tokio::test]
-async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
+async fn a_right_or_wrong_admin_token_is_never_logged_or_shown() {
     const WRONG: &str = "another-token-altogether";
     let server = RedisServer::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -43,7 +43,7 @@ async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
     let file = std::fs::File::create(&path).expect("a log file");
     let _running = Running(command.stderr(file).spawn().expect("starts"));
     let mut address = String::new();
-    eventually_async("it says where it listens", async || {
+    eventually_async("the log names the address", async || {
         let log = log();
         let after = log.split("operations=").nth(1).and_then(|rest| rest.split_whitespace().next());
         address = after.unwrap_or_default().to_owned();
@@ -69,7 +69,7 @@ async fn an_admin_token_right_or_wrong_is_never_logged_nor_shown() {
 }
 
 #[test]
-fn without_an_admin_token_it_says_so_once() {
+fn a_missing_admin_token_is_logged_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("log");
     let file = std::fs::File::create(&path).expect("a log file");
@@ -78,7 +78,7 @@ fn without_an_admin_token_it_says_so_once() {
     let _running = Running(command.stderr(file).spawn().expect("starts"));
     let log = || std::fs::read_to_string(&path).expect("a log");
 
-    eventually("it has said so and gone on", || {
+    eventually("the log names the missing token and a later line", || {
         let log = log();
         log.contains("set ADMIN_TOKEN") && log.lines().count() > 2
     });
@@ -106,7 +106,7 @@ fn proxy() -> Command {
     command
 }
 
-/// A process that does not outlive its test.
+/// A process that ends with its test.
 struct Running(Child);
 
 impl Drop for Running {

@@ -1,7 +1,7 @@
-//! A worker of your own, complete: it answers what ingress puts on the stream.
+//! A complete worker: it replies to the requests that ingress puts on the stream.
 //!
-//! With `make up` running and its proxy out of the way (or beside it: they share the work),
-//! `cargo run -p streamgate --example greeter`. REDIS_URL and WORKER_NAME as for the proxy.
+//! Start `make up`, then `cargo run -p streamgate --example greeter`. If the proxy runs too, both share the requests.
+//! REDIS_URL and WORKER_NAME have the same meaning as for the proxy.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The worker finishes what it holds within this time.
+/// After a signal the worker has this time to finish the requests that it holds.
 const GRACE: Duration = Duration::from_secs(30);
 
 struct Greeter;
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Cancelled by SIGTERM and by Ctrl-C: the worker then finishes what it holds.
+/// A token that SIGTERM and Ctrl-C cancel.
 fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();

@@ -1,8 +1,8 @@
 //! Wall-clock time as the Redis server sees it.
 //!
-//! Deadlines and entry ids are compared across machines, so there is one reference: the server's
-//! clock. Each process learns its own offset from `TIME` (see [`crate::connection`]); this module
-//! only holds and applies it.
+//! Deadlines and entry ids are compared across machines, so all machines use one reference: the server's
+//! clock. Each process measures its own offset with `TIME` (see [`crate::connection`]); this module
+//! only holds the offset and applies it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,24 +30,24 @@ pub struct ServerClock {
     measured_ms: AtomicI64,
     /// False until the first measurement.
     known: AtomicBool,
-    /// A fixed error added on purpose, so that tests can show what clock skew does.
+    /// A fixed error for tests of clock skew.
     skew_ms: i64,
 }
 
 impl ServerClock {
-    /// A clock that is wrong by `skew_ms` on purpose: the knob for clock-skew tests.
+    /// A clock that is wrong by `skew_ms` on purpose, for tests of clock skew.
     pub fn with_skew(skew_ms: i64) -> Self {
         Self { skew_ms, ..Self::default() }
     }
 
-    /// Records a fresh measurement: the server said `server_ms` when the local clock showed
+    /// Records a measurement: the server's clock showed `server_ms` when the local clock showed
     /// `local_ms` (the middle of the round trip).
     pub fn record(&self, server_ms: u64, local_ms: u64) {
         self.measured_ms.store(server_ms as i64 - local_ms as i64, Ordering::Relaxed);
         self.known.store(true, Ordering::Release);
     }
 
-    /// Waits for the first measurement: until then this is only the clock of this machine, which
+    /// Waits for the first measurement. Until then this clock shows the time of this machine, which
     /// may be hours off.
     pub async fn known(&self) {
         while !self.known.load(Ordering::Acquire) {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_skew_is_added_on_top() {
+    fn a_configured_skew_is_added() {
         let clock = ServerClock::with_skew(-60_000);
 
         let behind = SystemClock.now_ms() - clock.now_ms();

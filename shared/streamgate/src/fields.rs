@@ -7,17 +7,16 @@ use bytes::Bytes;
 
 /// Ordered field names and values of one stream entry, all in one piece of memory.
 ///
-/// Redis allows a name to appear twice; [`Fields::get`] answers with the first.
+/// Redis allows a name to appear twice; [`Fields::get`] returns the value of the first.
 #[derive(Clone, Default)]
 pub struct Fields {
     memory: Bytes,
-    /// Where a name is in it, where its value, where the next name.
+    /// Places in `memory`: of a name, of its value, of the next name, and so on.
     strings: Vec<Range<usize>>,
 }
 
 impl Fields {
-    /// Names and values, one after the other, from their places in `memory`. A name without a value is
-    /// left out.
+    /// Fields whose names and values alternate in `strings`. A last name without a value is left out.
     pub(crate) fn in_memory(memory: Bytes, strings: Vec<Range<usize>>) -> Self {
         Self { memory, strings }
     }
@@ -32,12 +31,12 @@ impl Fields {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The values of the first fields called so: in one look at fields that come in this order.
+    /// The value of the first field of each of these names. Fast if the fields come in the order of `names`.
     pub(crate) fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<&[u8]>; N] {
         self.pick_in(0..self.len(), names)
     }
 
-    /// The same among the fields with these numbers.
+    /// As [`Fields::pick`], but only among the fields at the positions in `part`.
     pub(crate) fn pick_in<const N: usize>(&self, part: Range<usize>, names: [&str; N]) -> [Option<&[u8]>; N] {
         let (mut values, mut expected) = ([None; N], 0);
         for (name, value) in self.iter_in(part) {
@@ -50,7 +49,7 @@ impl Fields {
         values
     }
 
-    /// A value of these fields as one of the methods answered with it, to be kept without being copied.
+    /// Shares a value that a method of this object returned, so that it can be kept without a copy.
     pub(crate) fn share(&self, value: &[u8]) -> Bytes {
         self.memory.slice_ref(value)
     }
@@ -65,12 +64,12 @@ impl Fields {
         pairs[part].iter().map(|[name, value]| (&self.memory[name.clone()], &self.memory[value.clone()]))
     }
 
-    /// The numbers of the fields called `name`.
+    /// The positions of the fields called `name`.
     pub(crate) fn positions(&self, name: &str) -> impl Iterator<Item = usize> {
         self.iter().enumerate().filter(move |(_, (n, _))| *n == name.as_bytes()).map(|(at, _)| at)
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.strings.len() / 2
     }
@@ -124,7 +123,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     }
 }
 
-/// A number as a field or an entry's id has it: decimal digits and nothing else.
+/// Parses a number in a field or in an entry's id: decimal digits and nothing else.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_up_in_any_order_and_the_first_of_two_counts() {
+    fn fields_are_found_in_any_order_and_the_first_of_two_counts() {
         let fields = fields();
 
         assert_eq!((fields.get("body"), fields.get("absent")), (Some(&b"first"[..]), None));
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_the_same_wherever_they_are_in_memory() {
+    fn equal_fields_may_have_different_places_in_memory() {
         let memory = Bytes::from_static(b"__first.id.1.body_extra_second");
         let strings = vec![8..10, 11..12, 13..17, 2..7, 18..23, 0..0, 13..17, 24..30, 0..1];
 
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_digits_only() {
+    fn a_number_has_digits_only() {
         assert_eq!(number(b"007"), Some(7));
         assert_eq!(number(u64::MAX.to_string().as_bytes()), Some(u64::MAX));
         for text in ["", "+1", "-1", " 1", "1.0", "18446744073709551616"] {

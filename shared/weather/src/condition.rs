@@ -4,7 +4,7 @@
 //! Codes) that Open-Meteo uses; the wording follows the table in its documentation
 //! (<https://open-meteo.com/en/docs>, "WMO Weather interpretation codes").
 
-/// What weather code `code` means, for people; `None` for a code outside the subset.
+/// The words for weather code `code`; `None` for a code outside the subset.
 pub fn summary(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "Clear sky",
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn just_the_codes_of_the_subset_have_words_each_its_own() {
+    fn only_codes_of_the_subset_have_words_and_each_has_its_own() {
         let mut words: Vec<_> = (0..=u8::MAX).filter_map(summary).collect();
 
         words.sort_unstable();

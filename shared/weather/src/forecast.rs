@@ -1,4 +1,4 @@
-//! What a caller gets back.
+//! The forecast that a caller gets.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::units::{fahrenheit, to_tenths};
 
-/// How many days a forecast covers, today included.
+/// Number of days in a forecast, including today.
 pub const FORECAST_DAYS: usize = 5;
 
-/// The weather of one place: how it is and how it will be.
+/// The current weather of one place and its forecast.
 ///
-/// `location` is left out where the request had none; every other field is always there.
+/// `location` is absent if the request has none; every other field is always present.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -42,15 +42,15 @@ pub const FORECAST_DAYS: usize = 5;
     "source": "simulated"
 }))]
 pub struct Forecast {
-    /// The correlation id of the request this answers.
+    /// The correlation id of the request.
     pub request_id: Uuid,
-    /// The city as the request named it, trimmed.
+    /// The city as in the request, trimmed.
     pub city: String,
-    /// The location as the request named it, trimmed; left out where it named none.
+    /// The location as in the request, trimmed; absent if the request has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub location: Option<String>,
-    /// The moment `temperature`, `condition`, `humidity` and `windSpeed` are for (RFC 3339, UTC).
+    /// The time of `temperature`, `condition`, `humidity` and `windSpeed` (RFC 3339, UTC).
     pub forecast_time: Timestamp,
     /// Air temperature in °C, to one decimal.
     pub temperature: f64,
@@ -63,15 +63,16 @@ pub struct Forecast {
     /// Wind speed 10 m above ground in km/h, to one decimal.
     #[schema(minimum = 0)]
     pub wind_speed: f64,
-    /// Today and the four days after it: where the place is, or in UTC where simulated.
+    /// Today and the next four days, by the local date of the place; simulated weather uses the date in UTC.
     #[schema(min_items = 5, max_items = 5)]
     pub daily: [DailyForecast; FORECAST_DAYS],
-    /// Where the numbers come from.
+    /// The source of the numbers.
     pub source: Source,
 }
 
 /// One day of a forecast.
-// The text above is in the API's schema too. `DailyForecast::new` keeps the numbers consistent.
+// The API's schema contains the text above, so this is no part of it: `DailyForecast::new` keeps the
+// numbers consistent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DailyForecast {
@@ -91,7 +92,7 @@ pub struct DailyForecast {
 }
 
 impl DailyForecast {
-    /// A day between two temperatures in °C, given in either order.
+    /// A day with its lowest and highest temperature in °C, in any order.
     pub fn new(date: Date, one: f64, other: f64, summary: impl Into<Cow<'static, str>>) -> Self {
         let (min, max) = (to_tenths(one.min(other)), to_tenths(one.max(other)));
         let middle = to_tenths(f64::midpoint(min, max));
@@ -106,7 +107,7 @@ impl DailyForecast {
     }
 }
 
-/// Where a forecast comes from.
+/// The source of a forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -124,14 +125,14 @@ mod tests {
 
     use super::*;
 
-    /// The example in the schema, which therefore is a real answer.
+    /// The example in the schema.
     fn example() -> Value {
         let schema = serde_json::to_value(Forecast::schema()).expect("a schema is JSON");
         schema["example"].clone()
     }
 
     #[test]
-    fn the_documented_example_is_a_forecast_and_survives_the_wire() {
+    fn the_documented_example_is_a_consistent_forecast() {
         let forecast: Forecast = serde_json::from_value(example()).expect("the example is valid");
 
         assert_eq!(serde_json::to_value(&forecast).expect("encodes"), example());
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_days_numbers_agree_with_each_other() {
+    fn the_numbers_of_a_day_are_consistent() {
         let day = DailyForecast::new(date(2026, 11, 21), 5.16, -2.04, "Overcast");
 
         assert_eq!((day.temperature_min, day.temperature_max), (-2.0, 5.2));
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_named_as_people_write_it() {
+    fn the_source_is_written_in_kebab_case() {
         let names = [Source::Simulated, Source::OpenMeteo].map(|s| serde_json::to_value(s).expect("encodes"));
 
         assert_eq!(names, [json!("simulated"), json!("open-meteo")]);

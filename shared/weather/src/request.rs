@@ -1,4 +1,4 @@
-//! What a caller asks for, and how it is read from bytes nobody has looked at yet.
+//! The request of a caller, and how it is read from untrusted bytes.
 
 mod shape;
 
@@ -13,9 +13,9 @@ pub const MAX_CHARS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"city": "New York", "location": "Downtown"}))]
-// The patterns describe `normalized` and `check` exactly, for tools that generate requests: white
-// space around 1 (for the location: 0) to 100 characters that are not `is_invisible` and start with
-// no white space. A test compares them.
+// For tools that generate requests, the patterns describe `normalized` and `check` exactly: 1 to 100
+// characters (for the location 0 to 100) that are not `is_invisible`, with white space around them. A
+// test compares the patterns with the checks.
 pub struct WeatherRequest {
     /// The city: 1 to 100 characters after trimming, all of them printable.
     #[garde(custom(not_empty), custom(not_too_long), custom(printable))]
@@ -35,20 +35,19 @@ pub struct WeatherRequest {
 }
 
 impl WeatherRequest {
-    /// Reads a request from the bytes of a body: decodes it, trims it, checks every rule.
+    /// Reads a request from the bytes of a body: decodes it, trims its values and checks every rule.
     ///
     /// # Errors
-    /// See [`ParseError`]: the bytes are no JSON, are JSON of another shape, or hold values that
-    /// break rules (all of those together).
+    /// See [`ParseError`]: the bytes are not JSON, are JSON of another shape, or hold values that break
+    /// rules. The error lists all such values.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let request = shape::decode(bytes)?.normalized();
         request.check().map_err(ParseError::Invalid)?;
         Ok(request)
     }
 
-    /// The request without white space around its values. A location that is blank becomes
-    /// `None`: a form field left empty says nothing. A city that is blank stays, empty, for
-    /// [`WeatherRequest::check`] to refuse.
+    /// The request without white space around its values. A blank location becomes `None`, since an empty
+    /// form field has no meaning. A blank city becomes empty, and [`WeatherRequest::check`] refuses it.
     #[must_use]
     pub fn normalized(mut self) -> Self {
         trim(&mut self.city);
@@ -59,7 +58,7 @@ impl WeatherRequest {
         self
     }
 
-    /// Checks every rule, on values as they are (see [`WeatherRequest::normalized`]).
+    /// Checks every rule; does not trim the values first (see [`WeatherRequest::normalized`]).
     ///
     /// # Errors
     /// All broken rules, in the order of the fields.
@@ -67,7 +66,7 @@ impl WeatherRequest {
         let Err(report) = self.validate() else { return Ok(()) };
         Err(report
             .iter()
-            // `inner` extends the path with the key of the element, which nobody asked about.
+            // `inner` adds the key of the element to the path, but the error names only the field.
             .map(|(path, error)| FieldViolation {
                 field: if path.to_string().starts_with("city") { "city" } else { "location" },
                 detail: error.message().to_owned(),
@@ -79,19 +78,19 @@ impl WeatherRequest {
 /// Why bytes are not a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Not JSON in UTF-8, or followed by something else: HTTP 400.
+    /// The bytes are not JSON in UTF-8, or other bytes follow the JSON: HTTP 400.
     #[error("the body is not JSON: {0}")]
     Malformed(String),
-    /// JSON, but not an object with a `city`, perhaps a `location`, and nothing else: HTTP 422.
+    /// The JSON is not an object with a `city`, an optional `location`, and no other field: HTTP 422.
     /// Decoding stops at the first such error.
     #[error("{}{detail}", field.as_ref().map(|name| format!("`{name}` ")).unwrap_or_default())]
     WrongShape {
-        /// The field in question, where it is one field; bounded in length.
+        /// The name of the wrong field, shortened if it is long; `None` if the error is not about one field.
         field: Option<String>,
-        /// What is wrong, as a phrase that continues the field's name (or "the body").
+        /// The error, as a phrase that follows the field's name.
         detail: String,
     },
-    /// Values that break rules, all together: HTTP 422.
+    /// All values that break rules: HTTP 422.
     #[error("{}", sentence(.0))]
     Invalid(Vec<FieldViolation>),
 }
@@ -101,7 +100,7 @@ pub enum ParseError {
 pub struct FieldViolation {
     /// The field's name in JSON.
     pub field: &'static str,
-    /// The rule, as a phrase that continues the field's name.
+    /// The rule, as a phrase that follows the field's name.
     pub detail: String,
 }
 
@@ -110,7 +109,7 @@ fn sentence(violations: &[FieldViolation]) -> String {
     parts.join("; ")
 }
 
-/// Trims in place: the usual text has nothing to trim and costs nothing.
+/// Trims in place, so that the usual text, which has no white space around it, is not copied.
 fn trim(text: &mut String) {
     text.truncate(text.trim_end().len());
     let blank = text.len() - text.trim_start().len();
@@ -122,7 +121,7 @@ fn not_empty(text: &str, (): &()) -> garde::Result {
 }
 
 fn not_too_long(text: &str, (): &()) -> garde::Result {
-    // No text has more characters than bytes.
+    // A text never has more characters than bytes, so a short text needs no count.
     if text.len() <= MAX_CHARS || text.chars().count() <= MAX_CHARS {
         return Ok(());
     }
@@ -136,10 +135,10 @@ fn printable(text: &str, (): &()) -> garde::Result {
     Ok(())
 }
 
-/// Characters with no place in a name that make logs, headers and terminals lie: controls (Cc),
-/// line and paragraph separators, bidirectional embeddings, overrides and isolates (Unicode UAX
-/// #9), zero-width space, word joiner and byte order mark. The zero-width joiners stay: names in
-/// Persian and Indic scripts need them.
+/// Characters that no name needs and that can falsify logs, headers and terminals: controls (Cc), line and
+/// paragraph separators, bidirectional embeddings, overrides and isolates (Unicode UAX #9), zero-width
+/// space, word joiner and byte order mark. The zero-width joiners are allowed, since names in Persian and
+/// Indic scripts need them.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}' | '\u{2028}'..='\u{202E}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')

@@ -1,11 +1,11 @@
 //! Conversions and rounding. Temperatures are degrees Celsius unless a name says otherwise.
 
-/// Degrees Fahrenheit of `celsius`; both scales are linear, so this is exact up to `f64`.
+/// `celsius` in degrees Fahrenheit, with the precision of an `f64`.
 pub fn fahrenheit(celsius: f64) -> f64 {
     celsius * 9.0 / 5.0 + 32.0
 }
 
-/// `value` to one decimal, halves away from zero; never negative zero, which JSON would show.
+/// `value` to one decimal. Halves round away from zero. The result is never `-0.0`, which JSON would show.
 pub fn to_tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0 + 0.0
 }
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fixed_points_of_both_scales_meet() {
+    fn the_fixed_points_of_both_scales_are_equal() {
         for (celsius, expected) in [(0.0, 32.0), (100.0, 212.0), (-40.0, -40.0), (37.0, 98.6)] {
             assert_eq!(to_tenths(fahrenheit(celsius)), expected);
         }

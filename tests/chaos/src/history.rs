@@ -1,4 +1,4 @@
-//! Everything that was seen of a run, as plain data: the only thing the checker looks at.
+//! The recording of a run as plain data. The checker reads nothing else.
 
 mod stored;
 
@@ -19,7 +19,7 @@ pub fn now() -> Micros {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros() as u64
 }
 
-/// What was seen.
+/// All observations of a run.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct History {
     /// Every process that was started, in that order; others refer to it by its place here.
@@ -36,7 +36,7 @@ pub struct History {
     pub faults: Vec<Injected>,
     /// What the harness wrote to the streams itself.
     pub writings: Vec<Writing>,
-    /// When the machine did not let the harness run: what was measured then says little.
+    /// Periods in which the machine did not run the harness; measurements from them are unreliable.
     #[serde(default)]
     pub stalls: Vec<(Micros, Micros)>,
     /// After the warm-up.
@@ -57,7 +57,7 @@ pub enum Role {
 /// One process from its start to its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Process {
-    /// Whose place it takes, such as `worker-2`.
+    /// Name of its place, such as `worker-2`.
     pub name: String,
     /// Its part.
     pub role: Role,
@@ -71,7 +71,7 @@ pub struct Process {
     pub started: Micros,
     /// When it ended and how, if it did.
     pub ended: Option<(Micros, String)>,
-    /// What it counted, asked at the end of the run.
+    /// Its metrics at the end of the run.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -80,7 +80,7 @@ pub struct Process {
 pub enum Wish {
     /// A forecast.
     Forecast,
-    /// A forecast, but not to wait for it.
+    /// A forecast; the caller hangs up before the answer.
     HangUp,
     /// Something a gateway refuses.
     Invalid,
@@ -99,7 +99,7 @@ pub struct Call {
     pub city: String,
     /// See `city`.
     pub location: String,
-    /// Whom it asked.
+    /// The gateway it called.
     pub process: usize,
     /// When it should have started: load does not wait for answers.
     pub intended: Micros,
@@ -176,7 +176,7 @@ pub enum EventKind {
         /// With this.
         status: u64,
     },
-    /// Somebody panicked.
+    /// The process panicked.
     Panic(String),
     /// A line holds a secret.
     Secret(String),
@@ -206,9 +206,9 @@ pub struct Injected {
 pub enum WritingKind {
     /// To the request stream.
     Request,
-    /// To a lane: a reply nobody waits for.
+    /// To a reply lane: a reply that no caller waits for.
     Reply,
-    /// To a lane: no reply at all.
+    /// To a reply lane: an entry that is not a reply.
     Garbage,
     /// A rogue consumer was given this.
     Delivered,
@@ -229,7 +229,7 @@ pub struct Writing {
     pub at: Micros,
 }
 
-/// What it all took at a moment.
+/// Resources in use at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Entries by stream.
@@ -242,7 +242,7 @@ pub struct Measured {
     pub descriptors: BTreeMap<usize, u64>,
 }
 
-/// What it looked like after the end.
+/// State of the system after the end of load and faults.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Settled {
     /// From the end of load and faults until nothing was left over; `None`: never.

@@ -1,4 +1,4 @@
-//! Fault harness: does the gateway keep its promises while everything around it breaks?
+//! Fault harness: checks that the gateway keeps its promises while the parts around it fail.
 //!
 //! It starts real processes (two gateways, three workers, Redis with its append-only file), sends a
 //! seeded load, injects a seeded schedule of faults, heals, and then looks at everything that was
@@ -6,9 +6,9 @@
 //!
 //! | Module | What it does |
 //! |---|---|
-//! | [`schedule`] | seed → which fault, when, on whom, for how long |
+//! | [`schedule`] | seed → which fault, when, on which target, for how long |
 //! | [`load`] | seed → requests; an open loop of clients |
-//! | [`cluster`] | the system under test, and somebody who restarts what died |
+//! | [`cluster`] | the system under test, and a supervisor that restarts ended processes |
 //! | [`faults`] | each fault: inflict, undo |
 //! | [`observe`] | MONITOR, streams, logs, metrics, `/proc` |
 //! | [`history`] | everything that was seen, as data |

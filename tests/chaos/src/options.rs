@@ -9,8 +9,8 @@ use crate::rogue::Plant;
 
 /// Breaks everything around the gateway and checks that it keeps its promises.
 ///
-/// Exits with 0 if all invariants hold; with --plant, if the one that is meant for the planted
-/// defect noticed it.
+/// Exits with 0 if all invariants hold. With --plant, exits with 0 if the invariant for the planted defect
+/// reports a violation.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "chaos")]
 pub struct Options {

@@ -1,4 +1,4 @@
-//! What people read: a table of the faults, what became of the requests, which promises held.
+//! The report: a table of the faults, how the requests ended, and which promises were kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Report {
     all: Answers,
     outcomes: Outcomes,
     processes: [usize; 2],
-    /// About each invariant.
+    /// One for each invariant.
     pub findings: Vec<Finding>,
     /// Where history and logs are.
     pub kept: Option<PathBuf>,

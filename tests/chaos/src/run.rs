@@ -21,7 +21,7 @@ use crate::report::Report;
 use crate::rogue;
 use crate::schedule::{WARM_UP, schedule};
 
-/// What has not settled after this long will not.
+/// A system with work left after this time will not finish it.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Logs and MONITOR are read a moment after they are written.
@@ -53,7 +53,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         measure_baseline(&cluster, &recorder),
         disturb(options, &arena),
     );
-    // The callers hang up: their idle connections are none of the gateways' doing.
+    // The callers hang up, so that their idle connections are not counted as descriptors of the gateways.
     drop((arena, caller));
     let scraper = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
     let mut settled = settle(&cluster, &scraper, &recorder).await;
@@ -98,7 +98,7 @@ async fn disturb(options: &Options, arena: &Arena) {
             let rogue = tokio::spawn(rogue::run(plant, control, recorder, stop.clone()));
             tokio::time::sleep(duration).await;
             stop.cancel();
-            // A rogue that does not leave shows in what is left over.
+            // If the rogue does not stop, the check for leftovers reports it.
             let _ = rogue.await;
         }
     }
@@ -179,7 +179,7 @@ async fn left_over(cluster: &Cluster, scraper: &Client) -> anyhow::Result<LeftOv
     })
 }
 
-/// Asks everybody who is left what they counted.
+/// Records the metrics of every process that still runs.
 async fn count(cluster: &Cluster, scraper: &Client, recorder: &Recorder) {
     for place in cluster.places() {
         let Some(current) = place.current() else { continue };

@@ -1,5 +1,5 @@
-//! From a seed to the faults of a run: what, when, on whom, for how long. Pure, so that the same
-//! seed gives the same schedule.
+//! Makes the schedule of a run from a seed: which fault, when, on which target, for how long. The function is
+//! pure, so the same seed gives the same schedule.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ pub enum Fault {
     RedisStop,
     /// CLIENT PAUSE: accepted, not answered.
     ClientPause,
-    /// The way of one process to Redis holds everything: half-open TCP.
+    /// The link of one process to Redis passes no bytes: half-open TCP.
     LinkHold,
-    /// The way of one process to Redis is slow.
+    /// The link of one process to Redis is slow.
     LinkDelay,
     /// Every connection of one process to Redis is cut.
     LinkCut,
@@ -30,7 +30,7 @@ pub enum Fault {
     OutOfMemory,
     /// A failed background save: writes are refused.
     Misconf,
-    /// The primary is made a replica of nobody and back.
+    /// Redis becomes a replica of a port where no server listens, and then a primary again.
     ReadOnly,
     /// Redis killed with -9 and started again.
     RedisKill,
@@ -44,11 +44,11 @@ pub enum Fault {
     WorkerKill,
     /// One worker stopped for longer than its lease, then continued.
     WorkerStop,
-    /// One worker restarted in good order.
+    /// One worker restarted with SIGTERM.
     WorkerRestart,
     /// One ingress killed with -9.
     IngressKill,
-    /// One ingress restarted in good order.
+    /// One ingress restarted with SIGTERM.
     IngressRestart,
     /// All workers killed, and none for a while.
     NoWorkers,
@@ -60,7 +60,7 @@ pub enum Fault {
     PoisonEntries,
     /// Duplicate, late, forged and unreadable replies.
     ForgedReplies,
-    /// Nobody reads the log of one process: its pipe is full.
+    /// The harness stops reading the log of one process, so its pipe is full.
     LogPipeFull,
     /// A reply lane's key has another type.
     LaneOfAnotherType,

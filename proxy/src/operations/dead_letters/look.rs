@@ -7,23 +7,23 @@ use utoipa::IntoParams;
 
 use super::report::{DeadLetterReport, DeadLetters};
 use super::selection::Filter;
-use super::{MOST, entry_id, gone, unreadable};
+use super::{MOST, entry_id, not_found, unreadable};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfPage};
 
-/// Which dead letters to list: those that meet every condition.
+/// Lists the dead letters that meet every condition.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// How many at most, 1 to 500.
+    /// Most dead letters on the page, 1 to 500.
     #[serde(default = "Page::default_count")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     count: usize,
-    /// Only those older than this id: `next` of the page before.
+    /// Only those older than this id, which is `next` of the previous page.
     #[param(nullable = false, pattern = "^[0-9]{1,19}-[0-9]{1,19}$")]
     before: Option<String>,
-    /// Only those with this in their reason, in upper or lower case.
+    /// Only those whose reason contains this text, in upper or lower case.
     #[param(nullable = false, min_length = 1, max_length = 256)]
     reason: Option<String>,
     /// Only those that this worker gave up.
@@ -32,10 +32,10 @@ pub(super) struct Page {
     /// Only those of the request with this correlation id.
     #[param(nullable = false, min_length = 1, max_length = 256)]
     request_id: Option<String>,
-    /// Only those given up then or later (RFC 3339; the + of an offset is written %2B).
+    /// Only those given up at this time or later (RFC 3339; write the + of an offset as %2B).
     #[param(nullable = false, value_type = Option<String>, format = DateTime)]
     since: Option<String>,
-    /// Only those given up then or before.
+    /// Only those given up at this time or before.
     #[param(nullable = false, value_type = Option<String>, format = DateTime)]
     until: Option<String>,
 }
@@ -46,10 +46,10 @@ impl Page {
     }
 }
 
-/// A page of dead letters, the newest first
+/// Lists dead letters, the newest first
 ///
-/// A page looks at 2,000 dead letters or 16 MiB at most: with a filter it may be short, even empty, and
-/// still have a `next`.
+/// One page examines at most 2,000 dead letters or 16 MiB. With a filter, a page may be short or empty
+/// and still have a `next`.
 #[utoipa::path(
     get,
     path = "/dead-letters",
@@ -84,7 +84,7 @@ pub(super) async fn list(
     }))
 }
 
-/// One dead letter with its original fields
+/// Shows one dead letter with its original fields
 #[utoipa::path(
     get,
     path = "/dead-letters/{id}",
@@ -99,5 +99,5 @@ pub(super) async fn look(
 ) -> Result<Json<DeadLetterReport>, ProblemAnswer> {
     let id = super::id_of_path(id)?;
     let letter = operations.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
-    letter.map(|letter| Json(letter.into())).ok_or_else(|| gone(id))
+    letter.map(|letter| Json(letter.into())).ok_or_else(|| not_found(id))
 }

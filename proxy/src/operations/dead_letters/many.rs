@@ -12,62 +12,64 @@ use super::{unconfirmed, unreadable};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfMany};
 
-/// What became of each dead letter that was meant.
+/// The outcome for each selected dead letter.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outcomes {
-    /// How many were replayed or discarded by this call.
+    /// Number of dead letters that this call replayed or discarded.
     #[schema(example = 1)]
     done: usize,
-    /// Each of them, in the order of `ids`, or the newest first.
+    /// One outcome for each dead letter: in the order of `ids`, or with a filter the newest first.
     results: Vec<Outcome>,
-    /// With a filter: `before` of the next call; absent when nothing older is left.
+    /// With a filter: `before` of the next call; absent if no older dead letter matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "1763683200000-0")]
     next: Option<String>,
 }
 
-/// What became of one.
+/// The outcome for one dead letter.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Outcome {
     /// The dead letter.
     #[schema(example = "1763683200000-0")]
     id: String,
-    /// What became of it.
+    /// What the call did with it.
     outcome: OutcomeKind,
     /// The new entry on the request stream, if it was replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "1763683260000-0")]
     entry_id: Option<String>,
-    /// Why it was not done.
+    /// Why the call did not replay or discard it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<String>,
 }
 
-/// What can become of a dead letter.
+/// The kinds of outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum OutcomeKind {
-    /// It is a request again.
+    /// The call put it back on the request stream.
     Replayed,
-    /// It is gone for good.
+    /// The call deleted it.
     Discarded,
-    /// It is not there (any more): replayed, discarded or trimmed before.
+    /// It does not exist: it may have been replayed, discarded or trimmed before.
     NotFound,
-    /// It cannot be put back as it was; it stays.
+    /// It cannot be replayed, because some of its fields were left out. It stays a dead letter.
     Refused,
-    /// Redis did not confirm it: it may have been replayed all the same. Ask again.
+    /// Redis did not confirm the replay, but may have made it. Send the request again.
     Unknown,
-    /// Not tried, because Redis stopped answering. Ask again.
+    /// The call did not try it, because Redis stopped answering. Send the request again.
     NotTried,
 }
 
-/// Makes dead letters requests again
+/// Puts dead letters back on the request stream
 ///
-/// Replays each as one is replayed. Asking again is safe: what was replayed is `notFound` then. To replay everything that matches a filter, go on with `before` = `next`; what is
-/// given up anew meanwhile is not met again.
+/// Replays each dead letter as the operation on one does. It is safe to send the request again: a dead letter
+/// that was replayed is then `notFound`. To replay every dead letter that matches a filter, set `before` to
+/// `next` of the previous answer until an answer has no `next`. Dead letters that are added meanwhile are not
+/// replayed.
 #[utoipa::path(
     post,
     path = "/dead-letters/replay",
@@ -89,7 +91,7 @@ pub(super) async fn replay(
             Ok(replay) => results.push(Outcome::of_replay(id, replay)),
             Err(error) if results.is_empty() => return Err(unconfirmed(&error)),
             Err(error) => {
-                // What is done is done, and the caller should know what: so this is no failure.
+                // The caller must learn which dead letters were replayed, so the answer is 200.
                 tracing::warn!(%error, "not all dead letters were replayed");
                 results.push(Outcome::failed(id, OutcomeKind::Unknown, error.kind().to_string()));
                 break;
@@ -100,9 +102,9 @@ pub(super) async fn replay(
     Ok(Json(Outcomes::new(results, next)))
 }
 
-/// Removes dead letters for good, all at once
+/// Deletes dead letters in one step
 ///
-/// Asking again is safe: what was discarded is `notFound` then.
+/// It is safe to send the request again: a dead letter that was discarded is then `notFound`.
 #[utoipa::path(
     post,
     path = "/dead-letters/discard",
@@ -126,7 +128,7 @@ pub(super) async fn discard(
 }
 
 impl Operations {
-    /// The ids that are meant, and where to look on for more.
+    /// The selected ids, and `next` if there are more.
     async fn selected(&self, selection: Selection) -> Result<(Vec<EntryId>, Option<EntryId>), ProblemAnswer> {
         match selection {
             Selection::Ids(ids) => Ok((ids, None)),

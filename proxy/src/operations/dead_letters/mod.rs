@@ -1,5 +1,5 @@
-//! Dead letters: list them, look at one, replay or discard one or many. All of it is behind the
-//! admin token, reading included: a dead letter holds what a caller sent.
+//! Lists dead letters, shows one, and replays or discards one or many. Every operation needs the admin
+//! token, also those that only read: a dead letter holds a caller's data.
 
 mod look;
 mod many;
@@ -21,13 +21,13 @@ use utoipa_axum::routes;
 use super::{Operations, access, head};
 use crate::config::AdminToken;
 
-/// The longest body: five hundred ids have room in it twice.
+/// The longest body, in bytes: twice the size of five hundred ids.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Most dead letters of one page or one change.
+/// Most dead letters on one page or in one change.
 const MOST: usize = 500;
 
-/// The routes, closed to everybody without `token`.
+/// The routes. They refuse every request without `token`.
 pub(super) fn routes(token: Option<AdminToken>) -> OpenApiRouter<Operations> {
     OpenApiRouter::new()
         .routes(routes!(look::list))
@@ -47,12 +47,12 @@ fn with_bodies() -> OpenApiRouter<Operations> {
 }
 
 impl Operations {
-    /// Until when a request replayed now may be worked on: its own deadline has passed, as a rule.
+    /// The new deadline of a replayed request, since its own has usually passed.
     fn fresh_deadline(&self) -> String {
         Deadline::after(self.request_timeout, &**self.redis.clock() as &dyn Clock).unix_ms().to_string()
     }
 
-    /// Replays `id`: the one place that does.
+    /// Replays `id`, logs and counts it.
     async fn replay(&self, id: EntryId) -> Result<Replay, Error> {
         let deadline = self.fresh_deadline();
         let replay = self.group.dead_letters().replay(id, &[("deadline", &deadline)]).await?;
@@ -63,7 +63,7 @@ impl Operations {
         Ok(replay)
     }
 
-    /// Discards `ids`: the one place that does.
+    /// Discards `ids`, logs and counts them.
     async fn discard(&self, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
         let were_there = self.group.dead_letters().discard(ids).await?;
         for (id, _) in ids.iter().zip(&were_there).filter(|(_, was_there)| **was_there) {
@@ -80,12 +80,12 @@ fn id_of_path(id: Result<Path<String>, PathRejection>) -> Result<EntryId, Proble
     entry_id("id", &id).map_err(|rule| ProblemAnswer::new(400, rule))
 }
 
-/// Reads an id; what is none is told by its rule.
+/// Reads an id. The error is the rule that `text` breaks.
 fn entry_id(name: &str, text: &str) -> Result<EntryId, String> {
     text.parse().map_err(|rule| format!("{name} {rule}"))
 }
 
-fn gone(id: EntryId) -> ProblemAnswer {
+fn not_found(id: EntryId) -> ProblemAnswer {
     ProblemAnswer::new(404, format!("there is no dead letter {id} (any more)"))
 }
 
@@ -99,7 +99,7 @@ fn unreadable(error: &Error) -> ProblemAnswer {
 fn unconfirmed(error: &Error) -> ProblemAnswer {
     tracing::warn!(%error, "dead letters cannot be changed");
     let detail = format!(
-        "the change was not confirmed: {}; it may have been made all the same, and asking again does it only once",
+        "Redis did not confirm the change: {}; Redis may have made it, and it is safe to send the request again",
         error.kind()
     );
     ProblemAnswer::new(503, detail)

@@ -7,15 +7,15 @@ use service::http::ProblemAnswer;
 use streamgate::stream::Replay;
 use utoipa::ToSchema;
 
-use super::{gone, id_of_path, unconfirmed};
+use super::{id_of_path, not_found, unconfirmed};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfReplay};
 
-/// What a replayed dead letter has become.
+/// The result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Replayed {
-    /// The dead letter it was.
+    /// The id of the dead letter.
     #[schema(example = "1763683200000-0")]
     id: String,
     /// The new entry on the request stream.
@@ -23,11 +23,11 @@ pub(super) struct Replayed {
     entry_id: String,
 }
 
-/// Makes one dead letter a request again
+/// Puts one dead letter back on the request stream
 ///
-/// Puts the original fields back on the request stream as a new entry and removes the dead letter,
-/// in one step. The request keeps its id and gets REQUEST_TIMEOUT from now for its deadline; its
-/// caller has gone, so its reply reaches nobody.
+/// Adds a new entry with the original fields to the request stream and removes the dead letter, in one
+/// step. The request keeps its id; its new deadline is REQUEST_TIMEOUT from now. Its caller waits no
+/// longer, so the reply reaches no caller.
 #[utoipa::path(
     post,
     path = "/dead-letters/{id}/replay",
@@ -35,7 +35,7 @@ pub(super) struct Replayed {
     params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "It is a request again.", body = Replayed),
+        (status = 200, description = "The dead letter is on the request stream again.", body = Replayed),
         OfReplay,
         OfOne,
         Guarded,
@@ -48,19 +48,19 @@ pub(super) async fn replay(
     let id = id_of_path(id)?;
     match operations.replay(id).await.map_err(|error| unconfirmed(&error))? {
         Replay::Replayed(entry) => Ok(Json(Replayed { id: id.to_string(), entry_id: entry.to_string() })),
-        Replay::NotFound => Err(gone(id)),
+        Replay::NotFound => Err(not_found(id)),
         Replay::Refused(why) => Err(ProblemAnswer::new(409, why.to_string())),
     }
 }
 
-/// Removes one dead letter for good
+/// Deletes one dead letter
 #[utoipa::path(
     delete,
     path = "/dead-letters/{id}",
     tag = "dead letters",
     params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
     security(("bearer" = [])),
-    responses((status = 204, description = "It is gone."), OfOne, Guarded)
+    responses((status = 204, description = "The dead letter is deleted."), OfOne, Guarded)
 )]
 pub(super) async fn discard(
     State(operations): State<Operations>,
@@ -68,5 +68,5 @@ pub(super) async fn discard(
 ) -> Result<StatusCode, ProblemAnswer> {
     let id = id_of_path(id)?;
     let was_there = operations.discard(&[id]).await.map_err(|error| unconfirmed(&error))?;
-    if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(gone(id)) }
+    if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(id)) }
 }

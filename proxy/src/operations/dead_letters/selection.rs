@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{MOST, entry_id};
 use crate::operations::refusals::{NEITHER, NOT_JSON};
 
-/// Conditions that all have to hold; without any, every dead letter is meant.
+/// Selects the dead letters that meet all conditions; without a condition, it selects every dead letter.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Filter {
@@ -21,13 +21,13 @@ pub(super) struct Filter {
     /// The worker that gave it up.
     #[schema(min_length = 1, max_length = 256, example = "weather-worker-1")]
     pub(super) consumer: Option<String>,
-    /// The correlation id of the request: its field `id`.
+    /// The correlation id of the request (its field `id`).
     #[schema(min_length = 1, max_length = 256, example = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f")]
     pub(super) request_id: Option<String>,
-    /// Given up then or later (RFC 3339).
+    /// Given up at this time or later (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-21T10:00:00Z")]
     pub(super) since: Option<String>,
-    /// Given up then or before (RFC 3339).
+    /// Given up at this time or before (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-21T11:00:00Z")]
     pub(super) until: Option<String>,
 }
@@ -45,12 +45,12 @@ pub(super) struct ByIds {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ByFilter {
-    /// Which are meant; `{}` means all.
+    /// The conditions; `{}` selects all.
     filter: Filter,
-    /// Only those older than this id: `next` of the answer before.
+    /// Only those older than this id, which is `next` of the previous answer.
     #[schema(value_type = Option<EntryIdSchema>)]
     before: Option<String>,
-    /// How many at most.
+    /// Most dead letters of one call, 1 to 500.
     #[serde(default = "ByFilter::default_limit", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 500, default = 100)]
     limit: usize,
@@ -62,7 +62,7 @@ pub(super) struct ByFilter {
 #[allow(dead_code)] // only its schema is used
 pub(super) struct EntryIdSchema(String);
 
-/// Which dead letters: named one by one, or by conditions.
+/// Selects dead letters either by their ids or by conditions.
 #[derive(ToSchema)]
 #[schema(as = Selection)]
 #[serde(untagged)]
@@ -74,12 +74,12 @@ pub(super) enum SelectionSchema {
     ByFilter(ByFilter),
 }
 
-/// Which dead letters, checked.
+/// A checked selection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// These.
+    /// The dead letters with these ids.
     Ids(Vec<EntryId>),
-    /// The newest that match, older than `before`.
+    /// The newest dead letters that match and are older than `before`.
     Matching { filter: DeadLetterFilter, before: Option<EntryId>, limit: usize },
 }
 
@@ -115,18 +115,18 @@ impl Selection {
 }
 
 impl Filter {
-    /// The conditions as the stream knows them, or the rule that one of them breaks.
+    /// The filter for the library, or the rule that a condition breaks.
     pub(super) fn checked(self) -> Result<DeadLetterFilter, String> {
         Ok(DeadLetterFilter {
             reason: text("reason", self.reason)?,
             consumer: text("consumer", self.consumer)?,
             field: text("requestId", self.request_id)?.map(|id| ("id".to_owned(), id)),
             since_ms: self.since.map(|text| instant("since", &text)).transpose()?.map(|since| {
-                // A millisecond that has begun before it is over by then.
+                // A fraction rounds up to the next millisecond, since ids have whole milliseconds.
                 u64::try_from((since.as_nanosecond().max(0) + NANOS_PER_MS - 1) / NANOS_PER_MS).unwrap_or(0)
             }),
             until_ms: self.until.map(|text| instant("until", &text)).transpose()?.map(|until| {
-                // No server had a clock that showed a time before 1970, so nothing is found there.
+                // No entry has a time before 1970, so this filter finds nothing.
                 u64::try_from(until.as_nanosecond().max(0) / NANOS_PER_MS).unwrap_or(0)
             }),
         })
@@ -155,7 +155,7 @@ fn shaped<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, ProblemAns
     serde_json::from_value(Value::Object(body)).map_err(|error| unprocessable(error.to_string()))
 }
 
-/// JSON has one kind of number: `100.0` is as whole as `100` (JSON Schema, "integer").
+/// In JSON Schema, `100.0` is an integer as `100` is.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     let in_range = |number: &f64| number.fract() == 0.0 && (0.0..=MOST as f64).contains(number);
@@ -178,7 +178,7 @@ fn refused(rejection: JsonRejection) -> ProblemAnswer {
     ProblemAnswer::new(rejection.status().as_u16(), detail)
 }
 
-/// What the parser said, without what its callers wrapped around it.
+/// The error of the JSON parser, without the errors that wrap it.
 fn innermost(error: &dyn std::error::Error) -> &dyn std::error::Error {
     std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_a_whole_number_however_it_is_written() {
+    fn a_limit_is_a_whole_number_in_any_notation() {
         for (written, read) in [(json!(1), 1), (json!(328.0), 328), (json!(5e2), 500)] {
             assert_eq!(limit(written.clone()), Ok(read), "{written}");
         }

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::traced::Traced;
 
-/// The longest `Retry-After` that is believed.
+/// A longer `Retry-After` counts as this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Asks `url` once and reads at most `max_answer` bytes. Bounding its time is the caller's.
+/// Sends one request to `url` and reads at most `max_answer` bytes. The caller sets the timeout.
 pub(super) async fn send<T: DeserializeOwned>(
     client: &Client,
     url: Url,
@@ -31,7 +31,7 @@ pub(super) async fn send<T: DeserializeOwned>(
     let body = read(response, max_answer).await?;
     if status.is_success() {
         return serde_json::from_slice(&body)
-            .map_err(|error| Failure::Nonsense { detail: error.to_string() });
+            .map_err(|error| Failure::BadAnswer { detail: error.to_string() });
     }
     let detail = match serde_json::from_slice::<ErrorAnswer>(&body) {
         Ok(answer) => format!("{status}: {}", answer.reason),
@@ -55,14 +55,14 @@ async fn read(mut response: Response, max_answer: usize) -> Result<Vec<u8>, Fail
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > max_answer {
-            return Err(Failure::Nonsense { detail: format!("an answer of more than {max_answer} bytes") });
+            return Err(Failure::BadAnswer { detail: format!("an answer of more than {max_answer} bytes") });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// The error with its causes but without its URL, which holds what a user typed and may hold a key.
+/// The error with its causes but without its URL, which holds a user's text and may hold an API key.
 fn unreachable(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let mut detail = error.to_string();

@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use super::super::ProviderError;
 use super::super::metrics::EndpointMetrics;
 
-/// Answers that were given before, and the ones that are being asked for: however many want the
-/// same, one asks. Failures are not kept.
+/// Keeps answers. Callers that want the same key at the same time share one request. Failures are not
+/// kept.
 pub(super) struct Cache<K, V> {
     inner: moka::future::Cache<K, V>,
     hits: metrics::Counter,
@@ -21,7 +21,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// At most `entries`, each kept as long as `ttl` says.
+    /// A cache of at most `entries` answers, each kept for the time that `ttl` returns.
     pub(super) fn new(
         entries: u64,
         ttl: impl Fn(&V) -> Duration + Send + Sync + 'static,
@@ -31,8 +31,8 @@ where
         Self { inner, hits: metrics.cache_hits.clone(), misses: metrics.cache_misses.clone() }
     }
 
-    /// The value for `key`, by `deadline`: kept, or what `ask` brings, or what somebody else who
-    /// asks right now is about to get.
+    /// Returns the value for `key` by `deadline`: from the cache, from `ask`, or from another caller's
+    /// `ask` that is under way for the same key.
     pub(super) async fn get_or_ask<F>(
         &self,
         key: K,
@@ -54,8 +54,8 @@ where
             let answer = timeout_at(deadline, self.inner.try_get_with(key.clone(), asking)).await;
             match answer {
                 Ok(Ok(value)) => return Ok(value),
-                // Whoever asked had less time than this caller has: ask again. Asking oneself, one
-                // times out at one's own deadline, so this ends.
+                // Another caller asked, and its deadline was earlier than that of this caller: ask again. The
+                // loop ends, since a caller that asks for itself times out at its own deadline.
                 Ok(Err(error)) if *error == ProviderError::TimedOut && Instant::now() < deadline => {}
                 Ok(Err(error)) => return Err(ProviderError::clone(&error)),
                 Err(_) => return Err(ProviderError::TimedOut),
@@ -77,7 +77,7 @@ impl<K, V, F: Fn(&V) -> Duration> Expiry<K, V> for Ttl<F> {
         Some((self.0)(value))
     }
 
-    /// An expired entry that is still there is written over.
+    /// A new value replaces an expired one that the cache has not removed yet.
     fn expire_after_update(
         &self,
         _: &K,

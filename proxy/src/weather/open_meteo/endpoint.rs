@@ -21,15 +21,15 @@ use super::{OpenMeteoSettings, SetupError};
 use crate::weather::ProviderError;
 use crate::weather::metrics::EndpointMetrics;
 
-/// When the service says "too many" without saying until when: its shortest window.
+/// Wait after a 429 without `Retry-After`: the shortest window of the service's rate limits.
 const LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
-/// What both endpoints share: the client, and everything that bounds how hard the service is asked.
+/// What both endpoints share: the client, and everything that limits the load on the service.
 #[derive(Debug)]
 pub(super) struct Outbound {
     client: Client,
     limit: DefaultDirectRateLimiter,
-    /// When everything fails, retries stay a fraction of the calls instead of multiplying them.
+    /// Limits retries to a fraction of the calls, so that an outage does not multiply the load.
     budget: TpsBudget,
     settings: OpenMeteoSettings,
     tracer: Tracer,
@@ -40,8 +40,8 @@ impl Outbound {
         Ok(Self {
             client: client(settings)?,
             limit: DefaultDirectRateLimiter::direct(Quota::per_minute(settings.per_minute)),
-            // For each ten seconds: a fifth of the calls and ten retries more, so that a lone caller may use
-            // all its tries.
+            // In ten seconds: one retry for every five calls and ten retries more, so that a single caller may
+            // use all its tries.
             budget: TpsBudget::new(Duration::from_secs(10), 1, 0.2),
             settings: settings.clone(),
             tracer,
@@ -49,8 +49,8 @@ impl Outbound {
     }
 }
 
-/// One endpoint of the service, with a circuit breaker of its own: cities that are known already
-/// have weather while geocoding is down.
+/// One endpoint of the service. Each has its own circuit breaker, so that cities in the cache get a
+/// forecast while geocoding is down.
 pub(super) struct Endpoint {
     url: Url,
     outbound: Arc<Outbound>,
@@ -70,12 +70,12 @@ impl Endpoint {
         Ok(Self { url, outbound, breaker, metrics })
     }
 
-    /// Its breaker; clones share one state.
+    /// The circuit breaker of this endpoint and its gauge; clones of the breaker share one state.
     pub(super) fn circuit(&self) -> (CircuitBreaker, Gauge) {
         (self.breaker.clone(), self.metrics.circuit_state.clone())
     }
 
-    /// Asks with `query` until there is an answer, at most so many times, never past `deadline`.
+    /// Sends `query` until there is an answer, at most `settings.tries` times, never past `deadline`.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         query: &[(&str, &str)],
@@ -102,7 +102,7 @@ impl Endpoint {
         }
     }
 
-    /// One try, if the circuit and the rate limit let it pass: the outer error is final.
+    /// Makes one try, if the circuit and the rate limit allow it. After an outer error there is no other try.
     async fn try_once<T: DeserializeOwned>(
         &self,
         url: Url,
@@ -131,8 +131,8 @@ impl Endpoint {
             Ok(result) => result,
             Err(_) if time_left <= settings.timeout => {
                 span.ended::<()>(&Err(Failure::TooSlow));
-                // This caller had little time, which says nothing about the service: the pass is
-                // dropped without a word.
+                // The try had less than its full timeout, so its end says nothing about the service: the
+                // circuit breaker is told neither a success nor a failure.
                 self.metrics.timed_out.increment(1);
                 return Err(ProviderError::TimedOut);
             }
@@ -140,7 +140,7 @@ impl Endpoint {
         };
         span.ended(&result);
         match &result {
-            // A refusal is an answer: the service is alive.
+            // A refusal shows that the service is alive.
             Ok(_) | Err(Failure::Refused { .. }) => pass.succeeded(),
             Err(_) => pass.failed(),
         }
@@ -154,19 +154,19 @@ impl Endpoint {
             Err(Failure::Transient { .. } | Failure::Limited { .. }) => &self.metrics.failed,
             Err(Failure::TooSlow) => &self.metrics.timed_out,
             Err(Failure::Refused { .. }) => &self.metrics.refused,
-            Err(Failure::Nonsense { .. }) => &self.metrics.bad_answer,
+            Err(Failure::BadAnswer { .. }) => &self.metrics.bad_answer,
         }
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the whole URL: its query may hold a key.
+        // Not the whole URL: its query may hold an API key.
         f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
     }
 }
 
-/// How long to wait before the next try; `None` if there should be none.
+/// How long to wait before the next try; `None` if there is no next try.
 fn pause(
     failure: &Failure,
     backoff: &mut Backoff,
@@ -176,7 +176,7 @@ fn pause(
     let asked_for = match failure {
         Failure::Transient { retry_after, .. } | Failure::Limited { retry_after } => *retry_after,
         Failure::TooSlow => None,
-        Failure::Refused { .. } | Failure::Nonsense { .. } => return None,
+        Failure::Refused { .. } | Failure::BadAnswer { .. } => return None,
     };
     let asked_for = asked_for.unwrap_or_default();
     if backoff.attempts() + 1 >= settings.tries || asked_for > settings.max_retry_after {
@@ -194,13 +194,13 @@ fn give_up(failure: Failure) -> ProviderError {
         Failure::Transient { detail, .. } | Failure::Refused { detail } => {
             ProviderError::Unavailable { detail }
         }
-        Failure::TooSlow => ProviderError::Unavailable { detail: "no answer in time, repeatedly".to_owned() },
-        Failure::Nonsense { detail } => ProviderError::BadAnswer { detail },
+        Failure::TooSlow => ProviderError::Unavailable { detail: "no answer in time at any try".to_owned() },
+        Failure::BadAnswer { detail } => ProviderError::BadAnswer { detail },
     }
 }
 
 fn client(settings: &OpenMeteoSettings) -> Result<Client, SetupError> {
-    // reqwest panics without a provider; the process usually has installed one by now.
+    // reqwest panics without a TLS provider. Usually the process has installed one before.
     if CryptoProvider::get_default().is_none() {
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
@@ -212,7 +212,7 @@ fn client(settings: &OpenMeteoSettings) -> Result<Client, SetupError> {
         .tcp_nodelay(true);
     let plain = |url: &str| url.starts_with("http://");
     let builder = if plain(&settings.forecast_url) && plain(&settings.geocoding_url) {
-        // No TLS, so no need for a machine with CA certificates.
+        // Plain http needs no TLS, so the system needs no CA certificates.
         builder.tls_certs_only([])
     } else {
         builder
@@ -239,24 +239,24 @@ mod tests {
     }
 
     #[test]
-    fn a_short_retry_after_is_waited_for_and_a_long_one_is_not() {
+    fn only_a_short_retry_after_delays_the_next_try() {
         assert_eq!(pause_after(&limited(1), 1, PLENTY), Some(Duration::from_secs(1)));
         assert_eq!(pause_after(&limited(3), 1, PLENTY), None);
         assert!(pause_after(&limited(0), 1, PLENTY) >= Some(Duration::from_millis(50)), "never at once");
     }
 
     #[test]
-    fn the_last_try_and_the_end_of_the_time_end_it() {
+    fn no_try_follows_the_last_one_or_the_end_of_the_time() {
         assert!(pause_after(&Failure::TooSlow, 2, PLENTY).is_some());
         assert_eq!(pause_after(&Failure::TooSlow, 3, PLENTY), None);
         assert_eq!(pause_after(&limited(1), 1, Duration::from_secs(1)), None);
     }
 
     #[test]
-    fn what_another_try_cannot_change_is_not_tried_again() {
+    fn a_refused_or_invalid_answer_is_not_tried_again() {
         let detail = String::new;
 
         assert_eq!(pause_after(&Failure::Refused { detail: detail() }, 1, PLENTY), None);
-        assert_eq!(pause_after(&Failure::Nonsense { detail: detail() }, 1, PLENTY), None);
+        assert_eq!(pause_after(&Failure::BadAnswer { detail: detail() }, 1, PLENTY), None);
     }
 }

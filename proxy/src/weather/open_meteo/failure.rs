@@ -1,20 +1,20 @@
 use std::time::Duration;
 
-/// Why one try brought nothing.
+/// Why one try failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No connection, or a status that may be another one next time (408, 5xx).
+    /// No connection, or a status that may change with another try (408, 5xx).
     Transient {
         detail: String,
-        /// When the service wants to be asked again, if it says so.
+        /// How long the service asks the caller to wait, if the answer says so.
         retry_after: Option<Duration>,
     },
     /// 429: too many requests.
     Limited { retry_after: Option<Duration> },
-    /// No answer in the time of one try.
+    /// No answer within the timeout of one try.
     TooSlow,
-    /// Any other status: asking again changes nothing, but the service is alive.
+    /// Any other status: another try gets the same answer, but the service is alive.
     Refused { detail: String },
-    /// No answer to the question: too many bytes, no JSON, another shape.
-    Nonsense { detail: String },
+    /// An answer that cannot be read: too many bytes, no JSON, or JSON of another shape.
+    BadAnswer { detail: String },
 }

@@ -1,10 +1,10 @@
 //! Real weather from Open-Meteo (<https://open-meteo.com>; data CC BY 4.0, "Weather data by
 //! Open-Meteo.com").
 //!
-//! A request becomes two questions: where is the city (geocoding), what is the weather there
-//! (forecast). Each is answered from its cache where possible, asked once however many wait for it
-//! (`cache`), and sent with a bound on everything: time, tries, rate, size (`endpoint`, which
-//! sends one `attempt` at a time). `shapes` holds what the service writes.
+//! A request needs two answers: where the city is (geocoding) and what the weather is there (forecast).
+//! `cache` returns a kept answer, and callers that want the same answer share one request. `endpoint`
+//! sends the request and limits its time, tries, rate and size; each try is one `attempt`. `shapes`
+//! decodes the answers.
 
 mod attempt;
 mod cache;
@@ -28,25 +28,25 @@ use shapes::{Candidate, ForecastAnswer, GeocodingAnswer, Spot};
 
 pub use settings::{OpenMeteoSettings, SetupError};
 
-/// Asks Open-Meteo.
+/// Gets the weather from Open-Meteo.
 ///
-/// `location` is a hint, not a search term: of the cities of that name the first whose region,
-/// country or own name equals it is taken ("Springfield", "Illinois"), else the best known. The
-/// service knows no parts of cities, so "Downtown" changes nothing.
+/// `location` is a hint, not a search term. Among the cities of the requested name, the provider takes
+/// the first whose region, country or own name equals `location` ("Springfield", "Illinois"). If none
+/// does, it takes the best known. The service knows no parts of cities, so "Downtown" changes nothing.
 #[derive(Debug)]
 pub struct OpenMeteo {
     geocoding: Endpoint,
     forecasts: Endpoint,
-    /// By the city's name in lower case; an empty list is a name nobody knows.
+    /// Places by the city's name in lower case; the list is empty if the service knows no such city.
     places: Cache<String, Arc<[Candidate]>>,
     weather: Cache<Spot, Weather>,
 }
 
 impl OpenMeteo {
-    /// A provider with empty caches and closed circuits; makes no request yet.
+    /// Creates a provider with empty caches and closed circuits. Sends no request.
     ///
     /// # Errors
-    /// A URL is none, or the system's TLS roots cannot be read (only where a URL is https).
+    /// A URL is not valid, or a URL is https and the system's TLS roots cannot be read.
     pub fn new(
         settings: OpenMeteoSettings,
         metrics: UpstreamMetrics,
@@ -65,7 +65,7 @@ impl OpenMeteo {
         })
     }
 
-    /// The circuits of both endpoints.
+    /// The circuit breakers of both endpoints.
     pub fn circuits(&self) -> UpstreamCircuits {
         UpstreamCircuits::new(self.geocoding.circuit(), self.forecasts.circuit())
     }
@@ -105,7 +105,7 @@ impl WeatherProvider for OpenMeteo {
         request: &WeatherRequest,
         time_left: Duration,
     ) -> Result<Weather, ProviderError> {
-        // Nobody waits longer than a day, and adding to a clock must not overflow.
+        // No caller waits longer than a day, and without this bound the addition could overflow.
         let deadline = Instant::now() + time_left.min(Duration::from_secs(24 * 60 * 60));
         let places = self.places_named(&request.city, deadline).await?;
         let place =

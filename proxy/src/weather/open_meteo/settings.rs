@@ -3,35 +3,35 @@ use std::time::Duration;
 
 use streamgate::resilience::BreakerSettings;
 
-/// Where Open-Meteo is and how hard it may be asked.
+/// The addresses of Open-Meteo and the limits of its use.
 #[derive(Debug, Clone)]
 pub struct OpenMeteoSettings {
-    /// `http` or `https` URL of the forecast endpoint; a query in it (an API key) is kept.
+    /// `http` or `https` URL of the forecast endpoint. A query in it, such as an API key, is sent along.
     pub forecast_url: String,
-    /// `http` or `https` URL of the geocoding endpoint; likewise.
+    /// `http` or `https` URL of the geocoding endpoint. A query in it is sent along.
     pub geocoding_url: String,
-    /// The longest one try may take, from connecting to the last byte. Keep it well below the
-    /// deadlines of requests: only a try that had all of it and failed tells the circuit breaker
-    /// that the service hangs.
+    /// The longest time of one try, from connecting to the last byte. It must be much shorter than the
+    /// deadlines of requests: the circuit breaker counts a silent try as a failure only if the try had
+    /// this whole time.
     pub timeout: Duration,
-    /// Tries a call may make at most, the first one included.
+    /// Most tries of one call, including the first.
     pub tries: u32,
-    /// The longest `Retry-After` that is waited for; a longer one is passed on.
+    /// The longest `Retry-After` that a call waits for. A longer one is passed on to the caller.
     pub max_retry_after: Duration,
-    /// Tries per minute, over both endpoints. The free tier allows 600 a minute, and 5,000 an hour
-    /// and 10,000 a day, which only the service itself enforces.
+    /// Most tries per minute, over both endpoints. The free tier allows 600 a minute, 5,000 an hour and
+    /// 10,000 a day; only the service enforces the limits per hour and per day.
     pub per_minute: NonZeroU32,
-    /// How long a forecast is served from the cache.
+    /// How long a forecast stays in the cache.
     pub forecast_ttl: Duration,
-    /// How long the coordinates of a city are.
+    /// How long the coordinates of a city stay in the cache.
     pub place_ttl: Duration,
-    /// How long a city is remembered as unknown.
+    /// How long an unknown city stays in the cache.
     pub unknown_place_ttl: Duration,
-    /// Most cities, and most forecasts, in the caches.
+    /// Most cities in their cache, and most forecasts in theirs.
     pub cached_places: u64,
-    /// Longest answer read, in bytes after decompression.
+    /// The longest answer that is read, in bytes after decompression.
     pub max_answer: usize,
-    /// When an endpoint is left alone.
+    /// When the circuit of an endpoint opens.
     pub breaker: BreakerSettings,
 }
 
@@ -58,10 +58,10 @@ impl Default for OpenMeteoSettings {
 /// Why an [`OpenMeteo`](super::OpenMeteo) could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not an absolute `http` or `https` URL; it may hold a key, so it is not repeated.
-    #[error("an endpoint is no http or https URL")]
+    /// A URL is not an absolute `http` or `https` URL. It may hold an API key, so the error does not show it.
+    #[error("an endpoint is not an http or https URL")]
     Url,
-    /// The HTTP client could not be built: usually no CA certificates are installed.
+    /// The HTTP client could not be built. The usual reason is that no CA certificates are installed.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
 }

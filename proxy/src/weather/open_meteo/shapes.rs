@@ -1,6 +1,6 @@
-//! What Open-Meteo writes, and what is made of it. Nothing in it is trusted: numbers have ranges,
-//! arrays have lengths, and both are checked while decoding, so that an impossible answer counts
-//! as one with the circuit breaker and in the metrics.
+//! The answers of Open-Meteo and how they are decoded. The decoder checks the range of every number and
+//! the length of every array, so that the circuit breaker and the metrics count an impossible answer as
+//! a bad answer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use serde::Deserialize;
 
 use super::super::Weather;
 
-/// The places found, best known first; perhaps none.
+/// The places that match, the best known first; may be empty.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawGeocoding")]
 pub(super) struct GeocodingAnswer(pub(super) Arc<[Candidate]>);
 
-/// The weather at a spot.
+/// The weather at one [`Spot`].
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawForecast")]
 pub(super) struct ForecastAnswer(pub(super) Weather);
@@ -34,10 +34,10 @@ struct RawGeocoding {
     error: bool,
 }
 
-/// What an answer cannot mean.
-type Nonsense = Cow<'static, str>;
+/// Why an answer is not valid.
+type BadAnswer = Cow<'static, str>;
 
-/// A place that has the name.
+/// A place of the requested name.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Candidate {
     name: String,
@@ -51,8 +51,8 @@ pub(super) struct Candidate {
     admin4: Option<String>,
 }
 
-/// Where to ask for the weather: hundredths of a degree, about a kilometre, so that neighbours
-/// share an answer.
+/// A position in hundredths of a degree (about one kilometre), so that places near each other share an
+/// answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Spot {
     latitude: i32,
@@ -60,21 +60,21 @@ pub(super) struct Spot {
 }
 
 impl TryFrom<RawGeocoding> for GeocodingAnswer {
-    type Error = Nonsense;
+    type Error = BadAnswer;
 
-    fn try_from(raw: RawGeocoding) -> Result<Self, Nonsense> {
+    fn try_from(raw: RawGeocoding) -> Result<Self, BadAnswer> {
         if raw.error {
             return Err("an error with the status of a success".into());
         }
         let on_earth = |c: &Candidate| c.latitude.abs() <= 90.0 && c.longitude.abs() <= 180.0;
         if !raw.results.iter().all(on_earth) {
-            return Err("a place off the globe".into());
+            return Err("a position outside the globe".into());
         }
         Ok(Self(raw.results.into()))
     }
 }
 
-/// The first candidate `hint` fits, else the first.
+/// The first candidate that fits `hint`, else the first candidate.
 pub(super) fn choose<'a>(candidates: &'a [Candidate], hint: Option<&str>) -> Option<&'a Candidate> {
     let fitting = hint.and_then(|hint| candidates.iter().find(|candidate| candidate.fits(hint)));
     fitting.or(candidates.first())
@@ -114,7 +114,7 @@ struct RawForecast {
 
 #[derive(Debug, Deserialize)]
 struct Current {
-    /// Local time without its offset; now, if it does not say.
+    /// Local time without its offset; the current time if the answer has none.
     time: Option<DateTime>,
     temperature_2m: f64,
     relative_humidity_2m: f64,
@@ -131,14 +131,14 @@ struct Daily {
 }
 
 impl TryFrom<RawForecast> for ForecastAnswer {
-    type Error = Nonsense;
+    type Error = BadAnswer;
 
-    fn try_from(raw: RawForecast) -> Result<Self, Nonsense> {
+    fn try_from(raw: RawForecast) -> Result<Self, BadAnswer> {
         let RawForecast { utc_offset_seconds, current, daily } = raw;
-        let offset =
-            Offset::from_seconds(utc_offset_seconds).map_err(|_| Nonsense::from("an offset of days"))?;
+        let offset = Offset::from_seconds(utc_offset_seconds)
+            .map_err(|_| BadAnswer::from("a UTC offset that is out of range"))?;
         let time = current.time.map_or_else(|| Ok(Timestamp::now()), |time| offset.to_timestamp(time));
-        let time = time.map_err(|_| Nonsense::from("a time out of all calendars"))?;
+        let time = time.map_err(|_| BadAnswer::from("a time that is out of range"))?;
         Ok(Self(Weather {
             time,
             temperature: to_tenths(temperature(current.temperature_2m)?),
@@ -152,7 +152,7 @@ impl TryFrom<RawForecast> for ForecastAnswer {
 }
 
 impl Daily {
-    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], Nonsense> {
+    fn into_days(self) -> Result<[DailyForecast; FORECAST_DAYS], BadAnswer> {
         let Self { time, weather_code, temperature_2m_max: max, temperature_2m_min: min } = self;
         let lengths = [time.len(), weather_code.len(), max.len(), min.len()];
         if lengths != [FORECAST_DAYS; 4] {
@@ -162,21 +162,21 @@ impl Daily {
             let (low, high) = (temperature(min[n])?, temperature(max[n])?);
             Ok(DailyForecast::new(time[n], low, high, words(weather_code[n])))
         };
-        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, Nonsense>>()?;
-        days.try_into().map_err(|_| Nonsense::from("days that cannot be counted"))
+        let days: Vec<_> = (0..FORECAST_DAYS).map(day).collect::<Result<_, BadAnswer>>()?;
+        days.try_into().map_err(|_| BadAnswer::from("a wrong number of days"))
     }
 }
 
 /// °C; the records on Earth are -89.2 and 56.7 (WMO World Weather and Climate Extremes Archive).
-fn temperature(value: f64) -> Result<f64, Nonsense> {
+fn temperature(value: f64) -> Result<f64, BadAnswer> {
     within(value, -100.0, 70.0, "temperature")
 }
 
-fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, Nonsense> {
+fn within(value: f64, low: f64, high: f64, what: &str) -> Result<f64, BadAnswer> {
     if (low..=high).contains(&value) { Ok(value) } else { Err(format!("a {what} of {value}").into()) }
 }
 
-/// A code nobody has described yet is no reason to withhold the temperature.
+/// An unknown weather code is no reason to withhold the temperature.
 fn words(code: f64) -> &'static str {
     let known = (code.fract() == 0.0 && (0.0..=99.0).contains(&code)).then(|| summary(code as u8));
     known.flatten().unwrap_or("Unclassified")
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_prefers_the_place_it_fits_or_changes_nothing() {
+    fn a_hint_prefers_the_place_that_fits_it() {
         let places = springfields();
 
         for (hint, chosen) in [
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_any_hole_or_impossible_number_is_refused() {
+    fn a_missing_field_or_impossible_number_is_refused() {
         for (pointer, value) in [
             ("/current", Value::Null),
             ("/current/temperature_2m", Value::Null),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_results_are_no_places_and_an_impossible_one_is_refused() {
+    fn no_results_are_no_places_and_an_impossible_place_is_refused() {
         let places = serde_json::from_value::<GeocodingAnswer>;
         let off = json!({"results": [{"name": "X", "latitude": 91, "longitude": 0}]});
 

@@ -4,11 +4,11 @@ use streamgate::telemetry::{Span, SpanKind, Tracer};
 
 use super::failure::Failure;
 
-/// One try as a step of the trace of the request that it is made for.
+/// The span of one try, in the trace of the request that caused the try.
 pub(super) struct Traced(Span);
 
 impl Traced {
-    /// The step begins. Of `url` only host and path are told: the query may hold a key.
+    /// Starts the span. It names only host and path of `url`, since the query may hold an API key.
     pub(super) fn start(tracer: &Tracer, url: &Url) -> Self {
         let mut span = tracer.start_here(SpanKind::Client, || "GET");
         span.record(|| {
@@ -23,17 +23,17 @@ impl Traced {
         Self(span)
     }
 
-    /// What the service is told of the trace, if there is one (W3C Trace Context).
+    /// The `traceparent` header for the service (W3C Trace Context), if there is a trace.
     pub(super) fn traceparent(&self) -> Option<String> {
         self.0.context().map(|context| context.to_string())
     }
 
-    /// The head of an answer came.
+    /// Records the status of the answer.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.0.record(|| [KeyValue::new("http.response.status_code", i64::from(status.as_u16()))]);
     }
 
-    /// The try is over.
+    /// Ends the span with the result of the try.
     pub(super) fn ended<T>(mut self, result: &Result<T, Failure>) {
         if let Err(failure) = result {
             self.0.fail(match failure {
@@ -41,7 +41,7 @@ impl Traced {
                 Failure::Limited { .. } => "rate_limited",
                 Failure::TooSlow => "timeout",
                 Failure::Refused { .. } => "refused",
-                Failure::Nonsense { .. } => "bad_answer",
+                Failure::BadAnswer { .. } => "bad_answer",
             });
         }
     }

@@ -1,9 +1,9 @@
-//! What the weather of a place may be like on a day.
+//! Computes the weather of a place on a day.
 //!
-//! A small model with a few numbers chosen to look right, not a climatology: a yearly mean that
-//! falls with latitude and height, a season and a day whose swings depend on the surroundings, and
-//! a sky that suits the temperature. It uses nothing but exact arithmetic (no sine, no power), so
-//! that every machine gets the same bits.
+//! A small model with a few plausible numbers, not a climatology. The yearly mean falls with latitude
+//! and height. The differences between seasons and between day and night depend on the surroundings.
+//! The sky suits the temperature. The model uses only exact arithmetic (no sine, no power), so that
+//! every machine computes the same bits.
 
 use ::weather::condition::summary;
 use ::weather::units::to_tenths;
@@ -20,7 +20,7 @@ pub(super) struct DaysWeather {
     pub(super) min: f64,
     /// °C, above `min`.
     pub(super) max: f64,
-    /// °C to one decimal, between the two.
+    /// °C to one decimal, between `min` and `max`.
     pub(super) typical: f64,
     /// The sky in words.
     pub(super) summary: &'static str,
@@ -30,16 +30,16 @@ pub(super) struct DaysWeather {
     pub(super) wind_speed: f64,
 }
 
-/// A place in the middle latitudes, for names the table does not hold.
+/// A place in the middle latitudes, for names that the table does not hold.
 const SOMEWHERE: Place = Place { name: "", latitude: 45.0, elevation: 100.0, setting: Setting::Continental };
 
-/// Where `city` lies.
+/// The place of `city`, or [`SOMEWHERE`] if the table does not hold it.
 pub(super) fn place_of(city: &str) -> &'static Place {
     places::find(city.trim()).unwrap_or(&SOMEWHERE)
 }
 
-/// The weather of `city`, which is `place`, on `date`; two locations in it share the sky and differ by
-/// a degree or so.
+/// The weather of `city`, which lies at `place`, on `date`. Two locations in a city share the sky, and
+/// their temperatures differ by about one degree.
 pub(super) fn weather_of(place: &Place, city: &str, location: &str, date: Date) -> DaysWeather {
     let city = city.trim();
     let day = date.to_string();
@@ -89,7 +89,7 @@ fn warmth(date: Date) -> f64 {
     2.0 * (along * along * (3.0 - 2.0 * along)) - 1.0
 }
 
-/// How far day and night lie apart under an average sky, in K.
+/// The difference between day and night under an average sky, in K.
 fn daily_range(setting: Setting) -> f64 {
     match setting {
         Setting::Maritime => 6.5,
@@ -112,10 +112,10 @@ enum Sky {
 
 /// A sky that suits a day of `mean` °C.
 fn sky(place: &Place, mean: f64, draws: &mut Draws) -> Sky {
-    // Under an arid sky two thirds of the rain stay away.
-    let wet = if place.setting == Setting::Arid { 0.9 } else { 0.7 };
+    // Arid places have a third of the usual rain.
+    let dry = if place.setting == Setting::Arid { 0.9 } else { 0.7 };
     let (roll, kind) = (draws.unit(), draws.unit());
-    if roll < wet {
+    if roll < dry {
         return match kind {
             k if k < 0.42 => Sky::Clear,
             k if k < 0.75 => Sky::Cloudy,
@@ -124,7 +124,7 @@ fn sky(place: &Place, mean: f64, draws: &mut Draws) -> Sky {
         };
     }
     match kind {
-        // Cold enough that the warmest hour hardly thaws.
+        // At this mean, even the warmest hour stays near freezing.
         _ if mean < -1.5 => Sky::Snow,
         k if mean > 20.0 && k < 0.35 => Sky::Thunder,
         k if k < 0.7 => Sky::Rain,
@@ -148,7 +148,7 @@ impl Sky {
         codes[((strength * codes.len() as f64) as usize).min(codes.len() - 1)]
     }
 
-    /// Percent, before chance.
+    /// Percent, before the random part is added.
     fn humidity(self) -> f64 {
         match self {
             Self::Clear => 48.0,
@@ -160,19 +160,19 @@ impl Sky {
         }
     }
 
-    /// Clear nights are cold and clear days warm; clouds keep both away.
+    /// Factor for the difference between day and night: large under a clear sky, small under clouds.
     fn range(self) -> f64 {
         match self {
             Self::Clear => 1.2,
             Self::Cloudy | Self::Thunder => 1.0,
             Self::Showers => 0.8,
-            // Snow must not meet a thaw at noon.
             Self::Overcast | Self::Fog | Self::Rain => 0.6,
+            // Small, so that noon is hardly above freezing on a day of snow.
             Self::Snow => 0.3,
         }
     }
 
-    /// Fog needs still air, thunder brings gusts.
+    /// Factor for the wind: low in fog, high in thunder.
     fn wind(self) -> f64 {
         match self {
             Self::Fog => 0.2,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_is_possible_on_earth_and_agrees_with_itself() {
+    fn every_day_is_possible_on_earth_and_consistent() {
         for (city, day) in all_weather() {
             assert!(day.min > -55.0 && day.max < 52.0, "{city} {day:?}");
             assert!(day.min < day.max && day.max - day.min < 25.0, "{city} {day:?}");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn snow_falls_only_where_it_could_thunder_only_where_warm() {
+    fn snow_falls_only_in_the_cold_and_thunder_only_in_warmth() {
         let mut seen = (0, 0);
         for (city, day) in all_weather() {
             if day.summary.contains("now") {
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn yearly_means_are_near_the_real_ones() {
-        // Real means to within a few degrees; sources: the cities' published climate normals.
+        // The real means, within a few degrees, from the published climate normals of the cities.
         for (city, real) in [
             ("New York", 13.0),
             ("London", 11.5),

@@ -1,17 +1,17 @@
-//! Repeatable randomness: the same words give the same numbers, for ever.
+//! Repeatable random numbers: the same words always give the same numbers.
 //!
 //! `std`'s hashers and `rand`'s default generators may change with any version, so both parts are
-//! written out here and pinned by tests: FNV-1a, 64 bit (IETF draft-eastlake-fnv) turns words into
-//! a seed, SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-//! OOPSLA 2014) turns the seed into numbers.
+//! written out here and pinned by tests. FNV-1a, 64 bit (IETF draft-eastlake-fnv) turns words into a
+//! seed. SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA
+//! 2014) turns the seed into numbers.
 
 /// A source of numbers seeded by words.
 #[derive(Debug, Clone)]
 pub(super) struct Draws(u64);
 
 impl Draws {
-    /// Seeds from `words` in lower case; their boundaries count (`["a", "bc"]` is not
-    /// `["ab", "c"]`).
+    /// Seeds from `words` in lower case. The boundaries of words count: `["a", "bc"]` and `["ab", "c"]`
+    /// give different seeds.
     pub(super) fn of(words: &[&str]) -> Self {
         let mut hash = 0xcbf2_9ce4_8422_2325;
         let mut feed = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -23,7 +23,7 @@ impl Draws {
                     .flat_map(char::to_lowercase)
                     .for_each(|c| c.encode_utf8(&mut [0; 4]).bytes().for_each(&mut feed)),
             }
-            // No UTF-8 text holds this byte.
+            // A separator: no UTF-8 text contains this byte.
             feed(0xff);
         }
         Self(hash)
@@ -35,7 +35,7 @@ impl Draws {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The upper 53 bits: as many as an f64 holds exactly.
+        // The upper 53 bits, since an f64 holds 53 bits exactly.
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn words_count_with_their_boundaries_and_without_their_case() {
+    fn word_boundaries_change_the_seed_and_case_does_not() {
         assert_eq!(Draws::of(&["Ørsta", "X"]).0, Draws::of(&["ØRSTA", "x"]).0);
         assert_ne!(Draws::of(&["a", "bc"]).0, Draws::of(&["ab", "c"]).0);
         assert_ne!(Draws::of(&["a", ""]).0, Draws::of(&["a"]).0);

@@ -1,16 +1,16 @@
-//! Who may.
+//! The dead-letter operations need the admin token.
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use serde_json::json;
 use streamgate::testing::RedisServer;
 
-use super::{bury, length};
-use crate::harness::{DEAD_LETTERS, Heard, Proxy, REQUESTS, TOKEN};
+use super::{add_dead_letter, length};
+use crate::harness::{DEAD_LETTERS, HttpAnswer, Proxy, REQUESTS, TOKEN};
 
-/// Every dead-letter operation on `id`.
-async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) -> Vec<Heard> {
-    let mut heard = Vec::new();
+/// Sends every dead-letter operation on `id`.
+async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) -> Vec<HttpAnswer> {
+    let mut answer = Vec::new();
     for (method, path) in [
         (Method::GET, "/dead-letters".to_owned()),
         (Method::HEAD, "/dead-letters".to_owned()),
@@ -24,21 +24,21 @@ async fn try_everything(proxy: &Proxy, id: &str, authorization: Option<&str>) ->
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        heard.push(proxy.send(request).await);
+        answer.push(proxy.send(request).await);
     }
-    heard
+    answer
 }
 
 #[tokio::test]
-async fn without_a_token_in_the_settings_nobody_may() {
+async fn without_a_token_in_the_settings_every_operation_is_refused() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &[]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     for authorization in [None, Some("Bearer "), Some("Bearer x"), Some(&*format!("Bearer {TOKEN}"))] {
-        for heard in try_everything(&proxy, &id, authorization).await {
-            assert_eq!(heard.status, 403, "{heard:?}");
-            assert!(heard.text.is_empty() || heard.text.contains("set ADMIN_TOKEN"), "{heard:?}");
+        for answer in try_everything(&proxy, &id, authorization).await {
+            assert_eq!(answer.status, 403, "{answer:?}");
+            assert!(answer.text.is_empty() || answer.text.contains("set ADMIN_TOKEN"), "{answer:?}");
         }
     }
     assert_eq!((length(&server, DEAD_LETTERS), length(&server, REQUESTS)), (1, 0));
@@ -48,7 +48,7 @@ async fn without_a_token_in_the_settings_nobody_may() {
 async fn a_missing_or_wrong_token_opens_nothing() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
     let (longer, shorter) = (format!("Bearer {TOKEN}x"), format!("Bearer {}", &TOKEN[1..]));
 
     for (authorization, challenge) in [
@@ -59,10 +59,10 @@ async fn a_missing_or_wrong_token_opens_nothing() {
         (Some(&*longer), r#"Bearer error="invalid_token""#),
         (Some(&*shorter), r#"Bearer error="invalid_token""#),
     ] {
-        for heard in try_everything(&proxy, &id, authorization).await {
-            assert_eq!(heard.status, 401, "{authorization:?}: {heard:?}");
-            assert_eq!(heard.headers[WWW_AUTHENTICATE], challenge, "{heard:?}");
-            assert!(!heard.text.contains("Berlin") && !heard.text.contains(TOKEN), "{heard:?}");
+        for answer in try_everything(&proxy, &id, authorization).await {
+            assert_eq!(answer.status, 401, "{authorization:?}: {answer:?}");
+            assert_eq!(answer.headers[WWW_AUTHENTICATE], challenge, "{answer:?}");
+            assert!(!answer.text.contains("Berlin") && !answer.text.contains(TOKEN), "{answer:?}");
         }
     }
     let twice = proxy.request(Method::GET, "/dead-letters").bearer_auth(TOKEN).bearer_auth(TOKEN);
@@ -71,23 +71,23 @@ async fn a_missing_or_wrong_token_opens_nothing() {
 }
 
 #[tokio::test]
-async fn the_token_opens_and_what_it_shows_is_not_to_be_stored() {
+async fn answers_to_the_token_must_not_be_stored() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     for path in ["/dead-letters".to_owned(), format!("/dead-letters/{id}")] {
-        let heard = proxy.get(&path).await;
-        assert!(heard.status == 200 && heard.text.contains("Berlin"), "{heard:?}");
-        assert_eq!(heard.headers[CACHE_CONTROL], "no-store", "{heard:?}");
+        let answer = proxy.get(&path).await;
+        assert!(answer.status == 200 && answer.text.contains("Berlin"), "{answer:?}");
+        assert_eq!(answer.headers[CACHE_CONTROL], "no-store", "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn no_other_operation_shows_what_is_in_a_dead_letter() {
+async fn no_other_operation_shows_the_fields_of_a_dead_letter() {
     let server = RedisServer::start();
     let proxy = Proxy::ready(&server, &["--admin-token", TOKEN]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
 
     let stream = proxy.get("/streams/%7Bweather-requests%7D:dlq").await;
 
@@ -98,7 +98,7 @@ async fn no_other_operation_shows_what_is_in_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn another_method_is_refused_with_those_there_are() {
+async fn another_method_is_refused_and_the_allowed_ones_are_named() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
 
@@ -108,9 +108,9 @@ async fn another_method_is_refused_with_those_there_are() {
         (Method::GET, "/dead-letters/1-0/replay", "POST"),
         (Method::GET, "/dead-letters/replay", "POST"),
     ] {
-        let heard = proxy.ask(method.clone(), path).await;
-        heard.assert_problem(405);
-        let mut allowed: Vec<&str> = heard.headers["allow"].to_str().expect("text").split(',').collect();
+        let answer = proxy.ask(method.clone(), path).await;
+        answer.assert_problem(405);
+        let mut allowed: Vec<&str> = answer.headers["allow"].to_str().expect("text").split(',').collect();
         allowed.sort_unstable();
         assert_eq!(allowed.join(","), allow, "{method} {path}");
     }

@@ -1,9 +1,9 @@
-//! Listing and looking.
+//! Listing dead letters and showing one.
 
 use serde_json::{Value, json};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use super::{ID, bury, ids, length};
+use super::{ID, add_dead_letter, ids, length};
 use crate::harness::{DEAD_LETTERS, Proxy, REQUESTS, add};
 
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn dead_letters_are_paged_from_the_newest_to_the_oldest() {
     let proxy = Proxy::with_admin(&server, &[]).await;
     let mut given_up: Vec<String> =
         (0..5).map(|n| add(&server, REQUESTS, &["number", &n.to_string()])).collect();
-    eventually_async("all are given up", async || length(&server, DEAD_LETTERS) == 5).await;
+    eventually_async("the worker gives all entries up", async || length(&server, DEAD_LETTERS) == 5).await;
 
     let (mut listed, mut path) = (Vec::new(), "/dead-letters?count=2".to_owned());
     for on_page in [2, 2, 1] {
@@ -31,7 +31,7 @@ async fn dead_letters_are_paged_from_the_newest_to_the_oldest() {
 
     assert!(path.ends_with("none"), "there is no page after the last: {path}");
     let mut origins: Vec<String> = listed.into_iter().map(|(_, origin)| origin).collect();
-    // They are worked on at once, so they may be given up in any order.
+    // The worker handles them at the same time, so it may give them up in any order.
     origins.sort_unstable();
     given_up.sort_unstable();
     assert_eq!(origins, given_up);
@@ -73,11 +73,11 @@ async fn a_page_that_breaks_a_rule_is_refused() {
 }
 
 #[tokio::test]
-async fn a_filter_finds_what_it_names_and_nothing_else() {
+async fn a_filter_finds_exactly_the_matching_dead_letters() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let undecodable = bury(&server, "Undecodable: field `id`", "w1");
-    let panicked = bury(&server, "the handler panicked", "w2");
+    let undecodable = add_dead_letter(&server, "Undecodable: field `id`", "w1");
+    let panicked = add_dead_letter(&server, "the handler panicked", "w2");
     let other = add(&server, DEAD_LETTERS, &["dlq_reason", "undecodable", "dlq_consumer", "w2", "id", "7"]);
 
     for (query, expected) in [
@@ -99,7 +99,7 @@ async fn a_filter_finds_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_span_of_time_has_both_its_ends_in_it() {
+async fn a_time_range_includes_both_its_ends() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
     for ms in ["1000", "2000", "3000"] {
@@ -125,7 +125,7 @@ async fn a_span_of_time_has_both_its_ends_in_it() {
 }
 
 #[tokio::test]
-async fn pages_of_a_filter_meet_every_match_once_however_rare_it_is() {
+async fn pages_of_a_filter_show_every_match_once() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
     let mut rare = Vec::new();
@@ -149,7 +149,7 @@ async fn pages_of_a_filter_meet_every_match_once_however_rare_it_is() {
 
     rare.reverse();
     assert_eq!(found, rare);
-    // Five matches in pages of two would be three; 5,000 entries at 2,000 a page are three as well.
+    // Five matches need three pages of two, and 5,000 entries need three pages of 2,000.
     assert!((3..=5).contains(&pages), "{pages} pages");
     let nothing = proxy.get("/dead-letters?reason=never").await.json();
     assert_eq!(
@@ -163,7 +163,7 @@ async fn pages_of_a_filter_meet_every_match_once_however_rare_it_is() {
 async fn one_dead_letter_is_shown_with_its_original_fields() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let id = bury(&server, "the handler panicked", "w2");
+    let id = add_dead_letter(&server, "the handler panicked", "w2");
 
     let letter = proxy.get(&format!("/dead-letters/{id}")).await.json();
 

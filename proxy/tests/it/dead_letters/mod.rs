@@ -1,4 +1,4 @@
-//! Dead letters as an operation on `:5010`, of a running worker on a real Redis.
+//! The dead-letter operations on `:5010` of a running worker with a real Redis.
 
 mod access;
 mod look;
@@ -13,11 +13,11 @@ use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add};
 /// The correlation id of the requests here.
 const ID: &str = "01976c5e-5a80-7000-8000-000000000001";
 
-/// Puts a dead letter where a worker would: of a request for Berlin, with `reason`.
-fn bury(server: &RedisServer, reason: &str, consumer: &str) -> String {
+/// Adds a dead letter as a worker does: a request for Berlin, given up with `reason`.
+fn add_dead_letter(server: &RedisServer, reason: &str, consumer: &str) -> String {
     let own = ["dlq_reason", reason, "dlq_attempts", "5", "dlq_origin_id", "1-0", "dlq_group", "g"];
     let consumer = ["dlq_consumer", consumer];
-    // Long past: as old as a request is by the time somebody looks.
+    // The deadline is long past, as it is when an operator looks at a dead letter.
     let request = ["id", ID, "reply_to", REPLIES, "deadline", "1000", "body", r#"{"city":"Berlin"}"#];
     add(server, DEAD_LETTERS, &[&own[..], &consumer, &request, &["extra", "kept"]].concat())
 }
@@ -27,8 +27,8 @@ fn length(server: &RedisServer, stream: &str) -> u64 {
 }
 
 /// Waits until every entry of the request stream was read and acknowledged.
-async fn worked(proxy: &Proxy) {
-    eventually_async("everything is worked on", async || {
+async fn all_acknowledged(proxy: &Proxy) {
+    eventually_async("the worker acknowledges every request", async || {
         let stream = proxy.get(&format!("/streams/{REQUESTS}")).await.json();
         stream["groups"][0]["pending"] == 0 && stream["groups"][0]["lag"] == 0
     })

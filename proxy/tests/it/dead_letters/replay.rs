@@ -1,10 +1,10 @@
-//! Replaying and discarding one.
+//! Replaying and discarding one dead letter.
 
 use reqwest::Method;
 use streamgate::clock::{Clock, SystemClock};
 use streamgate::testing::{RedisServer, eventually_async};
 
-use super::{ID, bury, length, worked};
+use super::{ID, add_dead_letter, all_acknowledged, length};
 use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add, entries, metric};
 
 fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -12,10 +12,10 @@ fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_replayed_dead_letter_is_worked_on_and_answered() {
+async fn a_replayed_dead_letter_gets_a_reply() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &["--request-timeout", "60s"]).await;
-    let id = bury(&server, "the handler panicked", "w2");
+    let id = add_dead_letter(&server, "the handler panicked", "w2");
     let before_ms = SystemClock.now_ms();
 
     let replayed = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await.json();
@@ -29,7 +29,7 @@ async fn a_replayed_dead_letter_is_worked_on_and_answered() {
     assert_eq!((value(fields, "extra"), value(fields, "replay_of")), (Some("kept"), Some(id.as_str())));
     let deadline: u64 = value(fields, "deadline").and_then(|ms| ms.parse().ok()).expect("a number");
     assert!((before_ms + 55_000..before_ms + 90_000).contains(&deadline), "{deadline} at {before_ms}");
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     eventually_async("the reply is there", async || length(&server, REPLIES) == 1).await;
     let (_, reply) = &entries(&server, REPLIES)[0];
     assert_eq!((value(reply, "id"), value(reply, "status")), (Some(ID), Some("200")), "{reply:?}");
@@ -42,7 +42,7 @@ async fn a_replayed_dead_letter_is_worked_on_and_answered() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_buried_again_and_says_which_it_was() {
+async fn a_replay_that_fails_makes_a_dead_letter_with_its_origin() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
     let garbage = add(&server, REQUESTS, &["number", "7", "dlq_reason", "theirs"]);
@@ -50,7 +50,7 @@ async fn what_cannot_be_done_is_buried_again_and_says_which_it_was() {
 
     for round in 0..3 {
         let mut letters = Vec::new();
-        eventually_async("it is given up", async || {
+        eventually_async("the worker gives the entry up", async || {
             letters = entries(&server, DEAD_LETTERS);
             letters.len() == 1
         })
@@ -65,34 +65,34 @@ async fn what_cannot_be_done_is_buried_again_and_says_which_it_was() {
             expected.push(("replay_of", last.as_str()));
         }
         assert_eq!(original, expected);
-        let heard = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
-        assert_eq!(heard.status, 200, "{heard:?}");
+        let answer = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
         last = id;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_replay_one_at_once_one_does() {
+async fn of_many_replays_at_once_only_one_succeeds() {
     let server = RedisServer::start();
     let first = Proxy::with_admin(&server, &[]).await;
     let second = Proxy::with_admin(&server, &["--worker-name", "w2"]).await;
 
     for _ in 0..10 {
-        let id = bury(&server, "because", "w3");
+        let id = add_dead_letter(&server, "because", "w3");
         let (before, path) = (length(&server, REQUESTS), format!("/dead-letters/{id}/replay"));
 
         let asked = (0..8).map(|n| if n % 2 == 0 { &first } else { &second });
         let statuses =
             futures_util::future::join_all(asked.map(|proxy| proxy.ask(Method::POST, &path))).await;
 
-        let done = statuses.iter().filter(|heard| heard.status == 200).count();
+        let done = statuses.iter().filter(|answer| answer.status == 200).count();
         assert_eq!((done, length(&server, REQUESTS) - before), (1, 1), "{statuses:?}");
-        assert!(statuses.iter().all(|heard| matches!(heard.status, 200 | 404)), "{statuses:?}");
+        assert!(statuses.iter().all(|answer| matches!(answer.status, 200 | 404)), "{statuses:?}");
     }
 }
 
 #[tokio::test]
-async fn what_was_not_kept_whole_is_not_replayed() {
+async fn a_dead_letter_without_all_its_fields_is_not_replayed() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
     let own = ["dlq_reason", "r", "dlq_consumer", "w"];
@@ -103,10 +103,10 @@ async fn what_was_not_kept_whole_is_not_replayed() {
     let huge = add(&server, DEAD_LETTERS, &huge.iter().map(String::as_str).collect::<Vec<_>>());
 
     for (id, reason) in [(&cut, "3 of its fields"), (&empty, "no original fields"), (&huge, "4001 fields")] {
-        let heard = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        let answer = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
 
-        heard.assert_problem(409);
-        assert!(heard.text.contains(reason), "{heard:?}");
+        answer.assert_problem(409);
+        assert!(answer.text.contains(reason), "{answer:?}");
     }
     assert_eq!((length(&server, DEAD_LETTERS), length(&server, REQUESTS)), (3, 0));
     let letter = proxy.get(&format!("/dead-letters/{cut}")).await.json();
@@ -118,7 +118,7 @@ async fn what_was_not_kept_whole_is_not_replayed() {
 async fn a_dead_letter_stays_if_redis_refuses_the_new_entry() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let id = bury(&server, "because", "w2");
+    let id = add_dead_letter(&server, "because", "w2");
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
 
     let refused = proxy.ask(Method::POST, &format!("/dead-letters/{id}/replay")).await;
@@ -133,7 +133,7 @@ async fn a_dead_letter_stays_if_redis_refuses_the_new_entry() {
 async fn a_discarded_dead_letter_is_gone() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let (kept, id) = (bury(&server, "because", "w2"), bury(&server, "because", "w2"));
+    let (kept, id) = (add_dead_letter(&server, "because", "w2"), add_dead_letter(&server, "because", "w2"));
 
     let discarded = proxy.ask(Method::DELETE, &format!("/dead-letters/{id}")).await;
 
@@ -147,7 +147,7 @@ async fn a_discarded_dead_letter_is_gone() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_bounded_and_what_is_cut_off_is_counted() {
+async fn dead_letters_are_bounded_and_trimmed_ones_are_counted() {
     let server = RedisServer::start();
     let flags = ["--dead-letters-kept", "50", "--housekeeping-period", "100ms"];
     let proxy = Proxy::with_admin(&server, &flags).await;
@@ -155,12 +155,12 @@ async fn dead_letters_are_bounded_and_what_is_cut_off_is_counted() {
     for n in 0..400 {
         add(&server, REQUESTS, &["number", &n.to_string()]);
     }
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
 
-    // Whole nodes are cut, of 100 entries each.
+    // Redis trims whole nodes of 100 entries each.
     let kept = length(&server, DEAD_LETTERS);
     assert!((50..=150).contains(&kept), "{kept}");
-    eventually_async("metrics say so", async || {
+    eventually_async("the metric counts the trimmed dead letters", async || {
         let text = proxy.get("/metrics").await.text;
         let length = metric(&text, r#"streamgate_stream_length{stream="{weather-requests}:dlq"}"#);
         metric(&text, "streamgate_dead_letters_total") == Some(400.0)

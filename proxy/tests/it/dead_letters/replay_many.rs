@@ -1,11 +1,11 @@
-//! Replaying and discarding many.
+//! Replaying and discarding many dead letters.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use streamgate::testing::RedisServer;
 
-use super::{bury, ids, length, worked};
+use super::{add_dead_letter, all_acknowledged, ids, length};
 use crate::harness::{DEAD_LETTERS, Proxy, REPLIES, REQUESTS, add};
 
 /// The outcomes of an answer, in order.
@@ -15,10 +15,10 @@ fn outcomes(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn each_of_many_is_replayed_once_and_its_fate_is_told() {
+async fn each_of_many_is_replayed_once_and_has_an_outcome() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let (a, b) = (bury(&server, "because", "w2"), bury(&server, "because", "w2"));
+    let (a, b) = (add_dead_letter(&server, "because", "w2"), add_dead_letter(&server, "because", "w2"));
     let cut = add(&server, DEAD_LETTERS, &["dlq_reason", "r", "dlq_fields_left_out", "1", "id", "x"]);
     let body = json!({"ids": [b, "1-0", cut, a, b]});
 
@@ -30,18 +30,18 @@ async fn each_of_many_is_replayed_once_and_its_fate_is_told() {
     assert!(first["results"][0]["entryId"].is_string() && first["results"][2]["detail"].is_string());
     assert_eq!((&first["done"], &second["done"]), (&2.into(), &0.into()), "{second}");
     assert_eq!(outcomes(&second), ["notFound", "notFound", "refused", "notFound", "notFound"], "{second}");
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     assert_eq!([REQUESTS, REPLIES, DEAD_LETTERS].map(|stream| length(&server, stream)), [2, 2, 1]);
 }
 
 #[tokio::test]
-async fn everything_that_matches_is_replayed_by_following_next() {
+async fn following_next_replays_every_match() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    // What is given up again on replay must not be met again, or this would never end.
+    // The loop must not replay a dead letter that was given up again, or it would never end.
     let garbage = ["dlq_reason", "undecodable", "number", "7"];
     let old: Vec<String> = (0..7).map(|_| add(&server, DEAD_LETTERS, &garbage)).collect();
-    let other = bury(&server, "the handler panicked", "w2");
+    let other = add_dead_letter(&server, "the handler panicked", "w2");
 
     let (mut replayed, mut body) = (Vec::new(), json!({"filter": {"reason": "undecodable"}, "limit": 3}));
     for _ in 0..10 {
@@ -53,7 +53,7 @@ async fn everything_that_matches_is_replayed_by_following_next() {
 
     let newest_first: Vec<String> = old.into_iter().rev().collect();
     assert_eq!(replayed, newest_first);
-    worked(&proxy).await;
+    all_acknowledged(&proxy).await;
     let page = proxy.get("/dead-letters").await.json();
     assert_eq!((&page["total"], ids(&page["deadLetters"]).contains(&other.as_str())), (&8.into(), true));
 }
@@ -62,7 +62,8 @@ async fn everything_that_matches_is_replayed_by_following_next() {
 async fn many_are_discarded_at_once() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    let (a, b) = (bury(&server, "because", "w2"), bury(&server, "the handler panicked", "w2"));
+    let (a, b) =
+        (add_dead_letter(&server, "because", "w2"), add_dead_letter(&server, "the handler panicked", "w2"));
 
     let by_ids = proxy.post("/dead-letters/discard", &json!({"ids": [a, "1-0", a]})).await.json();
     let by_filter = proxy.post("/dead-letters/discard", &json!({"filter": {}})).await.json();
@@ -82,7 +83,7 @@ async fn many_are_discarded_at_once() {
 async fn a_body_that_breaks_a_rule_changes_nothing() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
-    bury(&server, "because", "w2");
+    add_dead_letter(&server, "because", "w2");
     let too_many = vec!["1-0"; 501];
 
     for path in ["/dead-letters/replay", "/dead-letters/discard"] {
@@ -103,8 +104,8 @@ async fn a_body_that_breaks_a_rule_changes_nothing() {
             json!({"filter": {"since": "yesterday"}}),
             json!({"filter": {"resaon": "typo"}}),
         ] {
-            let heard = proxy.post(path, &body).await;
-            heard.assert_problem(422);
+            let answer = proxy.post(path, &body).await;
+            answer.assert_problem(422);
         }
         proxy.post(path, &json!(["1-0"])).await.assert_problem(422);
         let send = |body: &str, media: &'static str| {

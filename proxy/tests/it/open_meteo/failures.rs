@@ -1,4 +1,4 @@
-//! The service fails in every way it can.
+//! Every kind of failure of the service.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -18,7 +18,7 @@ fn unavailable(result: Result<Weather, ProviderError>) -> String {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_reason_and_not_repeated() {
+async fn a_refusal_has_its_reason_and_is_not_retried() {
     let stub = Stub::start(|_| berlin(), |_| Answer::status(400)).await;
 
     let detail = unavailable(ask(&provider(settings(&stub)), "Berlin").await);
@@ -28,7 +28,7 @@ async fn a_refusal_is_told_with_its_reason_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_service_that_recovers_between_tries_is_not_noticed() {
+async fn a_retry_hides_a_failure_that_has_passed() {
     let recovers = |n| if n < 3 { Answer::status(503) } else { fine_weather() };
     let stub = Stub::start(|_| berlin(), recovers).await;
 
@@ -39,7 +39,7 @@ async fn a_service_that_recovers_between_tries_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_recover_is_asked_three_times() {
+async fn a_service_that_keeps_failing_gets_three_tries() {
     let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
 
     let detail = unavailable(ask(&provider(settings(&stub)), "Berlin").await);
@@ -49,7 +49,7 @@ async fn a_service_that_does_not_recover_is_asked_three_times() {
 }
 
 #[tokio::test]
-async fn when_everything_fails_retries_stay_a_fraction_of_the_calls() {
+async fn if_every_try_fails_retries_are_a_fraction_of_the_calls() {
     let stub = Stub::start(|_| Answer::status(503), |_| fine_weather()).await;
     let provider = provider(settings(&stub));
     let cities: Vec<String> = (0..100).map(|n| format!("City {n}")).collect();
@@ -58,7 +58,7 @@ async fn when_everything_fails_retries_stay_a_fraction_of_the_calls() {
     let results = futures_util::future::join_all(cities.iter().map(|city| ask(&provider, city))).await;
 
     results.into_iter().for_each(|result| drop(unavailable(result)));
-    // One in five, and ten besides in ten seconds. Without a budget it would be 300.
+    // One retry for every five calls, and ten more in ten seconds. Without a budget there would be 300 tries.
     let most = 100.0 + 20.0 + 10.0 + started.elapsed().as_secs_f64();
     let asked = stub.geocoding.count();
     assert!((105.0..=most).contains(&(asked as f64)), "{asked}, of {most} at most");
@@ -71,7 +71,7 @@ async fn a_retry_that_would_come_after_the_deadline_is_not_made() {
     let provider = provider(settings(&stub));
     let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
 
-    // Two seconds may be waited for, but not by who has only that much.
+    // A call may wait two seconds for a retry, but this call has only two seconds in total.
     let result = provider.forecast(&request, Duration::from_secs(2)).await;
 
     assert_eq!(unavailable(result), "503 Service Unavailable");
@@ -79,7 +79,7 @@ async fn a_retry_that_would_come_after_the_deadline_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_silent_service_takes_no_more_than_the_time_left() {
+async fn a_silent_service_is_waited_for_within_the_time_left() {
     let stub = Stub::start(|_| Answer::Never, |_| fine_weather()).await;
     let provider = provider(settings(&stub));
     let request = WeatherRequest { city: "Berlin".to_owned(), location: None };
@@ -102,7 +102,7 @@ async fn a_request_without_time_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_try_that_hangs_is_given_up_for_the_next() {
+async fn another_try_follows_one_that_hangs() {
     let hangs_once = |n| if n == 1 { Answer::Never } else { fine_weather() };
     let stub = Stub::start(|_| berlin(), hangs_once).await;
 
@@ -114,7 +114,7 @@ async fn a_try_that_hangs_is_given_up_for_the_next() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_an_unavailable_service() {
+async fn a_closed_port_is_an_unavailable_service() {
     let stub = Stub::healthy().await;
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
     let forecast_url = format!("http://{closed}/v1/forecast?apikey=secret");
@@ -126,7 +126,7 @@ async fn nobody_listening_is_an_unavailable_service() {
 }
 
 #[tokio::test]
-async fn a_senseless_answer_is_no_failure_and_not_repeated() {
+async fn an_invalid_answer_is_not_retried() {
     let mut short = fine_weather_body();
     short["daily"]["weather_code"] = json!([3, 61]);
     let mut holes = fine_weather_body();
@@ -146,7 +146,7 @@ async fn a_senseless_answer_is_no_failure_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_service_that_talks_nonsense_is_left_alone_too() {
+async fn invalid_answers_open_the_circuit_too() {
     let mut short = fine_weather_body();
     short["daily"]["time"] = json!([]);
     let stub = Stub::start(|_| berlin(), move |_| Answer::ok(short.clone())).await;
@@ -160,7 +160,7 @@ async fn a_service_that_talks_nonsense_is_left_alone_too() {
 }
 
 #[tokio::test]
-async fn a_short_retry_after_is_waited_for_and_a_long_one_passed_on() {
+async fn a_short_retry_after_is_waited_for_and_a_long_one_returned() {
     let limited = |wait: &'static str| {
         move |n| if n == 1 { Answer::With(429, Some(wait), String::new()) } else { fine_weather() }
     };
@@ -176,7 +176,7 @@ async fn a_short_retry_after_is_waited_for_and_a_long_one_passed_on() {
 }
 
 #[tokio::test]
-async fn a_failing_endpoint_is_left_alone_and_the_other_is_not() {
+async fn a_failing_endpoint_opens_only_its_own_circuit() {
     let stub = Stub::start(|_| berlin(), |_| Answer::status(500)).await;
     let breaker = BreakerSettings { failures: 2, open_for: PLENTY, probes: 1 };
     let provider = provider(OpenMeteoSettings { tries: 1, breaker, ..settings(&stub) });
@@ -206,7 +206,7 @@ async fn refusals_do_not_open_the_circuit() {
 }
 
 #[tokio::test]
-async fn the_own_rate_limit_answers_with_the_time_until_there_is_room() {
+async fn the_own_rate_limit_returns_the_time_to_wait() {
     let stub = Stub::healthy().await;
     let provider = provider(OpenMeteoSettings { per_minute: NonZeroU32::MIN, ..settings(&stub) });
 
@@ -218,7 +218,7 @@ async fn the_own_rate_limit_answers_with_the_time_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted_by_endpoint_and_outcome() {
+async fn tries_are_counted_by_endpoint_and_outcome() {
     let recovers = |n| if n == 1 { Answer::status(500) } else { fine_weather() };
     let stub = Stub::start(|_| berlin(), recovers).await;
     let recorder = MetricsRecorder::default();

@@ -1,6 +1,5 @@
-//! The Open-Meteo provider against a server that speaks its shapes. Real time passes here, so no
-//! verdict depends on how fast it does: what must not happen would need hours, what must happen is
-//! waited for.
+//! The Open-Meteo provider with a stub of the service. Real time passes in these tests, so no result
+//! depends on its speed: an unwanted event would need hours, and a test waits for each wanted event.
 
 mod failures;
 mod sharing;
@@ -19,7 +18,7 @@ use weather::{Source, WeatherRequest};
 
 const PLENTY: Duration = Duration::from_secs(60);
 
-/// Settings under which only what a test changes can go wrong.
+/// Settings without failures; a test changes those that it needs.
 fn settings(stub: &Stub) -> OpenMeteoSettings {
     OpenMeteoSettings {
         forecast_url: stub.forecast_url.clone(),
@@ -40,7 +39,7 @@ async fn ask(provider: &OpenMeteo, city: &str) -> Result<Weather, ProviderError>
 }
 
 #[tokio::test]
-async fn a_city_is_found_and_its_weather_told() {
+async fn a_city_is_found_and_gets_its_weather() {
     let stub = Stub::healthy().await;
 
     let weather = ask(&provider(settings(&stub)), "Berlin").await.expect("a forecast");
@@ -54,7 +53,7 @@ async fn a_city_is_found_and_its_weather_told() {
 }
 
 #[tokio::test]
-async fn whatever_is_typed_stays_inside_one_query_parameter() {
+async fn any_city_name_stays_inside_one_query_parameter() {
     let stub = Stub::healthy().await;
     let provider = provider(settings(&stub));
 
@@ -89,7 +88,7 @@ async fn the_location_chooses_among_cities_of_one_name() {
 }
 
 #[tokio::test]
-async fn an_unknown_city_is_unknown_and_remembered_as_such() {
+async fn an_unknown_city_is_kept_as_unknown() {
     let stub = Stub::start(|_| nowhere(), |_| fine_weather()).await;
     let provider = provider(settings(&stub));
 
@@ -112,7 +111,7 @@ async fn a_key_in_the_configured_url_is_sent_along() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_refused_at_once() {
+async fn an_invalid_url_is_refused_at_once() {
     let stub = Stub::healthy().await;
 
     for url in ["", "api.open-meteo.com", "ftp://example.org", "http://"] {

@@ -1,4 +1,4 @@
-//! Many callers, few requests: the caches and who asks for whom.
+//! Many callers share few requests to the service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,7 +19,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_hundred_callers_of_one_place_cost_one_request_per_endpoint() {
+async fn a_hundred_callers_of_one_place_share_one_request() {
     let release = Arc::new(Notify::new());
     let script = {
         let release = Arc::clone(&release);
@@ -45,7 +45,7 @@ async fn a_hundred_callers_of_one_place_cost_one_request_per_endpoint() {
 }
 
 #[tokio::test]
-async fn who_has_more_time_asks_again_when_the_asker_has_none_left() {
+async fn a_caller_with_time_left_asks_again_after_a_timeout() {
     let recovered = Arc::new(AtomicBool::new(false));
     let script = {
         let recovered = Arc::clone(&recovered);
@@ -67,7 +67,7 @@ async fn who_has_more_time_asks_again_when_the_asker_has_none_left() {
 }
 
 #[tokio::test]
-async fn who_is_cancelled_while_asking_takes_nobody_along() {
+async fn a_cancelled_caller_does_not_fail_the_others() {
     let hangs_once = |n| if n == 1 { Answer::Never } else { fine_weather() };
     let stub = Stub::start(|_| berlin(), hangs_once).await;
     let provider = Arc::new(provider(settings(&stub)));
@@ -97,7 +97,7 @@ async fn failures_are_shared_but_not_kept() {
 }
 
 #[tokio::test]
-async fn a_forecast_is_kept_for_its_time_and_the_place_for_longer() {
+async fn a_place_is_kept_for_longer_than_its_forecast() {
     let stub = Stub::healthy().await;
     let fresh = provider(settings(&stub));
     let brief = provider(OpenMeteoSettings { forecast_ttl: Duration::from_millis(1), ..settings(&stub) });

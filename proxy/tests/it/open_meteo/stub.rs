@@ -1,4 +1,4 @@
-//! A local server that speaks Open-Meteo's shapes and does as a test says.
+//! A stub of Open-Meteo: a local server whose answers a test chooses.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -17,13 +17,13 @@ use tokio::task::JoinHandle;
 /// The parameters of one request.
 pub(crate) type Params = HashMap<String, String>;
 
-/// What the stub does with a request.
+/// How the stub answers a request.
 pub(crate) enum Answer {
-    /// Answers with a status, perhaps a `Retry-After`, and a body.
+    /// Answers with a status, an optional `Retry-After`, and a body.
     With(u16, Option<&'static str>, String),
     /// Answers as [`Answer::With`] 200 once the notification comes.
     Once(Arc<Notify>, Value),
-    /// Keeps the connection open and says nothing.
+    /// Keeps the connection open and sends nothing.
     Never,
 }
 
@@ -57,7 +57,7 @@ impl Seen {
     }
 }
 
-/// The running server; it ends with this value.
+/// The running server; it stops when this value is dropped.
 pub(crate) struct Stub {
     pub(crate) geocoding: Seen,
     pub(crate) forecast: Seen,
@@ -67,7 +67,7 @@ pub(crate) struct Stub {
 }
 
 impl Stub {
-    /// Each endpoint answers its nth request, counted from 1, with what its script says.
+    /// Each endpoint calls its script with the number of the request, counted from 1, for the answer.
     pub(crate) async fn start(
         geocoding: impl Fn(usize) -> Answer + Clone + Send + Sync + 'static,
         forecast: impl Fn(usize) -> Answer + Clone + Send + Sync + 'static,
@@ -88,7 +88,7 @@ impl Stub {
         }
     }
 
-    /// Everything works.
+    /// A service without failures.
     pub(crate) async fn healthy() -> Self {
         Self::start(|_| berlin(), |_| fine_weather()).await
     }
@@ -127,7 +127,7 @@ fn respond(
     }
 }
 
-/// One place, as the geocoding endpoint writes it.
+/// An answer of the geocoding endpoint with one place.
 pub(crate) fn berlin() -> Answer {
     Answer::ok(json!({"results": [{
         "id": 2950159, "name": "Berlin", "latitude": 52.52437, "longitude": 13.41053, "elevation": 74.0,
@@ -135,7 +135,7 @@ pub(crate) fn berlin() -> Answer {
     }], "generationtime_ms": 0.6}))
 }
 
-/// No place, as the geocoding endpoint writes it.
+/// An answer of the geocoding endpoint without a place.
 pub(crate) fn nowhere() -> Answer {
     Answer::ok(json!({"generationtime_ms": 0.3}))
 }
@@ -144,7 +144,7 @@ pub(crate) fn fine_weather() -> Answer {
     Answer::ok(fine_weather_body())
 }
 
-/// Five days, as the forecast endpoint writes them.
+/// An answer of the forecast endpoint with five days.
 pub(crate) fn fine_weather_body() -> Value {
     json!({
         "latitude": 52.52, "longitude": 13.42, "utc_offset_seconds": 3600, "timezone": "Europe/Berlin",

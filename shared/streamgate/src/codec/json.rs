@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_survives_the_codec() {
+    fn a_decoded_value_equals_the_encoded_one() {
         let value = vec!["Oslo".to_owned(), "Ørsta".to_owned()];
 
         let bytes = Json.encode(&value).expect("encodes");
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_shape_are_refused_with_a_reason() {
+    fn json_of_another_type_is_refused_with_a_reason() {
         let error = Codec::<Vec<String>>::decode(&Json, b"{\"a\":1}").expect_err("a map is no list");
 
         assert!(error.to_string().starts_with("json: invalid type"), "{error}");

@@ -1,7 +1,8 @@
-//! How a typed value becomes the bytes of a body and back.
+//! Turns typed values into the bytes of a body and back: [`Codec`] is the trait, [`Json`] (in `json`) its
+//! implementation for JSON.
 //!
-//! The trait is generic over the value rather than over serde, so that a format with its own
-//! traits (protobuf messages) implements it next to [`Json`].
+//! The trait is generic over the value and does not require serde, so that a format with its own
+//! traits (protobuf messages) can implement it too.
 
 mod json;
 
@@ -11,23 +12,23 @@ pub use json::Json;
 
 /// Turns values of type `T` into bytes and back.
 pub trait Codec<T>: Send + Sync {
-    /// The media type of what [`Codec::encode`] writes.
+    /// The media type of the bytes that [`Codec::encode`] returns.
     fn content_type(&self) -> &'static str;
 
-    /// The bytes of `value`.
+    /// Encodes `value`.
     ///
     /// # Errors
     /// The value has no representation in this format.
     fn encode(&self, value: &T) -> Result<Bytes, CodecError>;
 
-    /// The value in `bytes`.
+    /// Decodes the value in `bytes`.
     ///
     /// # Errors
     /// The bytes are not in this format, or hold something other than a `T`.
     fn decode(&self, bytes: &[u8]) -> Result<T, CodecError>;
 }
 
-/// Why a value could not be written or read.
+/// Why a value could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("{format}: {source}")]
 pub struct CodecError {

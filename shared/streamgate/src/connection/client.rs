@@ -17,7 +17,7 @@ use super::{ConnectionMetrics, RedisUrl};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
 
-/// A pool for rare, exclusive work: health, statistics, dead-letter administration.
+/// A pool of connections for rare work: health, statistics, dead-letter administration.
 pub type AdminPool = deadpool_redis::Pool;
 
 /// Where Redis is and how long to wait for it.
@@ -29,7 +29,7 @@ pub struct RedisSettings {
     pub response_timeout: Duration,
     /// The longest wait for a connection, handshake included.
     pub connect_timeout: Duration,
-    /// Added to the server's clock on purpose: for tests of clock skew.
+    /// An error added to the server's clock, for tests of clock skew.
     pub clock_skew_ms: i64,
 }
 
@@ -41,7 +41,7 @@ impl RedisSettings {
     }
 }
 
-/// Everything a process shares about its Redis server. Clones share everything.
+/// The handle of a process to its Redis server. Clones share everything.
 #[derive(Clone)]
 pub struct Redis(Arc<Shared>);
 
@@ -54,20 +54,20 @@ struct Shared {
     pool: AdminPool,
     round_trip: Mutex<Option<Duration>>,
     current: Mutex<Option<Current>>,
-    /// Rises whenever a connection is given up.
+    /// Grows whenever the shared connection is dropped.
     generation: AtomicU64,
-    /// The server that the process speaks to.
+    /// The server that all connections of the process lead to.
     server: Arc<KnownServer>,
-    /// What the user may not do.
+    /// Commands that the user may not run.
     denials: Denials,
-    /// When the process last had to leave a server: older connections of the pool are not used again.
+    /// When all connections were last dropped: older connections of the pool are not used again.
     left: Arc<Mutex<Instant>>,
     connecting: tokio::sync::Mutex<Connecting>,
     _heartbeat: DropGuard,
 }
 
-/// The connection in use. The number tells a user of a broken one whether somebody else has
-/// replaced it already.
+/// The shared connection. Its number tells a task with a broken connection whether another task has
+/// already replaced it.
 #[derive(Clone)]
 struct Current {
     number: u64,
@@ -81,7 +81,7 @@ struct Connecting {
 }
 
 impl Redis {
-    /// The handle without its heartbeat, which ends when `alive` goes.
+    /// The handle without its heartbeat. The heartbeat ends when `alive` is dropped.
     pub(super) fn new(
         settings: RedisSettings,
         metrics: ConnectionMetrics,
@@ -117,7 +117,7 @@ impl Redis {
     /// [`Value::ServerError`] in its place (see [`checked`]).
     ///
     /// # Errors
-    /// Nothing is known of any of the commands: no connection, or no response in time. The
+    /// There was no connection, or no response in time; it is unknown whether any command was executed. The
     /// connection is replaced before the next call.
     pub async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
         let current = self.connection().await?;
@@ -145,7 +145,7 @@ impl Redis {
     /// Sends one command.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn command(&self, cmd: &Cmd) -> Result<Value, Error> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(cmd.clone());
@@ -156,7 +156,7 @@ impl Redis {
     }
 
     /// The circuit breaker that every command of this process reports to. The heartbeat is its
-    /// probe, so it closes again without risking anybody's request.
+    /// probe, so no request is risked to close it again.
     pub fn circuit(&self) -> &CircuitBreaker {
         &self.0.circuit
     }
@@ -176,11 +176,11 @@ impl Redis {
         &self.0.pool
     }
 
-    /// Sends one command on a connection of the pool for administrative work. One that reached the
-    /// wrong node, or none, is not used again.
+    /// Sends one command on a connection of the pool for administrative work. If the connection failed or led to the
+    /// wrong node, it is not used again.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
         let mut connection = self.0.pool.get().await?;
         let result = cmd.query_async(&mut connection).await.map_err(Error::from);
@@ -190,7 +190,7 @@ impl Redis {
         result
     }
 
-    /// What its connections connect to.
+    /// The address and the credentials of its connections.
     pub(super) fn info(&self) -> &ConnectionInfo {
         self.0.client.get_connection_info()
     }
@@ -216,8 +216,8 @@ impl Redis {
         move || weak.upgrade().map(Self)
     }
 
-    /// The connection in use, or a new one. While connecting fails, callers within the backoff
-    /// get the last error at once instead of queueing for another try.
+    /// The shared connection, or a new one. If the last try to connect failed, callers get its error at once until
+    /// the backoff has passed, instead of waiting for another try.
     async fn connection(&self) -> Result<Current, Error> {
         if let Some(current) = self.current() {
             return Ok(current);
@@ -235,7 +235,7 @@ impl Redis {
         match self.connect(&config).await {
             Ok((connection, peer)) => {
                 if self.0.server.meet(peer.server) {
-                    self.leave();
+                    self.retire_connections();
                 }
                 let number = connecting.next_number;
                 connecting.next_number += 1;
@@ -257,33 +257,34 @@ impl Redis {
         }
     }
 
-    /// Connects and asks the server who it is. A replica is of no use: it may be behind, and takes no writes.
+    /// Connects and asks the server for its identity and role. A replica is refused: its data may be old, and it takes
+    /// no writes.
     async fn connect(&self, config: &AsyncConnectionConfig) -> Result<(MultiplexedConnection, Peer), Error> {
         let mut connection = self.0.client.get_multiplexed_async_connection_with_config(config).await?;
         let peer = meet(&mut connection).await?;
         Ok((connection, peer))
     }
 
-    /// Connections made before now are not to be used again.
-    fn leave(&self) {
+    /// Makes sure that no connection made before now is used again.
+    fn retire_connections(&self) {
         *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.0.pool.retain(|_, _| false);
         self.0.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The server that the process speaks to, and the number of the shared connection to it.
+    /// The server that all connections lead to, and the number of the shared connection.
     ///
     /// # Errors
-    /// There is no shared connection to be had.
+    /// The shared connection cannot be made.
     pub(super) async fn server(&self) -> Result<(u64, &KnownServer), Error> {
         Ok((self.connection().await?.number, &self.0.server))
     }
 
-    /// Sends one command, unless a connection was given up since `generation`: it would reach another
-    /// server. False if it was not sent.
+    /// Sends one command, unless the shared connection was dropped since `generation`: the command could reach another
+    /// server. False if the command was not sent.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub(super) async fn command_in(&self, generation: u64, cmd: &Cmd) -> Result<bool, Error> {
         let current = self.connection().await?;
         if self.generation() != generation {
@@ -296,15 +297,15 @@ impl Redis {
         Ok(true)
     }
 
-    /// True if some answer means "another node, another time" rather than "this command". Denied commands
-    /// are passed on to whoever looks after permissions.
+    /// True if an answer is an error of the node or the connection, not of its command. Denied commands are reported to
+    /// the rehearsal.
     pub(super) fn blames_the_node(&self, values: &[Value]) -> bool {
         let mut blamed = false;
         for value in values {
             if let Value::ServerError(error) = value {
                 let error = Error::from(error);
                 blamed |= error.is_about_the_connection();
-                self.heard(&error);
+                self.note_denial(&error);
             }
         }
         blamed
@@ -314,18 +315,18 @@ impl Redis {
         self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Drops connection `number`, unless somebody has replaced it already: a half-open socket or
-    /// a demoted primary would stay bad for ever.
+    /// Drops connection `number`, unless another task has already replaced it. A half-open socket, or one to a demoted
+    /// primary, would never work again.
     pub(super) fn discard(&self, number: u64) {
         self.0.circuit.failed();
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.number == number) {
             *current = None;
-            self.leave();
+            self.retire_connections();
         }
     }
 
-    /// Changes when the shared connection is given up: what else is open to that server may be as bad.
+    /// Changes when the shared connection is dropped. Other connections to the same server may be broken as well.
     pub(super) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
     }
@@ -337,13 +338,13 @@ impl Redis {
     }
 }
 
-/// Asks the server at the other end who it is.
+/// Asks the server for its identity and role.
 async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
     let pipeline = introduction();
     Peer::read(connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
 }
 
-/// As the sockets that this module opens itself.
+/// Sets the same socket options as for the sockets of [`exclusive`](super::exclusive).
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
     #[cfg(target_os = "linux")]

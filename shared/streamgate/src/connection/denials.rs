@@ -1,4 +1,4 @@
-//! What the user of this process may not do in Redis.
+//! Commands that the Redis user of this process may not run.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,23 +9,22 @@ use tokio::sync::futures::Notified;
 
 use super::{Error, ErrorKind, Redis};
 
-/// What was denied so far.
+/// The commands denied so far.
 #[derive(Default)]
 pub(super) struct Denials {
-    /// Raised when a command is denied or meets a key of another type: what a process needs is looked
-    /// through then.
+    /// Notified when a command is denied or meets a key of another type. The rehearsal then checks all commands.
     denied: Notify,
-    /// Commands that can be done without.
+    /// Optional commands that are denied and were logged.
     done_without: Mutex<HashSet<&'static str>>,
 }
 
 impl Redis {
-    /// Sends a command that a process can do without, on a connection of the pool: `None` if the user may
-    /// not run it. `name` is the command's as an access control list has it; the log says once that it is
+    /// Sends a command that the process does not strictly need, on a connection of the pool: `None` if the user may
+    /// not run it. `name` is the command's name in an access control list. The log says once that the command is
     /// denied, and what happens `instead`.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn optional(
         &self,
         cmd: &Cmd,
@@ -41,7 +40,7 @@ impl Redis {
         }
     }
 
-    /// Says once that the user may not run a command, and what happens `instead`.
+    /// Logs once that the user may not run a command, and what happens `instead`.
     pub(super) fn does_without(&self, name: &'static str, instead: &'static str) {
         if self.denials().done_without.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
             tracing::warn!(
@@ -52,14 +51,14 @@ impl Redis {
         }
     }
 
-    /// Passes an error on to whoever looks after permissions, if it is about what that one looks at.
-    pub(super) fn heard(&self, error: &Error) {
+    /// Notifies the rehearsal if `error` is about permissions or the type of a key.
+    pub(super) fn note_denial(&self, error: &Error) {
         if error.kind() == ErrorKind::NotPermitted || error.is_about_the_type() {
             self.denials().denied.notify_waiters();
         }
     }
 
-    /// Completes when a command is denied, or meets a key of another type, from now on.
+    /// Completes when, from now on, a command is denied or meets a key of another type.
     pub(super) fn denied(&self) -> Notified<'_> {
         self.denials().denied.notified()
     }

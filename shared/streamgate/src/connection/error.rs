@@ -2,7 +2,7 @@ use std::fmt;
 
 use redis::{RedisError, ServerError, Value};
 
-/// A failed command, with the kind that decides what to do about it.
+/// Why a command failed. Its kind decides how to react.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct Error {
@@ -13,17 +13,17 @@ pub struct Error {
 /// What a failure means. The policies are those of `docs/OPERATIONS.md`, "Redis errors".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No connection, a dropped one, or no response in time: connect anew and try again. The
+    /// No connection, a dropped one, or no response in time: connect again and send the command again. The
     /// command may have been executed.
     Unreachable,
-    /// Wrong or missing credentials (NOAUTH, WRONGPASS): try again slowly, say so loudly.
+    /// Wrong or missing credentials (NOAUTH, WRONGPASS): try again slowly and log it.
     Denied,
-    /// The user may not run this command (NOPERM). The connection is good; trying again works once
-    /// somebody grants the permission.
+    /// The user may not run this command (NOPERM). The connection is good; the command works once
+    /// an administrator grants the permission.
     NotPermitted,
-    /// Another node answered (READONLY, MASTERDOWN, MOVED): connect anew, to find the primary.
+    /// This node is not the primary for the key (READONLY, MASTERDOWN, MOVED): connect again, to find the primary.
     NotPrimary,
-    /// The server is up but does not serve this yet (LOADING, BUSY, CLUSTERDOWN, ASK): try again.
+    /// The server runs but does not serve the command yet (LOADING, BUSY, CLUSTERDOWN, ASK): try again.
     NotServing,
     /// The server refuses writes for now (OOM, MISCONF, NOREPLICAS): nothing was stored.
     RefusesWrites,
@@ -33,7 +33,7 @@ pub enum ErrorKind {
     Unblocked,
     /// The server does not know this script (NOSCRIPT): send its source.
     NoScript,
-    /// The command itself is refused (WRONGTYPE, ERR …): trying again will not help.
+    /// The command itself is refused (WRONGTYPE, ERR …): the same command will never work.
     Refused,
 }
 
@@ -43,18 +43,18 @@ impl Error {
         Self { kind, message: message.into() }
     }
 
-    /// An answer whose shape this client does not understand.
+    /// An error for an answer of an unexpected type.
     pub(crate) fn unexpected(command: &str, value: &Value) -> Self {
-        let shape: String = format!("{value:?}").chars().take(120).collect();
-        Self::new(ErrorKind::Refused, format!("unexpected answer to {command}: {shape}"))
+        let start: String = format!("{value:?}").chars().take(120).collect();
+        Self::new(ErrorKind::Refused, format!("unexpected answer to {command}: {start}"))
     }
 
-    /// What the server or the system said.
+    /// The text from the server or the operating system.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it.
+    /// The kind, which decides how to react.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -64,8 +64,8 @@ impl Error {
         self.kind != ErrorKind::Refused
     }
 
-    /// True if the command may be sent again at once on another connection: the trouble was
-    /// the connection or the node, not the command.
+    /// True if the connection or the node caused the error, not the command: the command may be sent again on another
+    /// connection.
     pub fn is_about_the_connection(&self) -> bool {
         matches!(
             self.kind,
@@ -73,13 +73,14 @@ impl Error {
         )
     }
 
-    /// True if the key holds something of another type than the command is for.
+    /// True if the key has another type than the command needs.
     pub(super) fn is_about_the_type(&self) -> bool {
         self.message().starts_with("WRONGTYPE")
     }
 
     fn from_code(code: &str, message: String) -> Self {
-        // A command that a script may not run is an error of the script: 7.0 and 7.2 have a text each.
+        // If a script runs a denied command, the server reports an error of the script. Redis 7.0 and 7.2 have
+        // different texts for it.
         let in_script = code == "ERR"
             && (message.contains("ACL failure in script")
                 || message.contains("The user executing the script"));
@@ -89,8 +90,8 @@ impl Error {
     }
 }
 
-/// What each error code means. The codes are those of Redis 7.0 to 8.x and Valkey 9; a code that is not
-/// here is a refusal, because nothing is known of it.
+/// The kind of each error code of Redis 7.0 to 8.x and Valkey 9. An unknown code counts as
+/// [`ErrorKind::Refused`].
 const POLICIES: &[(&[&str], ErrorKind)] = &[
     (&["READONLY", "MASTERDOWN", "MOVED", "REDIRECT"], ErrorKind::NotPrimary),
     (
@@ -143,7 +144,7 @@ impl From<&ServerError> for Error {
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         if let Some(code) = error.code() {
-            // The error of one command of several has no detail of its own, but a text that holds it.
+            // If one of several commands failed, its error has no detail, but its whole text contains the detail.
             let text = error.detail().map_or_else(|| error.to_string(), |detail| format!("{code} {detail}"));
             return Self::from_code(code, text);
         }
@@ -173,7 +174,7 @@ impl From<deadpool_redis::PoolError> for Error {
     }
 }
 
-/// One result of a pipeline: the value, or the error that stands in its place.
+/// Turns one value of a pipeline into a result: the value, or the error in its place.
 ///
 /// # Errors
 /// The server answered this command with an error.
@@ -189,7 +190,7 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             Self::Unreachable => "Redis cannot be reached",
             Self::Denied => "Redis denies access",
-            Self::NotPermitted => "Redis permits this user too little",
+            Self::NotPermitted => "Redis does not permit this command to the user",
             Self::NotPrimary => "this Redis is not the primary",
             Self::NotServing => "Redis is not serving yet",
             Self::RefusesWrites => "Redis refuses writes",
@@ -205,8 +206,7 @@ impl fmt::Display for ErrorKind {
 mod tests {
     use super::*;
 
-    /// Every code that a server from Redis 7.0 to 8.x or Valkey 9 writes in front of an error, as their
-    /// sources have them, with the policy that is right.
+    /// Every error code in the sources of Redis 7.0 to 8.x and Valkey 9, with its kind.
     const CODES: &[(&str, ErrorKind)] = &[
         ("ASK", ErrorKind::NotServing),
         ("BUSY", ErrorKind::NotServing),
@@ -246,25 +246,26 @@ mod tests {
         ("WRONGTYPE", ErrorKind::Refused),
     ];
 
-    /// Through the client library, which has kinds of its own for some of them.
+    /// The error made from a server's text. The text passes the client library, which has kinds of its own for some
+    /// codes.
     fn answered(text: &str) -> Error {
         let value = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("RESP2");
         checked(value).expect_err(text)
     }
 
     #[test]
-    fn every_code_of_a_server_has_its_policy() {
+    fn every_error_code_has_its_kind() {
         for (code, kind) in CODES {
             assert_eq!(answered(&format!("{code} some text")).kind(), *kind, "{code}");
             let listed = POLICIES.iter().any(|(codes, _)| codes.contains(code));
-            assert!(listed, "{code} has no policy of its own");
+            assert!(listed, "{code} is not in POLICIES");
         }
         let policies = POLICIES.iter().map(|(codes, _)| codes.len()).sum::<usize>();
         assert_eq!(policies, CODES.len(), "a code is listed that no server writes");
     }
 
     #[test]
-    fn only_what_is_refused_for_good_is_not_tried_again() {
+    fn every_error_is_transient_but_a_refused_command() {
         for (code, kind) in CODES {
             assert_eq!(answered(code).is_transient(), *kind != ErrorKind::Refused, "{code}");
         }
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_command_in_a_script_is_a_denied_command() {
+    fn a_command_denied_in_a_script_is_not_permitted() {
         for text in [
             "ERR The user executing the script can't run this command or subcommand script: 84ca, on @user_script:1.",
             "ERR ACL failure in script: User u has no permissions to run the 'xclaim' command script: on 1.",

@@ -1,5 +1,5 @@
-//! One small command a second: it connects first, keeps the clock's offset, measures the round
-//! trip, and is the circuit breaker's probe.
+//! The heartbeat: one TIME command per second. It makes the first connection, measures the clock's offset and the
+//! round trip, and is the circuit breaker's probe.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::{ConnectionMetrics, Error, RetryLog};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Latch;
 
-/// How often the server is asked while it answers.
+/// The period of the heartbeat while the server answers.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the address still leads to the same server: it costs a connection.
+/// How often the address is checked: does it still lead to the same server? Each check takes a new connection.
 const ADDRESS_PERIOD: Duration = Duration::from_secs(10);
 
-/// A sample of the clock is off by up to half its round trip, so one over an unusually slow round
-/// trip is left out, but not for longer than this: clocks drift and are set.
+/// A sample of the clock is wrong by up to half its round trip, so a sample with an unusually slow round
+/// trip is not used. After this time without a sample it is used, because clocks drift and may be set.
 const OLDEST_SAMPLE: Duration = Duration::from_secs(10);
 
 impl Redis {
@@ -46,7 +46,7 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     tokio::spawn(async move {
         let mut outage = RetryLog::new("redis");
         let mut sample = None;
-        let (mut eviction, mut address) = (Eviction::default(), Address { looked_at: Instant::now() });
+        let (mut eviction, mut address) = (Eviction::default(), Address { checked_at: Instant::now() });
         loop {
             let Some(redis) = upgrade() else { return };
             let pause = match beat(&redis, &mut sample).await {
@@ -74,29 +74,29 @@ fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     });
 }
 
-/// What the clock's offset rests on: a server has a clock of its own, so a sample of one says nothing of the
-/// next.
+/// The last sample of the server's clock. If the server changes, the sample is dropped, because each server has its
+/// own clock.
 struct Sample {
     server: Option<String>,
     taken: Instant,
-    /// The best round trip lately.
+    /// The shortest recent round trip.
     best: Duration,
 }
 
-/// Where the address of the server leads. It may come to lead to another one while the old one lives on and
-/// no connection to it is cut; other processes, started later or cut, are with the new one then.
+/// Checks whether the address still leads to the same server. The address may move to a new server while the old one
+/// still runs and keeps its connections; then other processes may already use the new one.
 struct Address {
-    looked_at: Instant,
+    checked_at: Instant,
 }
 
 impl Address {
-    /// Connects once more, if that is due, and leaves the server if this leads elsewhere.
+    /// If a check is due, makes a new connection; if it leads to another server, drops the old connections.
     async fn watch(&mut self, redis: &Redis) {
-        if self.looked_at.elapsed() < ADDRESS_PERIOD {
+        if self.checked_at.elapsed() < ADDRESS_PERIOD {
             return;
         }
-        self.looked_at = Instant::now();
-        // An address that leads nowhere now says nothing of the connections that there are.
+        self.checked_at = Instant::now();
+        // If no connection can be made now, the existing ones may still be good.
         let Ok(socket) = RespSocket::connect(redis.info(), redis.settings().connect_timeout).await else {
             return;
         };
@@ -112,7 +112,7 @@ impl Redis {
     /// Asks the server for its time: Unix milliseconds.
     pub(crate) async fn server_time_ms(&self) -> Result<u64, Error> {
         let answer = self.command(&redis::cmd("TIME")).await?;
-        // Seconds and microseconds.
+        // TIME returns seconds and microseconds.
         let (seconds, micros): (u64, u64) =
             redis::from_redis_value_ref(&answer).map_err(|_| Error::unexpected("TIME", &answer))?;
         Ok(seconds * 1_000 + micros / 1_000)
@@ -120,7 +120,7 @@ impl Redis {
 }
 
 async fn beat(redis: &Redis, sample: &mut Option<Sample>) -> Result<Duration, Error> {
-    // Connects, so that the round trip is that of the command.
+    // Connects first, so that the measured round trip does not include the connection.
     let server = redis.server().await?.1.identity();
     if sample.as_ref().is_some_and(|sample| sample.server != server) {
         *sample = None;

@@ -5,12 +5,12 @@ use tokio::time::Instant;
 
 use super::{Error, Redis};
 
-/// Memory of the server, by `INFO memory`.
+/// Memory of the server, from `INFO memory`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerMemory {
     /// Bytes in use.
     pub used: u64,
-    /// `maxmemory`, in bytes; 0: no limit.
+    /// `maxmemory` in bytes; 0 means no limit.
     pub limit: u64,
     /// `maxmemory-policy`.
     pub policy: String,
@@ -20,7 +20,7 @@ impl ServerMemory {
     /// Asks the server; `None` if this user may not run INFO.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn read(redis: &Redis) -> Result<Option<Self>, Error> {
         let instead = "memory and eviction policy of the server are not known: its metrics stay 0";
         let info = redis.optional(redis::cmd("INFO").arg("memory"), "info", instead).await?;
@@ -38,31 +38,31 @@ impl ServerMemory {
         }
     }
 
-    /// True if the server deletes keys when memory is short: a stream is one key, so all of its requests at
-    /// once, without a word.
+    /// True if the server deletes keys when its memory is full. A stream is one key, so all its requests would be lost
+    /// at once, without an error.
     pub fn may_evict(&self) -> bool {
         self.limit > 0 && !self.policy.is_empty() && self.policy != "noeviction"
     }
 }
 
-/// Warns of a server that may delete streams.
+/// Warns if the server may delete streams.
 #[derive(Default)]
 pub(super) struct Eviction {
-    looked_at: Option<Instant>,
+    checked_at: Option<Instant>,
     may_evict: bool,
 }
 
-/// How often the policy is looked at: people change it by hand.
+/// How often the policy is checked, because an administrator may change it.
 const PERIOD: Duration = Duration::from_secs(15);
 
 impl Eviction {
-    /// Looks, if that is due, sets the gauge and says once what it means.
+    /// If a check is due, reads the policy, sets the gauge, and warns when the server begins to evict.
     pub(super) async fn watch(&mut self, redis: &Redis) {
-        if self.looked_at.is_some_and(|at| at.elapsed() < PERIOD) {
+        if self.checked_at.is_some_and(|at| at.elapsed() < PERIOD) {
             return;
         }
-        self.looked_at = Some(Instant::now());
-        // An error is the heartbeat's to report.
+        self.checked_at = Some(Instant::now());
+        // The heartbeat reports errors of the connection.
         let Ok(Some(memory)) = ServerMemory::read(redis).await else { return };
         let may_evict = memory.may_evict();
         redis.metrics().may_evict.set(f64::from(u8::from(may_evict)));

@@ -2,14 +2,14 @@ use metrics::{Counter, Gauge};
 
 use crate::telemetry::{declare_counter, declare_gauge};
 
-/// The command connection to Redis.
+/// Metrics of the connections to Redis.
 #[derive(Clone)]
 pub struct ConnectionMetrics {
-    /// 0 closed, 1 half open, 2 open.
+    /// State of the circuit breaker: 0 closed, 1 half open, 2 open.
     pub circuit_state: Gauge,
-    /// Connections made anew after the first.
+    /// Connections made again after a failure.
     pub reconnects: Counter,
-    /// Pipelines sent again after a transient failure.
+    /// Commands sent again after a transient failure.
     pub retries: Counter,
     /// Round trip of the last heartbeat.
     pub round_trip: Gauge,
@@ -18,7 +18,7 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Declares them on the recorder in force.
+    /// Declares them on the current recorder.
     pub fn declare() -> Self {
         Self {
             circuit_state: declare_gauge(

@@ -1,9 +1,12 @@
-//! Connections to Redis that survive what happens to Redis.
+//! Connections to Redis that survive outages, failovers and moves of the server.
 //!
-//! [`Redis`] is the handle a process shares: one pipelined command connection, a circuit breaker
-//! every command reports to, the server's clock and a heartbeat that keeps all three honest.
-//! [`exclusive`] has the sockets of the hot path. [`Error`] gives every failure a kind, and every kind a
-//! policy.
+//! In reading order: [`RedisUrl`] (`url`) says where Redis is. [`Redis`] (`client`) is the handle that a process
+//! shares: one pipelined connection for commands, a circuit breaker that every command reports to, and the server's
+//! clock. The `heartbeat` checks all three once a second. [`Error`] (`error`) gives every failure a kind, and every
+//! kind a policy. [`exclusive`] has the sockets of the hot path.
+//!
+//! Beside them: `peer` and `server` find out which server answers; `rehearsal` and `denials` handle missing
+//! permissions; `memory` reads the server's memory; `script`, `retry_log` and `metrics` are small tools.
 
 mod client;
 mod denials;

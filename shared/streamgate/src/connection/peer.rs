@@ -1,21 +1,21 @@
-//! Who is at the other end of a connection: which server, in which role, and what it calls the connection.
+//! The server at the other end of a connection: its identity, its role, and its number for the connection.
 
 use redis::{Pipeline, Value};
 
 use super::error::{Error, ErrorKind, checked};
 
-/// What a server says of itself on a new connection. A user may not be allowed to ask; what is then not
-/// known is not compared.
+/// What a server tells about itself on a new connection. If the user may not ask for a value, the value is `None` and
+/// is not compared.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Peer {
-    /// What Redis calls this connection.
+    /// The number of this connection on the server.
     pub(super) client_id: Option<i64>,
-    /// The server: its `run_id`. Without INFO it is not known: a server's own address says nothing, because one
-    /// server may have several.
+    /// The identity of the server: its `run_id`, from INFO. Its address is no identity, because one server may have
+    /// several addresses.
     pub(super) server: Option<String>,
 }
 
-/// Asks all there is to ask: CLIENT ID, HELLO (the role), INFO server (`run_id`).
+/// The commands that ask for it: CLIENT ID, HELLO (the role), INFO server (`run_id`).
 pub(super) fn introduction() -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(3);
     pipeline.cmd("CLIENT").arg("ID");
@@ -28,12 +28,12 @@ impl Peer {
     /// Reads the answers to [`introduction`].
     ///
     /// # Errors
-    /// The server serves nobody now, or it is no primary.
+    /// The server accepts no clients now, or it is no primary.
     pub(super) fn read(answers: Vec<Value>) -> Result<Self, Error> {
         let [id, hello, info] =
             <[Value; 3]>::try_from(answers).map_err(|_| Error::unexpected("CLIENT ID", &Value::Nil))?;
-        // At least one command has to be answered: a server that takes no more clients, or none from here,
-        // says so as if it were an answer.
+        // A server that refuses the connection (too many clients, or none from this host) sends that error as if it
+        // were the answer to the first command.
         let client_id = match checked(id) {
             Ok(Value::Int(id)) => Some(id),
             Ok(other) => return Err(Error::unexpected("CLIENT ID", &other)),
@@ -51,7 +51,7 @@ impl Peer {
     }
 }
 
-/// What HELLO says of the role; `None` if it does not say.
+/// Whether the answer to HELLO names the role of a primary; `None` if it names no role.
 pub(crate) fn is_primary(hello: &Value) -> Option<bool> {
     let Value::Array(parts) = hello else { return None };
     let role = parts.chunks_exact(2).find(|pair| text(&pair[0]) == Some("role"))?;
@@ -86,19 +86,19 @@ mod tests {
     const PRIMARY: &str = "*2\r\n$4\r\nrole\r\n$6\r\nmaster";
 
     #[test]
-    fn a_server_tells_who_it_is() {
+    fn the_identity_of_a_server_is_read() {
         let peer = read([":7", PRIMARY, "$# Server\r\nrun_id:abc\r\n"]);
 
         assert_eq!(peer.expect("a primary"), Peer { client_id: Some(7), server: Some("abc".to_owned()) });
     }
 
     #[test]
-    fn what_the_user_may_not_ask_is_unknown() {
+    fn a_value_that_the_user_may_not_ask_for_is_unknown() {
         assert_eq!(read([DENIED, DENIED, DENIED]).expect("good"), Peer::default());
     }
 
     #[test]
-    fn a_replica_and_a_server_that_serves_nobody_are_refused() {
+    fn a_replica_and_a_server_that_takes_no_clients_are_refused() {
         let kind = |answers| read(answers).expect_err("refused").kind();
 
         let replica = "*2\r\n$4\r\nrole\r\n$7\r\nreplica";

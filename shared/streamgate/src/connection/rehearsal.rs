@@ -1,4 +1,4 @@
-//! Whether this user may do what the process is there for, found out before anybody's request depends on it.
+//! Checks whether the Redis user may run every command that the process needs, before a request depends on it.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, ErrorKind, Redis, checked};
 use crate::telemetry::Latch;
 
-/// Commands that do nothing, each standing for one that the process needs: the server looks at permissions
-/// before it looks at arguments, so `XADD key 0-0` is denied to a user who may not add, and an error for
-/// everybody else.
+/// A list of commands without effect, one for each command that the process needs. The server checks permissions
+/// before arguments: for a user without XADD, `XADD key 0-0` is denied; for every other user, it is an error in the
+/// arguments and has no effect.
 ///
-/// A process is not ready, and takes nothing on, while one of them is denied, or one of its keys has another
-/// type. What ails the server as a whole (no memory, loading, no primary) is not looked at: circuit and
-/// heartbeat do that.
+/// While one of the commands is denied, or one of the keys has another type, the process is not ready and takes no
+/// work. Faults of the whole server (no memory, loading, no primary) are left to the circuit breaker and the
+/// heartbeat.
 #[derive(Default)]
 pub struct Rehearsal {
     steps: Vec<(&'static str, Cmd)>,
 }
 
-/// How often it is performed while it passes; besides that, whenever a command is denied or meets a key of
+/// Period of the rehearsal while it passes. It is also performed when a command is denied or meets a key of
 /// another type.
 const PERIOD: Duration = Duration::from_secs(15);
 
-/// How often it is performed while it does not pass.
+/// Period of the rehearsal while it does not pass.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The last possible id of an entry: nothing is at it or behind it.
+/// The last possible id of an entry: no entry has it or a later one.
 pub(crate) const LAST_ID: &str = "18446744073709551615-18446744073709551615";
 
-/// What is wrong with one step: the command, and what the server says.
+/// What is wrong with one step: the command, and the error text of the server.
 type Fault = (&'static str, String);
 
 impl Rehearsal {
-    /// Adds a step. `name` is the command's as an access control list has it: `xadd`, `xinfo|stream`.
+    /// Adds a step. `name` is the command's name in an access control list: `xadd`, `xinfo|stream`.
     pub fn step(mut self, name: &'static str, words: &[&str]) -> Self {
         let mut cmd = redis::cmd(words[0]);
         words[1..].iter().for_each(|word| {
@@ -44,13 +44,13 @@ impl Rehearsal {
         self
     }
 
-    /// Performs it again and again until `stop`, and sets `ready` by how it goes. What is wrong is logged
-    /// once, and once more when it has changed.
+    /// Performs the rehearsal periodically until `stop`, and sets `ready` while it passes. Faults are logged once, and
+    /// again when they change.
     pub async fn keep(self, redis: Redis, ready: Latch, stop: CancellationToken) {
         let mut known = Vec::new();
         loop {
             let denied = redis.denied();
-            // Without a node that serves, nothing is learned; others say so.
+            // If no node serves, nothing is learned here; the heartbeat logs it.
             let performed = self.perform(&redis).await;
             ready.set(performed.as_ref().is_ok_and(Vec::is_empty));
             if let Ok(faults) = &performed {
@@ -79,7 +79,7 @@ impl Rehearsal {
         });
         let mut answers = Vec::with_capacity(self.steps.len());
         for answer in redis.pipeline(&pipeline).await? {
-            // A node that does not serve one of the keys: whoever asks for that key says so.
+            // The node does not serve one of the keys: the part that uses the key logs it.
             match checked(answer) {
                 Err(error) if error.is_about_the_connection() => return Err(error),
                 answer => answers.push(answer),
@@ -90,15 +90,15 @@ impl Rehearsal {
     }
 }
 
-/// What is wrong for good, or until somebody mends it.
+/// The fault in an answer, if it stays until a person repairs it.
 fn fault(answer: Result<Value, Error>) -> Option<String> {
     let error = answer.err()?;
     let text = error.message();
-    let for_good = error.kind() == ErrorKind::NotPermitted
+    let stays = error.kind() == ErrorKind::NotPermitted
         || error.is_about_the_type()
         || text.contains("unknown command")
         || text.contains("unknown subcommand");
-    for_good.then(|| text.to_owned())
+    stays.then(|| text.to_owned())
 }
 
 fn report(faults: &[Fault], known: &[Fault]) {
@@ -106,31 +106,31 @@ fn report(faults: &[Fault], known: &[Fault]) {
         return;
     }
     if faults.is_empty() {
-        tracing::info!("Redis lets this process do everything that it needs again");
+        tracing::info!("Redis permits every command that this process needs again");
     }
     for (error, commands) in by_error(faults.iter().filter(|fault| !known.contains(fault))) {
         tracing::error!(
             command = commands.join(", "),
             category = category(commands[0]),
             error,
-            "Redis does not let this process do what it is there for; it is not ready and takes nothing on until that is mended (docs/OPERATIONS.md, \"Access control\")"
+            "Redis does not let this process run a command that it needs; the process is not ready and takes no work until this is repaired (docs/OPERATIONS.md, \"Access control\")"
         );
     }
 }
 
-/// What the server says, each with the commands that it says it of: a key of another type fails many of them.
+/// Groups faults by error text, each with its commands: a key of another type makes many commands fail.
 fn by_error<'a>(faults: impl Iterator<Item = &'a Fault>) -> Vec<(&'a str, Vec<&'static str>)> {
-    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for (command, error) in faults {
-        match told.iter_mut().find(|(known, _)| known == error) {
+        match groups.iter_mut().find(|(known, _)| known == error) {
             Some((_, commands)) => commands.push(command),
-            None => told.push((error, vec![*command])),
+            None => groups.push((error, vec![*command])),
         }
     }
-    told
+    groups
 }
 
-/// The category that an access control list can grant a command by.
+/// The category by which an access control list can grant a command.
 fn category(command: &str) -> &'static str {
     match command.split('|').next().unwrap_or(command) {
         "eval" | "evalsha" => "@scripting",

@@ -4,8 +4,7 @@ use tokio::time::Instant;
 
 use crate::resilience::Backoff;
 
-/// One stretch of failures, logged once at its start and once at its end, with the pause to
-/// make before each retry.
+/// Logs an outage once at its start and once at its end, and gives the pause before each retry.
 #[derive(Debug)]
 pub struct RetryLog {
     part: &'static str,
@@ -24,7 +23,7 @@ impl RetryLog {
         Self { part, since: None, backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE) }
     }
 
-    /// Something failed: answers how long to pause before the next try.
+    /// Records a failure; returns how long to pause before the next try.
     pub fn failed(&mut self, error: &(impl std::fmt::Display + ?Sized)) -> Duration {
         if self.since.is_none() {
             self.since = Some(Instant::now());
@@ -35,12 +34,13 @@ impl RetryLog {
         self.backoff.next_delay()
     }
 
-    /// How many times it has failed since it last worked.
+    /// Number of failures since the last success.
     pub fn failures(&self) -> u32 {
         self.backoff.attempts()
     }
 
-    /// What failed has worked. Nothing else ends an outage: a success next to it says nothing of it.
+    /// Records that the failed operation has succeeded, which ends the outage. The success of another operation must
+    /// not end it.
     pub fn healed(&mut self) {
         if let Some(since) = self.since.take() {
             self.backoff.reset();

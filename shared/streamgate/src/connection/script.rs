@@ -2,7 +2,7 @@ use redis::{Cmd, Value};
 
 use super::{Error, ErrorKind, Redis};
 
-/// A Lua script: several commands that must not be torn apart.
+/// A Lua script: several commands that Redis executes as one step.
 pub struct Script {
     source: &'static str,
     sha1: String,
@@ -14,12 +14,11 @@ impl Script {
         Self { source, sha1: redis::Script::new(source).get_hash().to_owned() }
     }
 
-    /// Runs it on one key (and the further `keys` of the same slot), by its hash, or by its
-    /// source where the server does not know it yet.
+    /// Runs the script on `keys`, which are in one slot: by its hash, or by its
+    /// source if the server does not know the script yet.
     ///
     /// # Errors
-    /// The connection's, or the first error of a command in the script, after which nothing
-    /// further in it was executed.
+    /// The connection failed, or a command of the script failed; the commands after it were not executed.
     pub async fn run(&self, redis: &Redis, keys: &[&str], args: &[&[u8]]) -> Result<Value, Error> {
         match redis.command(&self.call("EVALSHA", &self.sha1, keys, args)).await {
             Err(error) if error.kind() == ErrorKind::NoScript => {
@@ -29,11 +28,11 @@ impl Script {
         }
     }
 
-    /// Runs it as [`Script::run`] does, but on a connection for administrative work: nothing of the
-    /// hot path waits behind it.
+    /// Runs the script as [`Script::run`] does, but on a connection for administrative work, so that the hot path does
+    /// not wait for it.
     ///
     /// # Errors
-    /// As [`Script::run`].
+    /// The same as for [`Script::run`].
     pub async fn run_aside(&self, redis: &Redis, keys: &[&str], args: &[&[u8]]) -> Result<Value, Error> {
         match redis.admin_command(&self.call("EVALSHA", &self.sha1, keys, args)).await {
             Err(error) if error.kind() == ErrorKind::NoScript => {

@@ -1,32 +1,33 @@
-//! The one server that all connections of a process speak to.
+//! The one server that all connections of a process lead to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Which server that is, as far as servers tell who they are (see [`Peer`](super::peer::Peer)).
+/// The identity of that server, if it is known (see [`Peer`](super::peer::Peer)).
 #[derive(Default)]
 pub(super) struct KnownServer(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     identity: Option<String>,
-    /// When the last moves were.
+    /// The times of the last moves to another server.
     moves: Vec<Instant>,
-    /// Until then there is nothing to compare: each connection leads to another server, as behind some
-    /// proxies, or the server is started again and again.
+    /// Until then identities are not compared: each connection leads to another server, as behind some
+    /// proxies, or the server restarts again and again.
     ignored_until: Option<Instant>,
 }
 
-/// So many moves within [`MOVING_TIME`] are no moves: every connection leads to a server of its own.
+/// If the identity changes this often within [`MOVING_TIME`], these are no moves: each connection leads to another
+/// server.
 const MOST_MOVES: usize = 5;
 
 /// See [`MOST_MOVES`].
 const MOVING_TIME: Duration = Duration::from_secs(60);
 
 impl KnownServer {
-    /// Takes note of the server that the shared connection leads to. True if it is another one than before.
+    /// Records the identity of the server that the shared connection leads to. True if it has changed.
     pub(super) fn meet(&self, identity: Option<String>) -> bool {
         let mut known = self.known();
         let now = Instant::now();
@@ -47,18 +48,18 @@ impl KnownServer {
             return true;
         }
         tracing::error!(
-            "connections to Redis lead to one server after the other; if there is no proxy in between, the address must lead to one primary only"
+            "each connection to Redis leads to another server; without a proxy in between, the address must lead to one primary only"
         );
         *known = Known { ignored_until: Some(now + MOVING_TIME), ..Known::default() };
         false
     }
 
-    /// True if a connection that leads to `identity` leads to another server than the shared one.
+    /// True if a connection to the server `identity` leads to another server than the shared connection.
     pub(super) fn differs_from(&self, identity: Option<&str>) -> bool {
         matches!((self.known().identity.as_deref(), identity), (Some(known), Some(found)) if known != found)
     }
 
-    /// Its name for itself, if it has one.
+    /// The identity, if it is known.
     pub(super) fn identity(&self) -> Option<String> {
         self.known().identity.clone()
     }
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_server_is_noticed_and_an_unknown_one_is_not() {
+    async fn a_changed_identity_is_a_move_and_a_missing_one_is_not() {
         let server = KnownServer::default();
 
         assert!(!met(&server, "a") && !met(&server, "a"));
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_behind_each_connection_is_a_proxy() {
+    async fn many_changes_of_identity_in_a_minute_are_no_moves() {
         let server = KnownServer::default();
         let names = |n: usize| format!("server {n}");
 

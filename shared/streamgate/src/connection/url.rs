@@ -15,7 +15,7 @@ use super::exclusive;
 pub struct RedisUrl(ConnectionInfo);
 
 impl RedisUrl {
-    /// Fails if the URL asks for TLS and there is no certificate to trust.
+    /// Fails if the URL asks for TLS and this machine has no trusted certificates.
     pub fn check_trust(&self) -> io::Result<()> {
         match self.0.addr() {
             ConnectionAddr::TcpTls { .. } => exclusive::check_trust(),
@@ -23,7 +23,7 @@ impl RedisUrl {
         }
     }
 
-    /// What the client library connects to.
+    /// The address and the credentials, for the client library.
     pub(super) fn info(&self) -> ConnectionInfo {
         self.0.clone()
     }
@@ -32,8 +32,9 @@ impl RedisUrl {
 impl FromStr for RedisUrl {
     type Err = &'static str;
 
-    /// The client library takes URLs that this gateway can never connect with, and passes over parts
-    /// that it does not know. Both are refused here, by a rule that repeats nothing of the URL.
+    /// The client library accepts URLs that this gateway can never connect with, and ignores parts
+    /// that it does not know. This refuses both. The error names the rule and repeats no part of the URL, which may
+    /// contain a password.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = parse_redis_url(text).ok_or(FORM)?;
         let info = url.clone().into_connection_info().map_err(|_| FORM)?;
@@ -68,10 +69,10 @@ const FORM: &str = "must be a URL such as redis://127.0.0.1:6379, rediss://user:
 const SOCKET_QUERY: &str =
     "must have no part behind a ? but db, user and pass, as in unix:///path?db=1&user=name&pass=secret";
 
-/// The longest path of a socket: 108 bytes with the zero at its end (unix(7)).
+/// The longest path of a Unix socket: 108 bytes including the zero at its end (unix(7)).
 const LONGEST_PATH: usize = 107;
 
-/// Connections speak RESP2.
+/// True if this gateway supports the parameter. Its connections use RESP2 only.
 fn is_understood(name: &str, value: &str, is_socket: bool) -> bool {
     match name {
         "protocol" => matches!(value, "2" | "resp2"),
@@ -89,7 +90,7 @@ fn check_address(addr: &ConnectionAddr) -> Result<(), &'static str> {
             Err("must have a host that a certificate can name: a DNS name or an IP address")
         }
         ConnectionAddr::Unix(path) if path.as_os_str().len() > LONGEST_PATH => {
-            Err("must have a path of at most 107 bytes: the system takes no longer one for a socket")
+            Err("must have a path of at most 107 bytes: the system allows no longer path for a socket")
         }
         ConnectionAddr::Unix(path) if path.file_name().is_none() => {
             Err("must have the path of a socket, as in unix:///path/to/redis.sock")
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_no_server_can_answer_is_refused_with_the_rule() {
+    fn a_url_that_can_never_connect_is_refused_with_the_rule() {
         let long_path = format!("unix:///{}", "x".repeat(107));
         for (text, rule) in [
             ("", "must be a URL such as"),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_a_server_can_answer_is_taken() {
+    fn a_url_that_can_connect_is_accepted() {
         let longest_path = format!("unix:///{}", "x".repeat(106));
         for text in [
             "redis://h",

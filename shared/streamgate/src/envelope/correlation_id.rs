@@ -4,14 +4,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Joins a reply to its request: a UUIDv7 (RFC 9562), minted by the gateway, never by a caller.
+/// Joins a reply to its request: a UUIDv7 (RFC 9562). The gateway makes it; a caller cannot choose it.
 ///
 /// Written as 36 lower-case characters with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CorrelationId(Uuid);
 
 impl CorrelationId {
-    /// A fresh id: time-ordered, with random bits that make it unique without coordination.
+    /// Makes a new id: ordered by time, and unique through random bits.
     pub fn mint() -> Self {
         Self(Uuid::now_v7())
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_survives_the_wire() {
+    fn a_decoded_id_equals_the_encoded_one() {
         let id = CorrelationId::mint();
 
         let mut buffer = [0; 36];
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_refused() {
+    fn text_that_is_no_hyphenated_uuid_is_refused() {
         for text in [
             "",
             "1",

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
-/// The moment after which nobody waits for the answer: Unix milliseconds in the server's clock.
+/// The moment after which the caller no longer waits: Unix milliseconds in the server's clock.
 ///
-/// It is absolute and travels with the request, so every hop knows what is left.
+/// It is absolute and travels with the request, so every process can compute the time left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(u64);
 
@@ -24,12 +24,12 @@ impl Deadline {
         self.0
     }
 
-    /// What is left at `now_ms` in the server's clock; zero once it has passed.
+    /// The time left at `now_ms` in the server's clock; zero once the deadline has passed.
     pub const fn remaining_at(self, now_ms: u64) -> Duration {
         Duration::from_millis(self.0.saturating_sub(now_ms))
     }
 
-    /// True once nothing is left.
+    /// True once no time is left.
     pub fn has_passed(self, clock: &dyn Clock) -> bool {
         self.0 <= clock.now_ms()
     }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_shrinks_to_zero_and_stays_there() {
+    fn the_time_left_shrinks_to_zero_and_stays_there() {
         let deadline = Deadline::after(Duration::from_secs(2), &At(1_000));
 
         assert_eq!(deadline.unix_ms(), 3_000);

@@ -1,8 +1,9 @@
-//! What travels: a request and its reply as flat fields of a stream entry, the id that joins
-//! them, the deadline they share and the trace they belong to.
+//! What travels: a request and its reply, each written as the fields of a stream entry.
 //!
-//! Nothing here knows Redis; `docs/PROTOCOL.md` is the same text for people who write workers in
-//! other languages.
+//! In reading order: `request`; `reply`; `correlation_id`, which joins the two; `deadline`, after which the caller no
+//! longer waits; `trace_context`, the trace they belong to; `problem`, the body of an error.
+//!
+//! Nothing here uses Redis. `docs/PROTOCOL.md` describes the same format for workers in other languages.
 
 mod correlation_id;
 mod deadline;
@@ -21,15 +22,15 @@ pub use trace_context::TraceContext;
 /// Why an entry could not be read as a request or a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("field `{0}` is missing")]
     Missing(&'static str),
-    /// A field is there but does not follow its rule.
+    /// The field's value does not follow its rule.
     #[error("field `{field}` is invalid: {rule}")]
     Invalid {
         /// The field's name.
         field: &'static str,
-        /// What it must look like.
+        /// The rule that the value must follow.
         rule: &'static str,
     },
 }

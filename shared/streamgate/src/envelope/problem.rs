@@ -6,21 +6,21 @@ use super::CorrelationId;
 /// The media type of [`Problem`] (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// An error as a person or a program reads it over HTTP: RFC 9457 problem details.
+/// An error in an HTTP answer: RFC 9457 problem details.
 ///
-/// Ingress answers with it directly; a worker puts it into a reply's body.
+/// Ingress sends it as the body of an answer; a worker sends it as the body of a reply.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
-    /// A short name of the kind of problem; constant for a status.
+    /// A short name of the kind of problem; each status has one title.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What happened and what to do next, for this occurrence.
+    /// What happened to this request, and what the caller can do next.
     pub detail: String,
-    /// The correlation id of the request, where one was minted.
+    /// The correlation id of the request, if the request already has one.
     #[serde(rename = "requestId", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<CorrelationId>,
-    /// What is wrong with which field, all at once.
+    /// All fields that do not follow their rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
@@ -47,7 +47,7 @@ impl Problem {
         self
     }
 
-    /// Adds what is wrong with which field.
+    /// Sets the fields that do not follow their rules.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;

@@ -9,29 +9,29 @@ use super::request::{JSON, content_type_of, id_of};
 use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
 use crate::fields::{Fields, number};
 
-/// The answer to a [`Request`](super::Request), as it travels back.
+/// What a worker sends back for a [`Request`](super::Request).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The request this answers.
+    /// The id of the request.
     pub id: CorrelationId,
     /// An HTTP status, 200 to 599.
     pub status: u16,
     /// Media type of `body`.
     pub content_type: Cow<'static, str>,
-    /// The payload, passed through unread by the gateway.
+    /// The payload; the gateway passes it on without reading it.
     pub body: Bytes,
-    /// Which worker answered.
+    /// The name of the worker.
     pub worker: Arc<str>,
     /// Which delivery of the entry this was, counted from 1.
     pub attempt: u32,
     /// Time spent in the handler.
     pub work: Duration,
-    /// When it makes sense to try again, for a 503 or 429: whole seconds on the wire.
+    /// With a 503 or 429: how long the caller should wait before the next try. Encoded in whole seconds.
     pub retry_after: Option<Duration>,
 }
 
 impl Reply {
-    /// True if HTTP can answer with `status`: 200 to 599.
+    /// True if `status` can be the status of an HTTP answer: 200 to 599.
     pub fn is_final_status(status: u16) -> bool {
         (200..=599).contains(&status)
     }
@@ -50,7 +50,7 @@ impl Reply {
         }
     }
 
-    /// Hands each field of the replies in one entry to `put`, in the order of `docs/PROTOCOL.md`.
+    /// Calls `put` with each field of one entry that holds `replies`, in the order of `docs/PROTOCOL.md`.
     pub fn encode_all<'a>(replies: impl IntoIterator<Item = &'a Self>, mut put: impl FnMut(&str, &[u8])) {
         let mut before = None;
         for reply in replies {
@@ -59,7 +59,7 @@ impl Reply {
         }
     }
 
-    /// What the reply `before` says already is not said again.
+    /// Leaves out the fields whose values equal those of the reply `before`.
     fn encode(&self, before: Option<&Self>, mut put: impl FnMut(&str, &[u8])) {
         let mut number = itoa::Buffer::new();
         let micros = |reply: &Self| reply.work.as_micros() as u64;
@@ -81,33 +81,34 @@ impl Reply {
             put("work_us", number.format(micros(self)).as_bytes());
         }
         if let Some(wait) = self.retry_after {
-            // Rounded up: coming back early helps nobody.
+            // Rounded up: a caller that returns too early is refused again.
             put("retry_after", number.format(wait.as_millis().div_ceil(1_000) as u64).as_bytes());
         }
     }
 
-    /// Reads the replies in the fields of an entry: one, or several of which each begins with its `id`.
-    /// Unknown fields are ignored; `content_type`, `worker`, `attempt` and `work_us` may be absent, in later
-    /// replies `status`, too: they are as in the reply before.
+    /// Reads the replies in the fields of an entry. If an entry holds several replies, each begins with its `id`.
+    ///
+    /// Unknown fields are ignored. `content_type`, `worker`, `attempt` and `work_us` may be absent. If such a field, or
+    /// `status`, is absent in a later reply, its value is that of the reply before.
     ///
     /// # Errors
-    /// In the place of a reply: its `id`, `status` or `body` is missing, or `id` is no UUID, or `status` is
-    /// no final HTTP status, or `content_type` could not stand in a header.
+    /// An error takes the place of a reply whose `id`, `status` or `body` is missing, whose `id` is no UUID, whose
+    /// `status` is no final HTTP status, or whose `content_type` is not valid in a header.
     pub fn decode_all(fields: &Fields) -> impl Iterator<Item = Result<Self, EnvelopeError>> {
-        let mut said = Said::default();
-        // The fields of a lone reply come in any order.
+        let mut inherited = Inherited::default();
+        // The fields of a single reply come in any order.
         let mut ends = fields.positions("id").skip(1).chain([fields.len()]);
         let mut start = 0;
         std::iter::from_fn(move || {
             let end = ends.next()?;
-            Some(said.next(fields, std::mem::replace(&mut start, end)..end))
+            Some(inherited.next(fields, std::mem::replace(&mut start, end)..end))
         })
     }
 }
 
-/// What the replies of an entry have said so far and need not say again.
+/// The last values of the fields that a later reply of the same entry may leave out.
 #[derive(Default)]
-struct Said<'a> {
+struct Inherited<'a> {
     status: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
     worker: Arc<str>,
@@ -115,7 +116,7 @@ struct Said<'a> {
     work: Option<&'a [u8]>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> Inherited<'a> {
     /// Reads the next reply.
     fn next(&mut self, fields: &'a Fields, part: Range<usize>) -> Result<Reply, EnvelopeError> {
         let names = ["id", "status", "content_type", "body", "worker", "attempt", "work_us", "retry_after"];
@@ -175,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_survives_the_wire() {
+    fn a_decoded_reply_equals_the_encoded_one() {
         let reply = reply("w-1");
 
         assert_eq!(decode(&entry(std::slice::from_ref(&reply))), Ok(reply));
     }
 
     #[test]
-    fn several_replies_survive_in_one_entry() {
+    fn several_replies_share_one_entry() {
         let other = Reply {
             status: 503,
             content_type: "text/plain".into(),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_reply_before_says_is_not_said_again() {
+    fn a_value_equal_to_that_of_the_reply_before_is_left_out() {
         let replies = [reply("w-1"), reply("w-1"), Reply { status: 503, ..reply("w-1") }];
 
         let fields = entry(&replies);
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_a_lone_reply_come_in_any_order() {
+    fn the_fields_of_a_single_reply_come_in_any_order() {
         let reply = Reply { attempt: 1, retry_after: None, work: Duration::ZERO, ..reply("w-1") };
         let id = reply.id.to_string();
         let fields = [("worker", "w-1"), ("status", "200"), ("body", "{}"), ("unknown", "id"), ("id", &id)];
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_read_spoils_no_other() {
+    fn an_unreadable_reply_leaves_the_others_readable() {
         let [first, last] = [reply("w-1"), Reply { status: 503, retry_after: None, ..reply("w-1") }];
         let (before, after) = (entry(std::slice::from_ref(&first)), last.id.to_string());
         let unreadable = [("id", "no uuid"), ("status", "503"), ("body", "")].into_iter();
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_http_could_not_send_is_refused() {
+    fn a_status_that_is_not_valid_in_http_is_refused() {
         for status in ["", "100", "999", "OK", "-1"] {
             let fields = Fields::from_iter([
                 ("id", CorrelationId::mint().to_string()),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_that_would_break_a_header_is_refused() {
+    fn a_content_type_that_is_not_valid_in_a_header_is_refused() {
         let fields = Fields::from_iter([
             ("id", CorrelationId::mint().to_string()),
             ("status", "200".to_owned()),

@@ -6,25 +6,25 @@ use bytes::Bytes;
 use super::{CorrelationId, Deadline, EnvelopeError, TraceContext};
 use crate::fields::{Fields, number};
 
-/// A request on the stream: what to do, who waits for it and until when.
+/// A request on the stream: its payload, the stream for its reply, and its deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Joins the reply to this request.
     pub id: CorrelationId,
-    /// The stream the reply goes to.
+    /// The stream that the reply goes to.
     pub reply_to: Arc<str>,
-    /// Until when somebody waits.
+    /// How long the caller waits.
     pub deadline: Deadline,
     /// The trace this work belongs to, if the requester named one.
     pub trace: Option<TraceContext>,
     /// Media type of `body`.
     pub content_type: Cow<'static, str>,
-    /// The payload, passed through unread by the gateway.
+    /// The payload; the gateway passes it on without reading it.
     pub body: Bytes,
 }
 
 impl Request {
-    /// Hands each field to `put`, in the order of `docs/PROTOCOL.md`.
+    /// Calls `put` with each field, in the order of `docs/PROTOCOL.md`.
     pub fn encode(&self, mut put: impl FnMut(&str, &[u8])) {
         put("id", self.id.encode(&mut [0; 36]).as_bytes());
         put("reply_to", self.reply_to.as_bytes());
@@ -60,7 +60,7 @@ impl Request {
     }
 }
 
-/// The media type of an entry that names none, and of nearly all that do.
+/// The media type of a message without a `content_type`.
 pub(super) const JSON: &str = "application/json";
 
 /// The `id` field, shared by requests and replies.
@@ -70,7 +70,7 @@ pub(super) fn id_of(value: Option<&[u8]>) -> Result<CorrelationId, EnvelopeError
         .ok_or(EnvelopeError::Invalid { field: "id", rule: "a UUID, 36 characters with hyphens" })
 }
 
-/// The `content_type` field, JSON where absent: it becomes an HTTP header, so it must be one
+/// The `content_type` field; JSON if the field is absent. It becomes an HTTP header, so it must be one
 /// line of visible ASCII.
 pub(super) fn content_type_of(value: Option<&[u8]>) -> Result<Cow<'static, str>, EnvelopeError> {
     let Some(value) = value else {
@@ -83,7 +83,7 @@ pub(super) fn content_type_of(value: Option<&[u8]>) -> Result<Cow<'static, str>,
     }
 }
 
-/// True if `text` can stand in a `content-type` header: 1 to 255 visible ASCII characters.
+/// True if `text` is valid in a `content-type` header: 1 to 255 visible ASCII characters.
 pub fn is_media_type(text: &[u8]) -> bool {
     (1..=255).contains(&text.len()) && text.iter().all(|b| (0x20..0x7f).contains(b))
 }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_survives_the_wire() {
+    fn a_decoded_request_equals_the_encoded_one() {
         let request = request();
 
         let decoded = Request::decode(&encode(&request), Deadline::at(0));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn an_error_names_the_missing_or_invalid_field() {
         let id = CorrelationId::mint().to_string();
         let cases: [(Fields, &str); 4] = [
             (Fields::default(), "field `id` is missing"),

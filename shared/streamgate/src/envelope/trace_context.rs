@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// W3C Trace Context, version 00: which trace a request belongs to and which span caused it.
+/// W3C Trace Context, version 00: the trace that a request belongs to, and the span that caused the request.
 ///
 /// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Reads a `traceparent`; anything that is not valid version 00 is `None`, as the
-    /// specification asks (start a new trace instead).
+    /// Reads a `traceparent`. If `text` is not valid version 00, the result is `None`, and the caller starts a new
+    /// trace, as the specification asks.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let lower_hex = |range: std::ops::Range<usize>| {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_survives_the_wire() {
+    fn a_parsed_traceparent_prints_the_same_text() {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
         let context = TraceContext::parse(text).expect("valid");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_traceparents_are_no_context() {
+    fn a_malformed_traceparent_is_refused() {
         for text in [
             "",
             "00",

@@ -1,6 +1,6 @@
-//! Who may enter now, and when the others should come back.
+//! Decides whether a request may be sent now. If not, it tells the caller when to try again.
 //!
-//! Everything here is known already, so a refusal costs nothing: not a command, not a wait.
+//! It uses only what this process already knows, so a refusal costs no command and no wait.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::connection::Redis;
 use crate::resilience::{BreakerState, WaitEstimate};
 use crate::telemetry::LatchView;
 
-/// What decides about a newcomer.
+/// The facts that decide about a new request.
 pub(super) struct Admission {
     pub(super) redis: Redis,
     pub(super) pending: PendingReplies,
     pub(super) max_in_flight: usize,
-    /// `None`: nobody looks at the workers.
+    /// `None`: the workers are not watched.
     pub(super) workers: Option<WorkerPresence>,
     pub(super) estimate: WaitEstimate,
-    /// Set while the reply listener hears its lane: what is sent meanwhile could be answered behind its back.
+    /// Set while the reply listener can read its lane. Without it, the reply to a new request could be missed.
     pub(super) listens: LatchView,
-    /// Set while Redis lets this process do what it is there for.
+    /// Set while Redis permits every command that this process needs.
     pub(super) permitted: LatchView,
     pub(super) refusals: Refusals,
 }
 
-/// When to try again while the circuit is open: its heartbeat probes at least this often.
+/// `Retry-After` while the circuit is open: the heartbeat probes at least this often.
 const OUTAGE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// When to try again while no worker is there: somebody has to start one.
+/// `Retry-After` while no worker is alive: to start one takes some time.
 const ABSENCE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// When to try again after a failure that is over soon, or never.
+/// `Retry-After` in all other cases.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// No answer sends anybody away for longer.
+/// The longest `Retry-After` of any answer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Admission {
-    /// Refuses what cannot succeed within `patience` from `now`.
+    /// Refuses a request that cannot succeed within `patience` from `now`.
     pub(super) fn check(&self, now: Instant, patience: Duration) -> Result<(), RequestError> {
         let able = self.listens.is_set() && self.permitted.is_set();
         if !able || self.redis.circuit().state() != BreakerState::Closed {
@@ -50,7 +50,7 @@ impl Admission {
         }
         let waiting = self.pending.len();
         if waiting >= self.max_in_flight {
-            // As long as it takes until half of them are answered.
+            // The time until half of the waiting callers have their answer.
             let wait = self.estimate.wait(waiting / 2).unwrap_or(OUTAGE_RETRY_AFTER);
             return Err(self.refuse(RequestErrorKind::Overloaded, wait));
         }
@@ -63,7 +63,7 @@ impl Admission {
         }
     }
 
-    /// Turns one away, and counts it.
+    /// Counts a refusal and returns its error.
     pub(super) fn refuse(&self, kind: RequestErrorKind, retry_after: Duration) -> RequestError {
         match kind {
             RequestErrorKind::Overloaded => self.refusals.in_flight.increment(1),
@@ -77,7 +77,7 @@ impl Admission {
     }
 }
 
-/// When a caller that was admitted and waited in vain may try again.
+/// How long a caller that was admitted but got no reply should wait before the next try.
 pub(super) fn retry_after(kind: RequestErrorKind) -> Option<Duration> {
     match kind {
         RequestErrorKind::DeadlinePassed => None,

@@ -6,50 +6,50 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Keeps a thread that waits for something near from going to sleep.
+/// With few callers waiting, ingress polls its sockets for a short time instead of sleeping.
 ///
-/// With one caller at a time a request spends most of its life on waking threads: about 40 µs each on
-/// a virtual machine, six of them (`docs/PERFORMANCE.md`). A thread that asks its sockets again and
-/// again for a moment instead is there at once when the reply comes, and the processors it would have
-/// slept on are free for Redis and the worker.
+/// With one caller at a time, a request spends most of its time on waking threads: six wake-ups of about 40 µs each on
+/// a virtual machine (`docs/PERFORMANCE.md`). A thread that polls its sockets needs no wake-up: it sees the reply at
+/// once.
 ///
-/// It does so only where it has been worth it lately and few callers wait: while replies follow each
-/// other within the budget, and between a reply and the next request where callers ask again at once.
-/// Between two looks it lets other threads of its processor run (`sched_yield`).
+/// It polls only if polling was worth it lately: while replies come within the budget, and, after a reply, if
+/// callers usually send the next request at once.
+/// Between two polls it lets other threads of its processor run (`sched_yield`).
 #[derive(Clone)]
 pub(super) struct BusyPoll(Option<Arc<Shared>>);
 
 struct Shared {
     budget: Duration,
     started: Instant,
-    /// Until when to go on looking, in nanoseconds since `started`.
+    /// When to stop polling, in nanoseconds since `started`; 0 while it does not poll.
     until: AtomicU64,
-    /// When the last reply came.
+    /// When the last reply came, in nanoseconds since `started`.
     answered: AtomicU64,
-    /// The next reply comes within the budget.
+    /// Whether replies usually come within the budget.
     quick_replies: Habit,
-    /// The next request comes within half of it.
+    /// Whether the next request usually comes within half of the budget.
     quick_callers: Habit,
     due: Notify,
 }
 
-/// With more callers there is always something to do; measured: a gain up to 8, little at 16, none at 64.
+/// With more callers the thread rarely sleeps anyway. Measured: a gain with up to 8 callers, little with 16, none with
+/// 64.
 const MOST_WAITING: usize = 8;
 
 impl BusyPoll {
-    /// Looks for up to `budget` after each event. Never, if that is zero, there is a single processor, or
-    /// the runtime has threads: another of them would be asleep at the sockets.
+    /// Polls for up to `budget` after each event. It never polls if `budget` is zero, if there is one processor, or
+    /// if the runtime has several threads: then another thread would sleep at the sockets and have to be woken.
     pub(super) fn new(budget: Duration) -> Self {
         let one_thread = |runtime: Handle| matches!(runtime.runtime_flavor(), RuntimeFlavor::CurrentThread);
-        let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 2);
-        if budget.is_zero() || alone || !Handle::try_current().is_ok_and(one_thread) {
+        let one_processor = std::thread::available_parallelism().is_ok_and(|count| count.get() < 2);
+        if budget.is_zero() || one_processor || !Handle::try_current().is_ok_and(one_thread) {
             Self(None)
         } else {
             Self(Some(Shared::new(budget)))
         }
     }
 
-    /// A request was sent; with it, `waiting` callers wait.
+    /// A request was sent; now `waiting` callers wait, including this one.
     pub(super) fn sent(&self, at: Instant, waiting: usize) {
         let Some(shared) = &self.0 else { return };
         if waiting > MOST_WAITING {
@@ -62,11 +62,11 @@ impl BusyPoll {
             shared.quick_callers.learn(pause <= shared.callers_budget());
         }
         if shared.quick_replies.is_usual() {
-            shared.go_on(now + shared.budget.as_nanos() as u64);
+            shared.poll_until(now + shared.budget.as_nanos() as u64);
         }
     }
 
-    /// A reply came after `took`; `waiting` callers go on waiting.
+    /// A reply came after `took`; now `waiting` callers still wait.
     pub(super) fn answered(&self, at: Instant, took: Duration, waiting: usize) {
         let Some(shared) = &self.0 else { return };
         if waiting > MOST_WAITING {
@@ -75,11 +75,13 @@ impl BusyPoll {
         }
         let now = shared.nanos(at);
         shared.answered.store(now, Ordering::Relaxed);
-        // As many as wait come in the time that one takes.
+        // With several callers waiting, each reply may take as many budgets.
         shared.quick_replies.learn(took <= shared.budget * (waiting as u32 + 1));
         match (waiting > 0, shared.quick_replies.is_usual()) {
-            (true, true) => shared.go_on(now + shared.budget.as_nanos() as u64),
-            (false, true) if shared.quick_callers.is_usual() => shared.go_on(now + shared.callers_budget()),
+            (true, true) => shared.poll_until(now + shared.budget.as_nanos() as u64),
+            (false, true) if shared.quick_callers.is_usual() => {
+                shared.poll_until(now + shared.callers_budget());
+            }
             _ => shared.stop(),
         }
     }
@@ -91,14 +93,14 @@ impl BusyPoll {
         }
     }
 
-    /// Looks whenever there is reason to. Never returns.
+    /// Polls whenever `until` is set. Never returns.
     pub(super) async fn run(self) {
         let Some(shared) = &self.0 else { return std::future::pending().await };
         loop {
             shared.due.notified().await;
             while shared.nanos(Instant::now()) < shared.until.load(Ordering::Relaxed) {
                 std::thread::yield_now();
-                // The runtime looks at its sockets before it comes back here.
+                // The runtime polls its sockets before this task continues.
                 tokio::task::yield_now().await;
             }
             shared.stop();
@@ -127,7 +129,7 @@ impl Shared {
         self.budget.as_nanos() as u64 / 2
     }
 
-    fn go_on(&self, until: u64) {
+    fn poll_until(&self, until: u64) {
         if self.until.swap(until, Ordering::Relaxed) == 0 {
             self.due.notify_one();
         }
@@ -140,24 +142,24 @@ impl Shared {
     }
 }
 
-/// Whether something mostly happens, by how it went lately: it takes eight times in a row to believe
-/// in it, and two misses outweigh all of them.
+/// Whether an event usually happens. Eight times in a row make it usual; two misses in a row make it unusual.
 #[derive(Default)]
 struct Habit(AtomicU32);
 
-const SURE: u32 = 16;
+/// The highest score; from half of it on, the event is usual.
+const HIGHEST: u32 = 16;
 
 impl Habit {
     fn learn(&self, happened: bool) {
         let score = self.0.load(Ordering::Relaxed);
-        let next = if happened { (score + 1).min(SURE) } else { score / 2 };
+        let next = if happened { (score + 1).min(HIGHEST) } else { score / 2 };
         if next != score {
             self.0.store(next, Ordering::Relaxed);
         }
     }
 
     fn is_usual(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= SURE / 2
+        self.0.load(Ordering::Relaxed) >= HIGHEST / 2
     }
 }
 
@@ -170,11 +172,11 @@ mod tests {
         (BusyPoll(Some(Arc::clone(&shared))), shared)
     }
 
-    fn looks(shared: &Shared) -> bool {
+    fn polls(shared: &Shared) -> bool {
         shared.until.load(Ordering::Relaxed) > 0
     }
 
-    /// So many requests, one at a time: each answered after `took`, the next one after `pause`.
+    /// Serves `times` requests, one at a time: each reply comes after `took`, the next request after `pause`.
     fn serve(busy: &BusyPoll, shared: &Shared, times: u32, took: Duration, pause: Duration) -> Instant {
         let mut now = shared.started + Duration::from_secs(1);
         for _ in 0..times {
@@ -191,65 +193,65 @@ mod tests {
     const SLOW: Duration = Duration::from_millis(5);
 
     #[test]
-    fn it_looks_where_replies_and_callers_have_been_quick() {
+    fn it_polls_if_replies_and_callers_were_quick() {
         let (busy, shared) = busy(BUDGET);
         serve(&busy, &shared, 7, QUICK, QUICK);
-        assert!(!looks(&shared), "not before it has been worth it");
+        assert!(!polls(&shared), "too few requests were quick");
 
         let now = serve(&busy, &shared, 2, QUICK, QUICK);
 
-        assert!(looks(&shared), "for the next request");
+        assert!(polls(&shared), "for the next request");
         busy.sent(now, 1);
-        assert!(looks(&shared), "for its reply");
+        assert!(polls(&shared), "for its reply");
     }
 
     #[test]
-    fn it_never_looks_where_work_takes_long() {
+    fn it_never_polls_if_the_work_takes_long() {
         let (busy, shared) = busy(BUDGET);
 
         let now = serve(&busy, &shared, 100, SLOW, QUICK);
 
         busy.sent(now, 1);
-        assert!(!looks(&shared));
+        assert!(!polls(&shared));
     }
 
     #[test]
-    fn it_sleeps_between_callers_that_come_now_and_then() {
+    fn it_does_not_poll_for_requests_if_they_are_rare() {
         let (busy, shared) = busy(BUDGET);
 
         let now = serve(&busy, &shared, 100, QUICK, SLOW);
 
-        assert!(!looks(&shared), "no request is near");
+        assert!(!polls(&shared), "the next request is not expected soon");
         busy.sent(now, 1);
-        assert!(looks(&shared), "its reply is");
+        assert!(polls(&shared), "its reply is");
     }
 
     #[test]
-    fn two_slow_replies_end_it() {
+    fn it_stops_polling_after_two_slow_replies() {
         let (busy, shared) = busy(BUDGET);
         serve(&busy, &shared, 100, QUICK, QUICK);
 
         let now = serve(&busy, &shared, 2, SLOW, QUICK);
 
         busy.sent(now, 1);
-        assert!(!looks(&shared));
+        assert!(!polls(&shared));
     }
 
     #[test]
-    fn it_does_not_look_while_many_wait() {
+    fn it_does_not_poll_while_many_callers_wait() {
         let (busy, shared) = busy(BUDGET);
         let now = serve(&busy, &shared, 100, QUICK, QUICK);
-        assert!(looks(&shared));
+        assert!(polls(&shared));
 
         busy.sent(now, MOST_WAITING + 1);
 
-        assert!(!looks(&shared));
+        assert!(!polls(&shared));
     }
 
     #[tokio::test]
-    async fn looking_ends_with_the_budget() {
+    async fn it_stops_polling_at_the_end_of_the_budget() {
         let (busy, shared) = busy(Duration::from_millis(2));
-        let looking = tokio::spawn(busy.clone().run());
+        let polling = tokio::spawn(busy.clone().run());
         let mut now = Instant::now();
         for _ in 0..20 {
             busy.sent(now, 1);
@@ -257,30 +259,30 @@ mod tests {
             busy.answered(now, QUICK, 0);
         }
         busy.sent(now, 1);
-        assert!(looks(&shared));
+        assert!(polls(&shared));
 
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
-            while looks(&shared) {
+            while polls(&shared) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
 
         waited.await.expect("it ends");
-        looking.abort();
+        polling.abort();
     }
 
     #[tokio::test]
-    async fn without_a_budget_there_is_nothing() {
+    async fn it_is_off_without_a_budget() {
         assert!(BusyPoll::new(Duration::ZERO).0.is_none());
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn with_threads_there_is_nothing() {
+    async fn it_is_off_in_a_runtime_with_several_threads() {
         assert!(BusyPoll::new(BUDGET).0.is_none());
     }
 
     #[test]
-    fn requests_without_a_reply_end_it() {
+    fn it_stops_polling_after_two_requests_without_a_reply() {
         let (busy, shared) = busy(BUDGET);
         let now = serve(&busy, &shared, 100, QUICK, QUICK);
 
@@ -288,6 +290,6 @@ mod tests {
 
         shared.stop();
         busy.sent(now, 1);
-        assert!(!looks(&shared));
+        assert!(!polls(&shared));
     }
 }

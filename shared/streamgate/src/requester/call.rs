@@ -7,9 +7,9 @@ use crate::envelope::{CorrelationId, Reply, TraceContext};
 /// One request to send.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Joins the reply to it.
+    /// Joins the reply to the request.
     pub id: CorrelationId,
-    /// The trace it belongs to and its parent in it, if anybody traces it.
+    /// Its trace and its parent span, if the request is traced.
     pub trace: Option<TraceContext>,
     /// Media type of `body`.
     pub content_type: &'static str,
@@ -19,23 +19,23 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-/// A reply and where the time went.
+/// A reply, and how long its parts took.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// What the worker answered.
+    /// The worker's reply.
     pub reply: Reply,
-    /// Where the time went.
+    /// How long each part of the request took.
     pub timing: Timing,
 }
 
-/// Where the time of one request went. Entry ids count in milliseconds, so `queue` and `reply`
-/// are exact to about one.
+/// How long each part of one request took. Entry ids count in milliseconds, so `queue` and `reply`
+/// are exact to about one millisecond.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// From admission to the start of the work.
+    /// Time from admission to the start of the work.
     pub queue: Duration,
-    /// In the handler.
+    /// Time in the handler.
     pub work: Duration,
-    /// From the stored reply to the caller.
+    /// Time from the stored reply to the caller.
     pub reply: Duration,
 }

@@ -3,50 +3,50 @@ use metrics::{Counter, Gauge, Histogram};
 use super::settings::RequesterSettings;
 use crate::telemetry::Declare;
 
-/// The requesting side: waiting callers and the replies they get.
+/// Metrics of a requester: waiting callers and their replies.
 #[derive(Clone)]
 pub struct RequesterMetrics {
     /// Callers that wait for a reply.
     pub pending: Gauge,
-    /// From admission to the reply, by the caller's watch.
+    /// Time from admission to the reply, measured by this process.
     pub duration: Histogram,
-    /// From admission to the start of the work.
+    /// Time from admission to the start of the work.
     pub queue: Histogram,
-    /// In the worker's handler.
+    /// Time in the worker's handler.
     pub work: Histogram,
-    /// From the stored reply to the caller.
+    /// Time from the stored reply to the caller.
     pub reply: Histogram,
     /// Deadlines that passed while a caller waited.
     pub timeouts: Counter,
     /// Replies that came after their caller had gone.
     pub late: Counter,
-    /// Replies to somebody else, on a shared lane.
+    /// Replies on a shared lane without a caller in this process.
     pub foreign: Counter,
-    /// What stands on the lane and is no reply.
+    /// Parts of entries on the lane that are no valid replies.
     pub undecodable: Counter,
-    /// Requests turned away before anything was sent.
+    /// Requests refused before anything was sent.
     pub refusals: Refusals,
-    /// How long a newcomer would wait before the work starts; 0 while nothing says that there is a
-    /// queue.
+    /// How long a new request would wait before its work starts; 0 if there is no sign of a queue.
     pub estimated_wait: Gauge,
-    /// WorkerPresence alive, as this process sees them.
+    /// Live workers, as this process last saw them.
     pub workers_alive: Gauge,
-    /// Requests taken back because no worker came for them.
+    /// Requests taken back because no worker was alive.
     pub taken_back: Counter,
     /// 1 if finished requests pile up on the stream.
     pub untrimmed: Gauge,
 }
 
-/// Requests turned away, by reason.
+/// Requests refused, by reason.
 #[derive(Clone)]
 pub struct Refusals {
-    /// As many callers wait as may: `reason="in_flight"`.
+    /// The largest number of callers already waits: `reason="in_flight"`.
     pub in_flight: Counter,
     /// The estimated wait is too long for the deadline: `reason="wait"`.
     pub wait: Counter,
     /// No worker is alive: `reason="no_worker"`.
     pub no_worker: Counter,
-    /// The circuit to Redis is not closed, or the reply lane is not read yet: `reason="unavailable"`.
+    /// The circuit to Redis is not closed, the reply lane cannot be read, or a command is denied:
+    /// `reason="unavailable"`.
     pub unavailable: Counter,
     /// This process is stopping: `reason="draining"`.
     pub draining: Counter,
@@ -57,7 +57,7 @@ impl Refusals {
         let of = |reason: &'static str| {
             declare.counter_of(
                 "streamgate_requests_refused_total",
-                "Requests turned away before anything was sent, by reason",
+                "Requests refused before anything was sent, by reason",
                 "reason",
                 reason,
             )
@@ -73,7 +73,7 @@ impl Refusals {
 }
 
 impl RequesterMetrics {
-    /// Declares them on the recorder in force, labelled with the stream that requests go to.
+    /// Declares them on the current recorder, with the request stream as label.
     pub fn declare(settings: &RequesterSettings) -> Self {
         let declare = Declare::labelled(&[("stream", settings.request_stream.as_str())]);
         Self {
@@ -97,15 +97,15 @@ impl RequesterMetrics {
             ),
             late: declare.counter(
                 "streamgate_replies_late_total",
-                "Replies that came after their caller had gone; on a lane of one's own also a second reply",
+                "Replies that came after their caller had gone; on a lane with one reader also second replies",
             ),
             foreign: declare.counter(
                 "streamgate_replies_foreign_total",
-                "Replies nobody here waits for on a shared reply stream: another replica's, or a second reply",
+                "Replies on a shared reply stream without a caller here: another replica's, or second replies",
             ),
             undecodable: declare.counter(
                 "streamgate_replies_undecodable_total",
-                "What stands on the reply stream and is no reply",
+                "Messages on the reply stream that are no valid replies",
             ),
             refusals: Refusals::declare(&declare),
             estimated_wait: declare.gauge(
@@ -114,15 +114,15 @@ impl RequesterMetrics {
             ),
             workers_alive: declare.gauge(
                 "streamgate_workers_alive",
-                "WorkerPresence that gave a sign of life within CONSUMER_GRACE, as this process last saw them",
+                "Workers that gave a sign of life within CONSUMER_GRACE, as this process last saw them",
             ),
             taken_back: declare.counter(
                 "streamgate_requests_taken_back_total",
-                "Requests taken off the stream undelivered, and their callers refused, because no worker came",
+                "Undelivered requests removed from the stream, and their callers refused, because no worker was alive",
             ),
             untrimmed: declare.gauge(
                 "streamgate_request_stream_untrimmed",
-                "1 if finished requests pile up on the request stream because nobody trims it",
+                "1 if finished requests pile up on the request stream because no worker trims it",
             ),
         }
     }

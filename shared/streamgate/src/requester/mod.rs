@@ -1,7 +1,15 @@
-//! The asking side: a [`Requester`] sends requests and waits for their replies.
+//! The side that asks: a [`Requester`] sends requests and waits for their replies.
 //!
-//! A call is checked by `admission`, takes a place in [`PendingReplies`] and goes to the stream as an
-//! `outbound_request`. The `reply_reader` reads the reply lane and completes the caller that waits.
+//! In reading order:
+//!
+//! 1. `call`: a request and its answer; `error`: why there is no answer; `settings`.
+//! 2. `admission` decides whether a request may be sent.
+//! 3. `pending`: the waiting callers, [`PendingReplies`].
+//! 4. `outbound_request`: a request on its way to the stream.
+//! 5. `reply_reader` reads the reply lane and gives each reply to its caller.
+//! 6. `lane_upkeep` trims the reply lane; `lane_conflict` detects a second gateway that uses it.
+//! 7. `worker_presence` watches the workers; if none is alive, `take_back` removes requests from the stream.
+//! 8. `untrimmed` watches the request stream; `busy_poll` saves wake-ups; `metrics` counts.
 
 mod admission;
 mod busy_poll;
@@ -62,25 +70,26 @@ struct Inner {
     admission: Arc<Admission>,
     busy_poll: BusyPoll,
     stop: CancellationToken,
-    /// Cancelled when a part ends.
+    /// Cancelled when a part of the requester ends.
     ended: CancellationToken,
 }
 
-/// How long the reply listener blocks before it checks its node and its stream.
+/// The longest time that a read of the reply lane blocks; after an empty read the node and the stream are checked.
 const LISTENER_BLOCK: Duration = Duration::from_secs(2);
 
-/// How long a request is offered to a Redis that does not answer, within its deadline. The circuit
-/// breaker usually opens first.
+/// How long the writer tries to store a request while Redis does not answer, within its deadline. The circuit
+/// breaker usually opens earlier.
 const SUBMISSION_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Requester {
     /// Starts the writer, the reply listener, the lane's upkeep and the deadline sweeper; they end
-    /// when `stop` is cancelled. Its parts in `readiness` are `replies`, while the reply lane is being read,
-    /// and `permissions`, while Redis lets it do what it needs. While one of them is missing, callers are
-    /// refused.
+    /// when `stop` is cancelled.
+    ///
+    /// It adds two parts to `readiness`: `replies` is ready while the reply lane can be read, and `permissions` while
+    /// Redis permits every command that the requester needs. While one of them is not ready, requests are refused.
     ///
     /// # Errors
-    /// Reply stream and replica do not make a valid stream name.
+    /// The names of the reply stream and the replica do not form a valid stream name.
     pub fn start(
         redis: Redis,
         settings: RequesterSettings,
@@ -115,7 +124,7 @@ impl Requester {
             finished,
             listening,
             admission: Arc::clone(&admission),
-            strangers: LaneConflict::new(settings.longest_timeout),
+            conflict: LaneConflict::new(settings.longest_timeout),
         };
         vital(&ended, listener.run(stop.clone()));
         let rehearsal = settings.rehearsal(&lane);
@@ -190,29 +199,29 @@ impl Requester {
         }
     }
 
-    /// Returns once a part of it has ended: after `stop`, or by a defect, and then nobody is answered
-    /// any more.
+    /// Returns once a part of the requester has ended: after `stop`, or because of a defect. In both cases no caller
+    /// gets an answer any more.
     pub async fn ended(&self) {
         self.0.ended.cancelled().await;
     }
 
-    /// How many callers wait.
+    /// The number of waiting callers.
     pub fn pending(&self) -> usize {
         self.0.pending.len()
     }
 
-    /// How many workers are alive; `None` if that is not looked at or not known now.
+    /// The number of live workers; `None` if the workers are not watched or the number is not known now.
     pub fn workers_alive(&self) -> Option<usize> {
         self.0.admission.workers.as_ref().and_then(WorkerPresence::alive)
     }
 
-    /// True if no worker has given a sign of life for longer than the grace period, or none ever: requests
+    /// True if no worker has given a sign of life for longer than the grace period, or none ever. Then requests
     /// are refused.
     pub fn workers_are_absent(&self) -> bool {
         self.0.admission.workers.as_ref().is_some_and(|workers| workers.are_absent(Instant::now()))
     }
 
-    /// Refuses what cannot succeed, before it costs anything.
+    /// Refuses a request that cannot succeed, before it costs anything.
     fn admit(&self, now: Instant, timeout: Duration) -> Result<(), RequestError> {
         let inner = &*self.0;
         if inner.stop.is_cancelled() {
@@ -221,7 +230,7 @@ impl Requester {
         inner.admission.check(now, timeout)
     }
 
-    /// From here until the request is stored. The worker's span will be below it.
+    /// The span from admission until the request is stored. The worker's span will be below it.
     fn span_of(&self, call: &Call) -> Span {
         let Inner { settings, .. } = &*self.0;
         let stream = settings.request_stream.as_str();
@@ -257,11 +266,11 @@ impl Requester {
     }
 }
 
-/// Spawns a part that must not end before the requester is stopped.
+/// Spawns a part that must not end before `stop`; `ended` is cancelled when it ends.
 fn vital(ended: &CancellationToken, part: impl Future<Output = ()> + Send + 'static) {
-    let alarm = ended.clone().drop_guard();
+    let guard = ended.clone().drop_guard();
     tokio::spawn(async move {
-        let _alarm = alarm;
+        let _guard = guard;
         part.await;
     });
 }
@@ -274,7 +283,7 @@ async fn until(stop: CancellationToken, part: impl Future<Output = ()>) {
     }
 }
 
-/// Keeps the view of the workers, if anybody wants one.
+/// Watches the workers, if the settings name their group.
 async fn watch_workers(
     admission: Arc<Admission>,
     requests: StreamKey,
@@ -290,7 +299,7 @@ async fn watch_workers(
     }
 }
 
-/// Ends the waiting of callers whose deadline has passed, and keeps gauges and estimate.
+/// Completes callers whose deadline has passed, and updates the gauges and the wait estimate.
 async fn sweep(admission: Arc<Admission>, metrics: RequesterMetrics, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(DEADLINE_STEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

@@ -9,15 +9,15 @@ use crate::envelope::Request;
 use crate::stream::{StreamKey, append_to};
 use crate::telemetry::Span;
 
-/// A request on its way to the stream. Its reply completes the caller; so does a failure to store.
+/// A request on its way to the stream. If it cannot be stored, its caller gets an error at once.
 pub(super) struct OutboundRequest {
     pub(super) stream: StreamKey,
     pub(super) request: Request,
     pub(super) give_up_at: Instant,
     pub(super) pending: PendingReplies,
-    /// It may have been stored by a try that got no answer.
+    /// True if a try without an answer may have stored it.
     pub(super) uncertain: bool,
-    /// From admission until it is stored.
+    /// The span from admission until it is stored.
     pub(super) span: Span,
 }
 
@@ -39,7 +39,7 @@ impl Outbound for OutboundRequest {
 
     fn became_uncertain(&mut self) {
         self.uncertain = true;
-        self.pending.doubt(self.request.id);
+        self.pending.may_be_stored_twice(self.request.id);
     }
 
     fn settle(mut self, result: Result<Value, Error>) {
@@ -56,7 +56,7 @@ impl Outbound for OutboundRequest {
     }
 }
 
-/// What Redis answers to XADD, as the id of the message.
+/// The entry's id in the answer to XADD, as an attribute of the span.
 fn entry_id(answer: &Value) -> Option<KeyValue> {
     let Value::BulkString(id) = answer else { return None };
     Some(KeyValue::new("messaging.message.id", String::from_utf8_lossy(id).into_owned()))

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::error::RequestErrorKind;
 use crate::envelope::{CorrelationId, Reply};
 
-/// A reply as it came off the lane.
+/// A reply and the time at which it was stored.
 #[derive(Debug)]
 pub struct Received {
     /// The reply.
@@ -19,43 +19,44 @@ pub struct Received {
     pub stored_ms: u64,
 }
 
-/// What a waiting caller gets in the end.
+/// What a waiting caller gets: a reply or an error.
 pub type Arrival = Result<Received, RequestErrorKind>;
 
-/// What became of a completion.
+/// The result of a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// Its caller has it.
+    /// The caller got it.
     Delivered,
-    /// Its caller had gone.
+    /// The caller had gone.
     Late,
-    /// It is nobody's here.
+    /// No caller of this process has this id.
     Unknown,
 }
 
-/// Everybody who waits for a reply, by correlation id. Clones share everything.
+/// The callers that wait for a reply, by correlation id. Clones share everything.
 ///
-/// A place is taken before the request is sent and given back by its guard's drop: on reply,
-/// timeout, disconnect or panic. Nothing else removes it, so nothing leaks.
+/// A caller gets a place before its request is sent. The guard frees the place when it is dropped: after a reply, a
+/// timeout, a disconnect or a panic. So no place leaks.
 #[derive(Clone)]
 pub struct PendingReplies(Arc<Inner>);
 
 struct Inner {
     waiting: DashMap<CorrelationId, oneshot::Sender<Arrival>, foldhash::fast::RandomState>,
-    /// How many: every request asks, and the map would lock each of its shards to tell.
+    /// The size of `waiting`. Every request needs it, and the map would lock each of its shards to count.
     count: AtomicUsize,
     deadlines: Mutex<BTreeMap<u64, Vec<CorrelationId>>>,
+    /// Ids of callers that went without a reply. They tell a late reply from one for another process.
     abandoned: Mutex<LastIds>,
-    /// Their requests may be stored twice.
-    doubted: Mutex<LastIds>,
+    /// Ids of requests that may be stored twice.
+    maybe_twice: Mutex<LastIds>,
     started: Instant,
 }
 
-/// A power of two well above the number of cores that write to it.
+/// Shards of the map: a power of two well above the number of cores that write to it.
 const SHARDS: usize = 32;
 
-/// Deadlines are grouped into steps of this length: a caller waits at most one step too long.
-/// One sweep per step costs less than a timer per request.
+/// Deadlines are grouped into steps of this length. One sweep per step costs less than a timer per request; a caller
+/// waits at most two steps too long.
 pub(super) const DEADLINE_STEP: Duration = Duration::from_millis(16);
 
 impl Default for PendingReplies {
@@ -65,14 +66,14 @@ impl Default for PendingReplies {
             count: AtomicUsize::new(0),
             deadlines: Mutex::default(),
             abandoned: Mutex::default(),
-            doubted: Mutex::default(),
+            maybe_twice: Mutex::default(),
             started: Instant::now(),
         }))
     }
 }
 
 impl PendingReplies {
-    /// Takes a place for `id` until `deadline`.
+    /// Adds a caller that waits for `id` until `deadline`.
     pub fn register(&self, id: CorrelationId, deadline: Instant) -> PendingGuard {
         let (sender, arrival) = oneshot::channel();
         if self.0.waiting.insert(id, sender).is_none() {
@@ -83,7 +84,7 @@ impl PendingReplies {
         PendingGuard { id, pending: Arc::clone(&self.0), arrival, completed: false }
     }
 
-    /// Hands `arrival` to whoever waits for `id`.
+    /// Gives `arrival` to the caller that waits for `id`.
     pub fn complete(&self, id: CorrelationId, arrival: Arrival) -> Completion {
         match self.0.remove(id) {
             Some(waiting) => match waiting.send(arrival) {
@@ -95,7 +96,7 @@ impl PendingReplies {
         }
     }
 
-    /// Ends the waiting of everybody whose deadline has passed; returns how many.
+    /// Completes the callers whose deadline has passed; returns how many.
     pub fn expire(&self, now: Instant) -> usize {
         let passed = {
             let mut deadlines = lock(&self.0.deadlines);
@@ -110,35 +111,36 @@ impl PendingReplies {
         .count()
     }
 
-    /// The request of `id` may be stored twice: it was sent again because the first try got no answer.
-    pub(super) fn doubt(&self, id: CorrelationId) {
-        lock(&self.0.doubted).insert(id);
+    /// Notes that the request `id` may be stored twice: a try got no answer, and the request may be sent again.
+    pub(super) fn may_be_stored_twice(&self, id: CorrelationId) {
+        lock(&self.0.maybe_twice).insert(id);
     }
 
-    /// True if somebody waits for `id`.
+    /// True if a caller waits for `id`.
     pub(super) fn is_waited_for(&self, id: CorrelationId) -> bool {
         self.0.waiting.contains_key(&id)
     }
 
-    /// True if somebody waits for `id` and its request is on the stream once at most.
+    /// True if a caller waits for `id` and the request is on the stream at most once.
     pub(super) fn was_stored_once(&self, id: CorrelationId) -> bool {
-        self.is_waited_for(id) && !lock(&self.0.doubted).contains(id)
+        self.is_waited_for(id) && !lock(&self.0.maybe_twice).contains(id)
     }
 
-    /// Tells whoever waits for `id` that nothing was done, because its only entry was taken back; false if
-    /// there may be another one by now. From here on a doubt comes too late to send the request again: nobody
+    /// The only entry of `id` was taken back: tells the caller that no work was done. False if the request may
+    /// meanwhile be stored a second time. After this the writer does not send the request again, because no caller
     /// waits for it.
     pub(super) fn was_taken_back(&self, id: CorrelationId) -> bool {
-        let doubted = lock(&self.0.doubted);
-        !doubted.contains(id) && self.complete(id, Err(RequestErrorKind::NoWorker)) == Completion::Delivered
+        let maybe_twice = lock(&self.0.maybe_twice);
+        !maybe_twice.contains(id)
+            && self.complete(id, Err(RequestErrorKind::NoWorker)) == Completion::Delivered
     }
 
-    /// How many callers wait.
+    /// The number of waiting callers.
     pub fn len(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// True if nobody waits.
+    /// True if no caller waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -157,7 +159,7 @@ impl Inner {
     }
 }
 
-/// One caller's place in [`PendingReplies`]; dropping it gives the place back.
+/// One caller's place in [`PendingReplies`]; dropping it frees the place.
 pub struct PendingGuard {
     id: CorrelationId,
     pending: Arc<Inner>,
@@ -183,8 +185,7 @@ impl Drop for PendingGuard {
     }
 }
 
-/// The last ids of a kind. Those whose callers went without their reply tell a late reply from a foreign
-/// one.
+/// A bounded set of the ids that were inserted last.
 #[derive(Default)]
 struct LastIds {
     order: VecDeque<CorrelationId>,
@@ -192,7 +193,7 @@ struct LastIds {
 }
 
 impl LastIds {
-    /// Enough for the callers that one outage takes with it.
+    /// Enough for the callers of one outage.
     const MOST: usize = 8_192;
 
     fn insert(&mut self, id: CorrelationId) {
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reply_reaches_its_caller_and_nobody_else() {
+    async fn a_reply_reaches_only_its_own_caller() {
         let pending = PendingReplies::default();
         let (mine, other) = (CorrelationId::mint(), CorrelationId::mint());
         let deadline = Instant::now() + Duration::from_secs(1);
@@ -237,12 +238,12 @@ mod tests {
         assert_eq!(
             pending.complete(mine, received(mine)),
             Completion::Unknown,
-            "a second reply reaches nobody"
+            "a second reply finds no caller"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_goes_leaves_only_a_late_reply() {
+    async fn a_reply_is_late_if_its_caller_has_gone() {
         let pending = PendingReplies::default();
         let id = CorrelationId::mint();
         let waiting = pending.register(id, Instant::now() + Duration::from_secs(1));
@@ -255,22 +256,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_was_done_is_said_of_requests_that_are_gone_only() {
+    async fn a_request_that_may_be_stored_twice_is_not_refused() {
         let pending = PendingReplies::default();
-        let (sure, doubtful) = (CorrelationId::mint(), CorrelationId::mint());
+        let (once, maybe_twice) = (CorrelationId::mint(), CorrelationId::mint());
         let deadline = Instant::now() + Duration::from_secs(1);
-        let (told, _waits_on) = (pending.register(sure, deadline), pending.register(doubtful, deadline));
+        let (refused, _waits_on) =
+            (pending.register(once, deadline), pending.register(maybe_twice, deadline));
 
-        pending.doubt(doubtful);
+        pending.may_be_stored_twice(maybe_twice);
 
-        assert!(pending.was_taken_back(sure) && !pending.was_taken_back(doubtful));
-        assert!(matches!(told.wait().await, Err(RequestErrorKind::NoWorker)));
-        assert!(!pending.is_waited_for(sure), "it is not sent again");
-        assert!(pending.is_waited_for(doubtful));
+        assert!(pending.was_taken_back(once) && !pending.was_taken_back(maybe_twice));
+        assert!(matches!(refused.wait().await, Err(RequestErrorKind::NoWorker)));
+        assert!(!pending.is_waited_for(once), "it is not sent again");
+        assert!(pending.is_waited_for(maybe_twice));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_ends_the_waiting_within_two_steps_and_never_early() {
+    async fn a_caller_times_out_at_most_two_steps_late_never_early() {
         let pending = PendingReplies::default();
         let deadline = Instant::now() + Duration::from_millis(100);
         let waiting = pending.register(CorrelationId::mint(), deadline);
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_of_abandoned_callers_is_bounded() {
+    async fn the_number_of_remembered_callers_is_bounded() {
         let pending = PendingReplies::default();
         let deadline = Instant::now() + Duration::from_secs(1);
         let first = CorrelationId::mint();

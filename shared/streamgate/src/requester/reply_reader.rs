@@ -1,4 +1,4 @@
-//! The one reader of a reply lane: completes whoever waits.
+//! Reads the reply lane and gives each reply to the caller that waits for it.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub(super) struct ReplyReader {
     pub(super) pending: PendingReplies,
     pub(super) metrics: RequesterMetrics,
     pub(super) clock: Arc<ServerClock>,
-    /// Nobody else reads this lane, so a reply that nobody waits for is late, not foreign.
+    /// True if only this process reads the lane. Then a reply without a caller is late, not foreign.
     pub(super) own_lane: bool,
-    /// How far the lane has been read, for its upkeep.
+    /// Tells the upkeep how far the lane has been read.
     pub(super) finished: watch::Sender<Finished>,
     pub(super) listening: Latch,
     pub(super) admission: Arc<Admission>,
-    pub(super) strangers: LaneConflict,
+    pub(super) conflict: LaneConflict,
 }
 
 impl ReplyReader {
@@ -49,7 +49,7 @@ impl ReplyReader {
                 Ok(entries) => {
                     self.listening.set(true);
                     if self.tail.has_started_over() {
-                        self.strangers.read_again();
+                        self.conflict.read_again();
                     }
                     for entry in entries {
                         let ours = self.complete(&entry);
@@ -58,7 +58,7 @@ impl ReplyReader {
                 }
                 Err(error) => {
                     let pause = self.tail.failed(&error);
-                    // The first failure may be a connection that was lost, and the next read has a new one.
+                    // After one failure the lane may still be readable: the next read uses a new connection.
                     self.listening.set(self.tail.failures() < 2);
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -69,7 +69,7 @@ impl ReplyReader {
         }
     }
 
-    /// Completes whoever waits for what is in an entry; true if all of it was for callers of this process.
+    /// Completes the callers of all replies in an entry; true if all replies were for callers of this process.
     fn complete(&mut self, entry: &Entry) -> bool {
         let (mut ours, mut unreadable) = (true, None);
         for reply in Reply::decode_all(&entry.fields) {
@@ -82,7 +82,7 @@ impl ReplyReader {
             }
         }
         if let Some(error) = &unreadable {
-            tracing::warn!(entry = %entry.id, %error, "what stands on the reply stream is no reply; ignored");
+            tracing::warn!(entry = %entry.id, %error, "an entry of the reply stream is no valid reply; ignored");
         }
         ours && unreadable.is_none()
     }
@@ -90,23 +90,23 @@ impl ReplyReader {
     fn complete_one(&mut self, reply: Reply, entry: EntryId) -> Completion {
         let (id, worked) = (reply.id, !reply.work.is_zero());
         let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.ms }));
-        // Work that was done is capacity, whether or not its caller was still there.
+        // Finished work shows capacity even if its caller has gone.
         if worked && completion != Completion::Unknown {
             self.admission.estimate.answered();
         }
         match completion {
-            Completion::Delivered => self.strangers.known(),
+            Completion::Delivered => self.conflict.known(),
             Completion::Unknown if !self.own_lane => self.metrics.foreign.increment(1),
             Completion::Unknown => {
                 self.metrics.late.increment(1);
-                if self.strangers.unknown(Instant::now()) {
+                if self.conflict.unknown(Instant::now()) {
                     tracing::warn!(
-                        "many replies arrive on this lane that nobody here asked for: does another gateway run with the same INGRESS_REPLICA? Give each its own"
+                        "many replies on this lane have no request here: another gateway seems to run with the same INGRESS_REPLICA; give each gateway its own"
                     );
                 }
             }
             Completion::Late => {
-                self.strangers.known();
+                self.conflict.known();
                 self.metrics.late.increment(1);
             }
         }

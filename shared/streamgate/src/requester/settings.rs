@@ -4,30 +4,30 @@ use crate::connection::{LAST_ID, Rehearsal};
 use crate::stream::StreamKey;
 use crate::telemetry::Tracer;
 
-/// Settings of a [`Requester`].
+/// Settings of a [`Requester`](super::Requester).
 #[derive(Debug, Clone)]
 pub struct RequesterSettings {
-    /// Where requests go.
+    /// The stream for requests.
     pub request_stream: StreamKey,
-    /// The plain reply stream; the lane of this replica is derived from it.
+    /// The reply stream that replicas without a name share.
     pub reply_stream: StreamKey,
-    /// This replica's name: its own lane, `<reply_stream>.<replica>`. `None` shares the plain one.
+    /// This replica's name. With a name, it has a reply lane of its own: `<reply_stream>.<replica>`.
     pub replica: Option<String>,
-    /// How many callers may wait at once.
+    /// The most callers that may wait at once.
     pub max_in_flight: usize,
     /// The longest timeout a call may have.
     pub longest_timeout: Duration,
-    /// Who does the work: requests are refused while nobody of them is alive. `None`: not looked at.
+    /// The workers: requests are refused while none of them is alive. `None`: the workers are not watched.
     pub workers: Option<WorkerGroup>,
-    /// How long to look for a near reply, or a near request, before going to sleep, while few callers
-    /// wait and replies come within this time; zero is never. It takes processor time and spares the
-    /// time it takes to wake a thread, which is most of a lone request's.
+    /// How long to poll the sockets for the next reply or request before the thread sleeps, while few callers
+    /// wait and replies come within this time; zero: never. Polling takes processor time, but saves the
+    /// time to wake a thread, which is most of the time of a single request.
     pub busy_poll: Duration,
-    /// Where spans of the requests go.
+    /// Starts the spans of the requests.
     pub tracer: Tracer,
 }
 
-/// The workers a requester counts on.
+/// The group of workers that a requester needs.
 #[derive(Debug, Clone)]
 pub struct WorkerGroup {
     /// Their consumer group.
@@ -37,7 +37,7 @@ pub struct WorkerGroup {
 }
 
 impl RequesterSettings {
-    /// What a requester does on its streams, without doing it.
+    /// The commands that a requester needs, in forms without effect.
     pub(super) fn rehearsal(&self, lane: &StreamKey) -> Rehearsal {
         let (requests, lane) = (self.request_stream.as_str(), lane.as_str());
         let rehearsal = Rehearsal::default()
@@ -50,7 +50,7 @@ impl RequesterSettings {
             .step("expire", &["EXPIRE", lane, "1", "NX", "XX"])
             .step("time", &["TIME"]);
         match &self.workers {
-            // What nobody will work on any more is taken back.
+            // For watching the workers, and for taking back requests while no worker is alive.
             Some(group) => rehearsal
                 .step("xinfo|consumers", &["XINFO", "CONSUMERS", requests, &group.name])
                 .step("xinfo|groups", &["XINFO", "GROUPS", requests])

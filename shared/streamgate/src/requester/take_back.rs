@@ -1,4 +1,4 @@
-//! What becomes of those who wait when there is no worker: their requests are taken back.
+//! Takes requests back while no worker is alive: removes them from the stream and refuses their callers.
 
 use metrics::Counter;
 
@@ -7,8 +7,8 @@ use crate::connection::{Error, Redis};
 use crate::envelope::CorrelationId;
 use crate::stream::{Entry, EntryId, StreamKey, Undelivered};
 
-/// Takes undelivered requests of this process back, during one absence of the workers. It keeps nothing
-/// per request: the ids are on the stream.
+/// Takes back undelivered requests of this process during one absence of the workers. It stores nothing
+/// per request, because the ids are on the stream.
 pub(super) struct TakeBack {
     undelivered: Undelivered,
     pending: PendingReplies,
@@ -25,8 +25,8 @@ impl TakeBack {
         Self { undelivered: Undelivered::new(redis, requests), pending, taken_back }
     }
 
-    /// Removes what no worker was given and somebody here waits for, and only then tells the caller that
-    /// nothing was done. What was delivered stays, and its caller waits on.
+    /// Removes the undelivered requests whose callers wait in this process. Only after the removal it tells a caller
+    /// that no work was done. A delivered request stays, and its caller keeps waiting.
     pub(super) async fn run(&mut self) -> Result<(), Error> {
         loop {
             let page = self.undelivered.next_page().await?;
@@ -47,7 +47,7 @@ impl TakeBack {
             if !taken.is_empty() {
                 tracing::warn!(
                     requests = taken.len(),
-                    "no worker came in time: requests taken back, callers refused"
+                    "no worker is alive: requests taken back, callers refused"
                 );
             }
         }

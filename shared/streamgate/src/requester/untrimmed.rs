@@ -1,4 +1,4 @@
-//! Whether anybody trims the request stream.
+//! Warns if no worker trims the request stream.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::clock::Clock;
 use crate::connection::{Redis, RetryLog};
 use crate::stream::{StreamHealth, StreamKey};
 
-/// No sensible retention keeps finished requests for longer, …
+/// No useful retention keeps finished requests for longer.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
 
-/// … or keeps more of them, …
+/// No useful retention keeps more finished requests.
 const MANY: u64 = 1_000_000;
 
-/// … or lets them take more memory.
+/// No useful retention keeps more bytes of finished requests.
 const LARGE: u64 = 1 << 30;
 
-/// How often the stream is looked at.
+/// How often the stream is checked.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Keeps the gauge, and says once per state when finished requests pile up.
+/// Updates the gauge, and logs one warning each time finished requests begin to pile up.
 pub(super) async fn watch(redis: Redis, requests: StreamKey, gauge: Gauge) {
     let (mut outage, mut warned) = (RetryLog::new("view of the request stream"), false);
     loop {
@@ -45,7 +45,7 @@ pub(super) async fn watch(redis: Redis, requests: StreamKey, gauge: Gauge) {
     }
 }
 
-/// True if the oldest entry is finished, and more is there than any retention leaves.
+/// True if the oldest entry is finished, and the stream is older, longer or larger than any useful retention allows.
 fn is_untrimmed(health: &StreamHealth, now_ms: u64) -> bool {
     let age = health.first.as_ref().map_or(0, |first| now_ms.saturating_sub(first.id.ms));
     let too_much = age > LONG.as_millis() as u64 || health.length > MANY || health.bytes > LARGE;

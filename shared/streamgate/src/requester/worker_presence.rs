@@ -1,4 +1,4 @@
-//! Whether anybody is there to do the work, as far as a requester knows.
+//! Whether a worker is alive, as far as a requester knows.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,58 +12,59 @@ use super::take_back::TakeBack;
 use crate::connection::{Error, Redis, RetryLog};
 use crate::stream::{ConsumerHealth, GroupHealth, StreamKey};
 
-/// The workers of one group, looked at once a second, and more often while there is none.
+/// Watches the workers of one group: once a second, and more often while none is alive.
 pub(super) struct WorkerPresence {
     group: WorkerGroup,
     view: Mutex<View>,
 }
 
 struct View {
-    /// When the group was last looked at with success.
-    looked_at: Option<Instant>,
+    /// When the group was last read with success.
+    read_at: Option<Instant>,
     alive: usize,
-    /// The last moment at which somebody is known to have been alive; at first, when this process
-    /// started to look.
+    /// The last moment at which a worker was certainly alive. At first, the moment at which this process started to
+    /// watch.
     last_alive: Instant,
-    /// There has been a consumer, alive or not.
+    /// True if this process has seen a consumer, alive or not.
     seen: bool,
-    /// There has never been one, as far as the server and this process know.
+    /// True if there was never a consumer, as far as the server and this process know.
     untouched: bool,
 }
 
-/// How often the group is looked at.
+/// How often the group is read.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How often while nobody is alive: callers are refused for so long after a worker has come.
+/// How often the group is read while no worker is alive. After a worker has started, callers are refused for up to
+/// this long.
 const ABSENCE_PERIOD: Duration = Duration::from_millis(100);
 
-/// A view older than this says nothing.
+/// An older view is not used.
 const FRESH: Duration = Duration::from_secs(5);
 
 impl WorkerPresence {
-    /// Nothing is known yet.
+    /// A view that has not been read yet.
     pub(super) fn new(group: WorkerGroup) -> Self {
         let view =
-            View { looked_at: None, alive: 0, last_alive: Instant::now(), seen: false, untouched: false };
+            View { read_at: None, alive: 0, last_alive: Instant::now(), seen: false, untouched: false };
         Self { group, view: Mutex::new(view) }
     }
 
-    /// True if no worker has given a sign of life for longer than the grace period, or none ever. Without
-    /// a fresh view this is never true: who cannot look must not refuse.
+    /// True if no worker has given a sign of life for longer than the grace period, or none ever. Never true without
+    /// a fresh view: a requester that cannot see the workers must not refuse.
     pub(super) fn are_absent(&self, now: Instant) -> bool {
         let view = self.view();
         let silence = now.saturating_duration_since(view.last_alive);
         view.is_fresh(now) && (view.untouched || silence > self.group.grace)
     }
 
-    /// How many are alive; `None` without a fresh view.
+    /// The number of live workers; `None` without a fresh view.
     pub(super) fn alive(&self) -> Option<usize> {
         let view = self.view();
         view.is_fresh(Instant::now()).then_some(view.alive)
     }
 
-    /// Looks at the group for ever. When the workers have been absent for too long, those who still wait
-    /// are told so and their requests are taken back.
+    /// Reads the group periodically, without end. While the workers are absent, undelivered requests are taken back
+    /// and their callers refused.
     pub(super) async fn watch(
         &self,
         redis: &Redis,
@@ -76,7 +77,7 @@ impl WorkerPresence {
         let mut outage = RetryLog::new("view of the workers");
         let mut absence = None;
         loop {
-            let done = self.look(redis, requests, metrics).await;
+            let done = self.update(redis, requests, metrics).await;
             let done = match self.are_absent(Instant::now()) {
                 true if !pending.is_empty() => done.and(absence.get_or_insert_with(&begin).run().await),
                 true => done,
@@ -92,7 +93,7 @@ impl WorkerPresence {
                     period
                 }
                 Err(error) => {
-                    // What was being taken back is looked at again from its beginning.
+                    // The next take-back starts again at the first undelivered request.
                     absence = None;
                     outage.failed(&error).max(period)
                 }
@@ -101,7 +102,7 @@ impl WorkerPresence {
         }
     }
 
-    async fn look(
+    async fn update(
         &self,
         redis: &Redis,
         requests: &StreamKey,
@@ -114,11 +115,11 @@ impl WorkerPresence {
         Ok(())
     }
 
-    /// Takes in a fresh view; answers how many are alive.
+    /// Stores a fresh view; returns the number of live workers.
     fn saw(&self, consumers: &[ConsumerHealth], untouched: bool) -> usize {
         let now = Instant::now();
         let mut view = self.view();
-        view.looked_at = Some(now);
+        view.read_at = Some(now);
         view.seen |= !consumers.is_empty();
         view.untouched = untouched && !view.seen;
         view.alive = consumers.iter().filter(|consumer| consumer.idle < self.group.grace).count();
@@ -137,7 +138,7 @@ impl WorkerPresence {
 
 impl View {
     fn is_fresh(&self, now: Instant) -> bool {
-        self.looked_at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH)
+        self.read_at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH)
     }
 }
 
@@ -156,11 +157,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_group_without_workers_is_absent_after_the_grace_period() {
+    async fn workers_are_absent_after_the_grace_period() {
         let workers = workers();
 
         workers.saw(&[], false);
-        assert!(!workers.are_absent(Instant::now()), "they may just be starting");
+        assert!(!workers.are_absent(Instant::now()), "a worker may be starting");
         tokio::time::advance(GRACE + PERIOD).await;
         workers.saw(&[], false);
 
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_sign_of_life_is_enough_and_a_dead_one_does_not_count() {
+    async fn one_live_worker_is_enough_and_a_dead_one_does_not_count() {
         let workers = workers();
         tokio::time::advance(GRACE * 2).await;
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_group_that_never_had_a_worker_is_absent_at_once() {
+    async fn workers_of_an_unused_group_are_absent_at_once() {
         let workers = workers();
 
         workers.saw(&[], true);
@@ -190,11 +191,11 @@ mod tests {
 
         workers.saw(&[silent_for(0)], false);
         workers.saw(&[], true);
-        assert!(!workers.are_absent(Instant::now()), "the worker may just be restarting");
+        assert!(!workers.are_absent(Instant::now()), "the worker may be restarting");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_cannot_look_does_not_refuse() {
+    async fn workers_are_not_absent_if_the_view_is_old() {
         let workers = workers();
         tokio::time::advance(GRACE * 2).await;
         workers.saw(&[], false);

@@ -3,8 +3,8 @@ use std::time::Duration;
 /// Exponential backoff with jitter: each delay is drawn from the upper half of a window that
 /// doubles up to a cap.
 ///
-/// Half of the window is kept ("equal jitter"), so that a retry is never immediate and a loop
-/// built on it is never hot; the random half keeps many clients apart. Source: M. Brooker,
+/// The lower half of the window is always waited ("equal jitter"), so that a retry is never immediate and a retry loop
+/// never takes a whole processor. The random half spreads the retries of many clients. Source: M. Brooker,
 /// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -26,12 +26,12 @@ impl Backoff {
         window.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// How many delays were drawn since the last reset.
+    /// Number of delays drawn since the last reset.
     pub fn attempts(&self) -> u32 {
         self.attempt
     }
 
-    /// Starts over: something worked.
+    /// Starts again at `base`, after a success.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_failed_together_do_not_come_back_together() {
+    fn clients_that_failed_together_do_not_retry_together() {
         let first_delay = || Backoff::new(Duration::from_secs(1), Duration::from_secs(5)).next_delay();
 
         let mut delays: Vec<Duration> = (0..100).map(|_| first_delay()).collect();

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 pub struct BreakerSettings {
     /// Failures in a row that open it; at least 1.
     pub failures: u32,
-    /// How long it refuses before it lets a probe pass.
+    /// How long it refuses calls before it lets a probe pass.
     pub open_for: Duration,
-    /// Probes under way at once while half open; at least 1.
+    /// The most probes at once while half open; at least 1.
     pub probes: u32,
 }
 
 impl Default for BreakerSettings {
-    /// Five failures in a row open it for one second, then one probe at a time.
+    /// Five failures in a row open it for one second; then one probe at a time passes.
     fn default() -> Self {
         Self { failures: 5, open_for: Duration::from_secs(1), probes: 1 }
     }
@@ -26,7 +26,7 @@ impl Default for BreakerSettings {
 pub enum BreakerState {
     /// Calls pass.
     Closed,
-    /// A few probes pass to find out.
+    /// A few calls pass as probes.
     HalfOpen,
     /// Calls are refused at once.
     Open,
@@ -52,7 +52,7 @@ impl BreakerState {
     }
 }
 
-/// The breaker is open: do not call, answer at once.
+/// The breaker is open: the caller must not call, and fails at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit is open; the next probe is due in {retry_after:?}")]
 pub struct CircuitOpen {
@@ -60,11 +60,11 @@ pub struct CircuitOpen {
     pub retry_after: Duration,
 }
 
-/// Stops calling what keeps failing, and finds out when it works again.
+/// Stops calls to a dependency that keeps failing, and probes until it works again.
 ///
-/// Consecutive failures open it; after `open_for` it lets probes pass; a probe that works closes
-/// it, one that fails opens it again. Clones share one state. It counts failures in a row rather
-/// than a rate because its callers (one Redis, one upstream) fail all at once or hardly at all.
+/// Failures in a row open it. After `open_for` it lets probes pass: a probe that succeeds closes
+/// it, a probe that fails opens it again. Clones share one state. It counts failures in a row and
+/// not a rate, because its dependencies (one Redis, one upstream) either fail on every call or hardly ever.
 /// Source of the pattern: M. Nygard, "Release It!", chapter "Circuit Breaker".
 #[derive(Debug, Clone)]
 pub struct CircuitBreaker {
@@ -86,8 +86,8 @@ impl CircuitBreaker {
         Self { settings, inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Asks to make one call. Tell the pass how it went; a pass dropped without a word (the call
-    /// was cancelled) counts as neither.
+    /// Asks to make one call. The caller reports the result to the pass. If the pass is dropped without a result (the
+    /// call was cancelled), it counts neither as success nor as failure.
     ///
     /// # Errors
     /// The breaker is open, or half open with all its probes under way.
@@ -104,14 +104,14 @@ impl CircuitBreaker {
         Ok(Pass { breaker: self.clone(), probe: true })
     }
 
-    /// Something worked: close.
+    /// Records a success and closes the breaker.
     pub fn succeeded(&self) {
         let mut inner = self.lock();
         inner.failures = 0;
         inner.opened_at = None;
     }
 
-    /// Something failed: count, and open when it is one too many or a probe.
+    /// Records a failure. Opens the breaker after enough failures in a row, or again if a probe failed.
     pub fn failed(&self) {
         let mut inner = self.lock();
         inner.failures = inner.failures.saturating_add(1);
@@ -120,7 +120,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// What the next call would meet.
+    /// The state that the next call would find.
     pub fn state(&self) -> BreakerState {
         match self.lock().opened_at {
             None => BreakerState::Closed,
@@ -136,19 +136,19 @@ impl CircuitBreaker {
 
 /// Permission for one call through a [`CircuitBreaker`].
 #[derive(Debug)]
-#[must_use = "tell the breaker how the call went"]
+#[must_use = "report the result of the call"]
 pub struct Pass {
     breaker: CircuitBreaker,
     probe: bool,
 }
 
 impl Pass {
-    /// The call worked.
+    /// The call succeeded.
     pub fn succeeded(self) {
         self.breaker.succeeded();
     }
 
-    /// The call failed in a way that says something about the dependency.
+    /// The call failed because of the dependency.
     pub fn failed(self) {
         self.breaker.failed();
     }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_it_unless_a_success_is_between() {
+    async fn failures_in_a_row_open_it_but_a_success_resets_the_count() {
         let breaker = breaker();
 
         breaker.failed();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_works_closes_it() {
+    async fn a_probe_that_succeeds_closes_it() {
         let breaker = breaker();
         open(&breaker);
 

@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A bound on how much is under way at once.
+/// A bound on the number of requests in progress.
 ///
-/// Unlike a semaphore it answers "how many are free" for a reader that takes several at a time.
+/// Unlike a semaphore it tells how many slots are free, for a reader that takes several entries at a time.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit(Arc<Inner>);
 
@@ -17,22 +17,22 @@ struct Inner {
 }
 
 impl ConcurrencyLimit {
-    /// At most `limit` slots at once; at least 1.
+    /// A limit of `limit` slots; at least 1.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner { limit: limit.max(1), taken: AtomicUsize::new(0), freed: Notify::new() }))
     }
 
-    /// The bound.
+    /// The number of slots.
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// How many slots are taken.
+    /// The number of taken slots.
     pub fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Acquire)
     }
 
-    /// How many slots are free.
+    /// The number of free slots.
     pub fn free(&self) -> usize {
         self.limit().saturating_sub(self.taken())
     }
@@ -48,14 +48,14 @@ impl ConcurrencyLimit {
             .map(|_| Slot(Arc::clone(&self.0)))
     }
 
-    /// Takes a slot whether or not one is free: for work that is already here and must not be
-    /// turned away. [`ConcurrencyLimit::free`] stays 0 until enough are released.
+    /// Takes a slot even if none is free: for a delivery that has arrived and must not be refused.
+    /// [`ConcurrencyLimit::free`] stays 0 until enough slots are released.
     pub fn take_over(&self) -> Slot {
         self.0.taken.fetch_add(1, Ordering::AcqRel);
         Slot(Arc::clone(&self.0))
     }
 
-    /// Waits until at least one slot is free and answers how many are.
+    /// Waits until at least one slot is free; returns how many are.
     pub async fn wait_for_free(&self) -> usize {
         loop {
             let freed = self.0.freed.notified();
@@ -78,7 +78,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// One unit of what is under way; dropping it gives the place back.
+/// One taken slot; dropping it frees the slot.
 #[derive(Debug)]
 pub struct Slot(Arc<Inner>);
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_dropped_slot_wakes_who_waits_for_one() {
+    async fn a_dropped_slot_wakes_a_task_that_waits_for_one() {
         let limit = ConcurrencyLimit::new(1);
         let slot = limit.try_take().expect("free");
         assert!(limit.try_take().is_none());

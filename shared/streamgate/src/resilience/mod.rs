@@ -1,5 +1,7 @@
-//! Small parts for staying upright while a dependency does not: each is one idea, none knows
-//! Redis or HTTP.
+//! Small parts that keep a process working while a dependency fails. Each is one idea; none knows Redis or HTTP.
+//!
+//! In reading order: `backoff`, `retry_budget` and `circuit_breaker` limit calls to a failing dependency;
+//! `concurrency_limit` bounds the work in progress; `usual_time` and `wait_estimate` predict how long a request waits.
 
 mod backoff;
 mod circuit_breaker;

@@ -1,32 +1,32 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long something usually takes: an exponentially weighted mean of the last dozen or so.
+/// How long an operation usually takes: an exponentially weighted mean of about the last dozen samples.
 #[derive(Debug, Default)]
 pub struct UsualTime(AtomicU64);
 
 impl UsualTime {
-    /// One in this many of the difference is learnt from each sample.
+    /// Each sample changes the mean by its difference divided by this number.
     const WEIGHT: u64 = 8;
 
-    /// The mean, to the microsecond; zero while nothing was learnt.
+    /// The mean, to the microsecond; zero before the first sample.
     pub fn get(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    /// Learns from a sample. Samples learnt at the same moment may overwrite each other, which a mean
-    /// survives.
+    /// Adds a sample to the mean. Of several samples added at the same moment, some may be lost; that hardly changes
+    /// the mean.
     pub fn learn(&self, sample: Duration) {
         let old = self.0.load(Ordering::Relaxed);
-        // Zero would mean that nothing was learnt.
+        // Zero would mean that there is no sample yet.
         let sample = (sample.as_micros() as u64).max(1);
         let new = if old == 0 { sample } else { old - old / Self::WEIGHT + sample / Self::WEIGHT };
         self.0.store(new, Ordering::Relaxed);
     }
 
-    /// Something was not done because it would have taken too long, so nothing is learnt from it:
-    /// trust the mean a little less, or a slow spell would be remembered for ever.
-    pub fn doubt(&self) {
+    /// Lowers the mean a little. Call it when an operation was skipped because the mean is too long: skipped
+    /// operations give no samples, so the mean of a slow period would otherwise stay for ever.
+    pub fn decay(&self) {
         let old = self.0.load(Ordering::Relaxed);
         self.0.store(old - old.div_ceil(Self::WEIGHT), Ordering::Relaxed);
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_follows_what_it_sees() {
+    fn the_mean_follows_the_samples() {
         let usual = UsualTime::default();
 
         usual.learn(Duration::from_millis(100));
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_no_time_at_all_is_known_too() {
+    fn a_sample_of_zero_counts_as_a_microsecond() {
         let usual = UsualTime::default();
 
         usual.learn(Duration::ZERO);
@@ -57,11 +57,11 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_spell_is_forgotten_even_if_nothing_runs_any_more() {
+    fn a_slow_period_is_forgotten_even_without_new_samples() {
         let usual = UsualTime::default();
         usual.learn(Duration::from_secs(60));
 
-        (0..200).for_each(|_| usual.doubt());
+        (0..200).for_each(|_| usual.decay());
 
         assert_eq!(usual.get(), Duration::ZERO);
     }

@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use super::UsualTime;
 
-/// How long a newcomer would wait, told from how fast answers come: the number of those who wait
-/// divided by the answers per second.
+/// Estimates how long a new request would wait: the number of waiting callers divided by the answers per second.
 ///
-/// It asks nobody: what a replica sees of its own callers includes every worker, however many other
-/// replicas share them. (A rule based on the length of the common queue sheds too much or too late,
-/// since all replicas see the same number and act on it at once.)
+/// A replica needs only its own callers and answers for this, however many replicas share the workers. (A rule based
+/// on the length of the shared queue sheds too much or too late: all replicas see the same length and react to it at
+/// the same time.)
 ///
-/// By Little's law those who wait, divided by the rate, is the time from admission to answer; the
-/// time before the work starts is that minus the usual work. The rate is counted over busy time only,
-/// and it says something about capacity only while there is a queue: with idle workers answers come
-/// as seldom as requests do. So there is no estimate before enough was seen, nor while answers show
-/// next to no time in the queue.
+/// By Little's law the number of waiting callers divided by the rate of answers is the time from admission to answer.
+/// The time before the work starts is that time minus the usual work. The rate counts busy time only. It shows the
+/// capacity only while there is a queue: if workers are idle, answers come only as fast as requests. So there is no
+/// estimate before enough answers came, nor while answered requests spent almost no time in the queue.
 #[derive(Debug, Default)]
 pub struct WaitEstimate {
     /// Answers since the last tick.
@@ -24,68 +22,69 @@ pub struct WaitEstimate {
     usual_queue: UsualTime,
     /// Busy time per answer; 0 while there is no estimate.
     nanos_per_answer: AtomicU64,
-    /// The same, three standard errors longer.
+    /// The same plus three standard errors.
     cautious_nanos_per_answer: AtomicU64,
     recent: Mutex<Recent>,
 }
 
-/// Answers and busy time, both fading.
+/// Answers and busy time; old ones count less and less.
 #[derive(Debug, Default)]
 struct Recent {
     answers: f64,
     busy: f64,
-    /// Answers since there is something to tell, not fading.
+    /// All answers since the first.
     counted: u64,
-    /// Busy time since the first answer.
+    /// All busy time since the first answer.
     seen: Duration,
+    /// Time without waiting callers and answers.
     idle: Duration,
 }
 
-/// How far back the rate looks, at least; four times the usual work if that is longer, since fewer
-/// answers than that make a rate by chance.
+/// Time constant of the rate: at least this, or four times the usual work if that is longer. In a shorter time, too
+/// few answers come for a reliable rate.
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// Busy time to see before the rate is believed, at least; twice the usual work if that is longer.
+/// Busy time before the rate counts: at least this, or twice the usual work if that is longer.
 const EVIDENCE: Duration = Duration::from_millis(100);
 
-/// Answers to have seen, so that one that stumbles on a busy machine does not speak for all.
-const ENOUGH: u64 = 32;
+/// Answers before the rate counts, so that one late answer on a busy machine does not decide.
+const ENOUGH_ANSWERS: u64 = 32;
 
-/// Busy time after which fewer answers are believed too, at least; six times the usual work if that
-/// is longer: a few workers with long work never give many.
+/// Busy time after which the rate counts with fewer answers: at least this, or six times the usual work if that is
+/// longer. A few workers with long work never give many answers.
 const LONG_EVIDENCE: Duration = Duration::from_secs(2);
 
-/// After this long without anybody waiting, nothing is known any more: workers may have come or gone.
-const FORGET: Duration = Duration::from_secs(30);
+/// After this long without waiting callers the estimate is dropped: workers may have come or gone.
+const FORGET_AFTER: Duration = Duration::from_secs(30);
 
-/// Answers that were in the queue for no longer than this, and a quarter of the usual work, show no
-/// queue: a few milliseconds is what entry ids and a busy machine cannot tell apart.
+/// If requests spend no longer in the queue than this plus a quarter of the usual work, there is no queue: entry ids
+/// count in milliseconds, and a busy machine delays by a few.
 const NO_QUEUE: Duration = Duration::from_millis(5);
 
-/// Whom a wrong estimate lets in gets a 504 instead of a fast 503, so it errs to the safe side; a
-/// shorter queue costs no throughput.
+/// The admission is cautious: a request that was admitted by mistake gets a 504 instead of a fast 503, while a shorter
+/// queue costs no throughput.
 const STANDARD_ERRORS: f64 = 3.0;
 
 impl WaitEstimate {
-    /// An answer came, to whomever: it was capacity.
+    /// Counts an answer. It shows capacity even if its caller has gone.
     pub fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Where the time of an answered request went.
+    /// Adds the times of an answered request.
     pub fn learn(&self, queue: Duration, work: Duration) {
         self.usual_queue.learn(queue);
         self.usual_work.learn(work);
     }
 
-    /// `elapsed` has passed since the last tick and `waiting` wait now. Tick every few milliseconds.
+    /// Updates the rate, `elapsed` after the last tick, while `waiting` callers wait. Call it every few milliseconds.
     pub fn tick(&self, waiting: usize, elapsed: Duration) {
         let answers = self.answers.swap(0, Ordering::Relaxed);
         let work = self.usual_work.get();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting == 0 && answers == 0 {
             recent.idle += elapsed;
-            if recent.idle >= FORGET {
+            if recent.idle >= FORGET_AFTER {
                 *recent = Recent::default();
                 self.nanos_per_answer.store(0, Ordering::Relaxed);
                 self.cautious_nanos_per_answer.store(0, Ordering::Relaxed);
@@ -102,29 +101,30 @@ impl WaitEstimate {
             recent.counted += answers;
         }
         let evidence = match recent.counted {
-            ENOUGH.. => EVIDENCE.max(work * 2),
+            ENOUGH_ANSWERS.. => EVIDENCE.max(work * 2),
             _ => LONG_EVIDENCE.max(work * 6),
         };
         if recent.seen >= evidence {
-            // Without any answer for long this grows, but it stays a number.
+            // Without answers this value grows; the lower bound avoids a division by zero.
             let nanos = recent.busy * 1e9 / recent.answers.max(1e-6);
-            // What is counted n times is known to about the square root of n.
+            // The standard error of a count n is about the square root of n.
             let caution = 1.0 + STANDARD_ERRORS / recent.answers.max(1.0).sqrt();
             self.nanos_per_answer.store(nanos as u64, Ordering::Relaxed);
             self.cautious_nanos_per_answer.store((nanos * caution) as u64, Ordering::Relaxed);
         }
     }
 
-    /// How long a newcomer behind `waiting` others waits before its work starts; `None` while nothing
-    /// says that there is a queue.
+    /// How long a new request behind `waiting` others waits before its work starts; `None` if there is no sign of a
+    /// queue.
     pub fn wait(&self, waiting: usize) -> Option<Duration> {
         self.wait_at(waiting, &self.nanos_per_answer)
     }
 
-    /// By how much the wait behind `waiting` others, cautiously estimated, and twice the usual work
-    /// are longer than `patience`; `None` if they are not, or if there is no wait: whether work that
-    /// starts at once can still be done is the worker's to decide, and somebody has to find out when
-    /// it takes less again.
+    /// By how much a new request behind `waiting` others would exceed `patience`; `None` if it would not. The time that
+    /// it needs is the cautious wait plus twice the usual work.
+    ///
+    /// `None` also if there is no wait. Then the worker decides whether the time left is enough, and such requests
+    /// show when the work takes less time again.
     pub fn excess(&self, waiting: usize, patience: Duration) -> Option<Duration> {
         if self.wait(waiting)?.is_zero() {
             return None;
@@ -151,10 +151,10 @@ mod tests {
     const TICK: Duration = Duration::from_millis(16);
     const WORK: Duration = Duration::from_millis(50);
 
-    /// Answers `per_second`, each after `queue`, for `span`, while `waiting` wait.
-    fn run(estimate: &WaitEstimate, per_second: f64, queue: Duration, waiting: usize, span: Duration) {
+    /// For `time`, answers `per_second` requests per second, each after `queue`, while `waiting` callers wait.
+    fn run(estimate: &WaitEstimate, per_second: f64, queue: Duration, waiting: usize, time: Duration) {
         let mut owed = 0.0;
-        for _ in 0..span.as_millis() / TICK.as_millis() {
+        for _ in 0..time.as_millis() / TICK.as_millis() {
             owed += per_second * TICK.as_secs_f64();
             while owed >= 1.0 {
                 owed -= 1.0;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_estimated_before_anything_was_answered() {
+    fn there_is_no_estimate_before_the_first_answer() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 0.0, Duration::ZERO, 10_000, ms(5_000));
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_takes_its_length_times_the_time_per_answer() {
+    fn the_wait_is_the_queue_length_times_the_time_per_answer() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 200.0, ms(900), 200, ms(5_000));
 
         let wait = estimate.wait(200).expect("a queue");
         assert!((ms(900)..ms(1_000)).contains(&wait), "200 at 200/s less {WORK:?} of work: {wait:?}");
-        assert_eq!(estimate.excess(200, ms(1_400)), None, "there is time for it");
+        assert_eq!(estimate.excess(200, ms(1_400)), None, "there is enough time");
         let excess = estimate.excess(200, ms(800)).expect("too long");
         assert!(
             (ms(400)..ms(500)).contains(&excess),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_answers_and_a_stumble_do_not_turn_a_burst_away() {
+    fn a_few_answers_and_a_pause_do_not_refuse_a_burst() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 1_000.0, ms(50), 1_000, TICK);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn few_answers_in_a_long_time_are_what_there_is_to_go_by() {
+    fn after_a_long_time_a_few_answers_give_an_estimate() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 5.0, ms(900), 20, ms(5_000));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_never_queued_let_a_burst_in() {
+    fn a_burst_is_admitted_if_requests_did_not_queue_before() {
         let estimate = WaitEstimate::default();
 
         run(&estimate, 10.0, ms(1), 1, ms(5_000));
@@ -235,32 +235,32 @@ mod tests {
     }
 
     #[test]
-    fn a_long_rest_forgets_what_was_seen() {
+    fn the_estimate_is_dropped_after_a_long_idle_time() {
         let estimate = WaitEstimate::default();
         run(&estimate, 200.0, ms(500), 100, ms(3_000));
 
-        run(&estimate, 0.0, ms(0), 0, FORGET + TICK * 2);
+        run(&estimate, 0.0, ms(0), 0, FORGET_AFTER + TICK * 2);
 
         assert_eq!(estimate.wait(100), None);
     }
 
     #[test]
-    fn an_empty_queue_admits_whatever_the_rate_was() {
+    fn an_empty_queue_admits_a_request_whatever_the_rate() {
         let estimate = WaitEstimate::default();
         run(&estimate, 200.0, ms(500), 100, ms(3_000));
         run(&estimate, 0.0, ms(0), 100, ms(20_000));
 
-        assert_eq!(estimate.excess(0, WORK), None, "one may always find out");
+        assert_eq!(estimate.excess(0, WORK), None, "one request is always admitted");
     }
 
     #[test]
-    fn long_work_is_let_in_while_a_worker_is_free_for_it() {
+    fn long_work_is_admitted_while_a_worker_is_free() {
         let estimate = WaitEstimate::default();
 
         // Ten at once, 50 ms each.
         run(&estimate, 200.0, ms(500), 100, ms(3_000));
 
-        assert_eq!(estimate.excess(9, ms(80)), None, "there is a place");
-        assert!(estimate.excess(20, ms(80)).is_some(), "there is none");
+        assert_eq!(estimate.excess(9, ms(80)), None, "a worker is free");
+        assert!(estimate.excess(20, ms(80)).is_some(), "no worker is free");
     }
 }

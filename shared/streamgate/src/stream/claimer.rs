@@ -6,7 +6,7 @@ use super::group::CLAIMABLE_AT_ONCE_MS;
 use super::{ConsumerGroup, Delivery, EntryId, Leases};
 use crate::connection::{Error, ErrorKind, Script};
 
-/// Takes over entries that their consumer has let idle for longer than a lease: it died, hangs or
+/// Takes over entries that their consumer has let idle for longer than a lease: the consumer died, hangs or
 /// handed them back.
 pub struct Claimer {
     group: ConsumerGroup,
@@ -23,31 +23,32 @@ impl Claimer {
         Self { group, leases, script, cursor: EntryId::MIN, left_suspects: false }
     }
 
-    /// True if the last claim came to the end of the pending entries, or there was none yet. One
-    /// call looks at ten times as many entries as it may claim.
+    /// True if the last claim reached the end of the pending entries, or there was no claim yet. One
+    /// call looks at up to ten times as many entries as it may claim.
     pub fn has_seen_all(&self) -> bool {
         self.cursor == EntryId::MIN
     }
 
-    /// True if the last claims left suspects behind, because one was held here.
+    /// True if the last claims left suspects behind, because this worker already held one.
     pub fn has_left_suspects(&self) -> bool {
         self.left_suspects
     }
 
-    /// True if an entry is held that may be what kills workers: nothing else should be taken.
+    /// True if a suspect is held: then the worker should take no other entry.
     pub fn holds_suspect(&self) -> bool {
         self.leases.hold_a_suspect()
     }
 
-    /// True if what was left behind can be taken now.
+    /// True if a suspect that was left behind can be claimed now.
     pub fn can_take_suspect(&self) -> bool {
         self.left_suspects && !self.leases.hold_a_suspect()
     }
 
-    /// Claims up to `most` idle entries. Each call goes on where the last one stopped.
+    /// Claims up to `most` idle entries. Each call continues where the last one stopped.
     ///
     /// # Errors
-    /// The connection's or the server's; a group that is gone is the reader's to heal.
+    /// The connection failed, or the server refused the command. If the group is gone, the result is empty; the
+    /// consumer then creates the group again.
     pub async fn claim(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         let idle = self.group.settings().claim_min_idle.as_millis().to_string();
         let (cursor, count) = (self.cursor.to_string(), most.to_string());
@@ -64,7 +65,7 @@ impl Claimer {
             held.as_bytes(),
             given_back.as_bytes(),
         ];
-        // What was left earlier counts only for the rest of the same round.
+        // Suspects left by earlier calls count until the claims have seen all pending entries once.
         let left_before = std::mem::take(&mut self.left_suspects) && !self.has_seen_all();
         let sent = Instant::now();
         let found = match self.script.run(self.group.redis(), &[self.group.stream()], &args).await {

@@ -10,28 +10,28 @@ use super::group::{CLAIMABLE_AT_ONCE_MS, ids_from};
 use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases, ReadAnswer};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Script, Waker};
 
-/// Reads entries of a stream as one of a group, over a connection of its own.
+/// Reads entries of a stream as a member of a group, over a connection of its own.
 ///
 /// At its start, and after every read that failed or was abandoned, it reads its own pending
-/// entries first: the server may have delivered to a socket that nobody listened to.
+/// entries first: the server may have delivered entries to a socket that was already closed.
 pub struct Consumer {
     group: ConsumerGroup,
     leases: Leases,
     connection: BlockingConnection,
     read_own: Script,
     recovery: Option<Recovery>,
-    /// The last read found more than one entry.
+    /// True if the last read found more than one entry.
     busy: bool,
 }
 
-/// At the start of the process the entries count as delivered again: it may have died of one. Entries
-/// that were delivered within the last lease are left alone: another process may have them in hand.
+/// The mode at the start of a process: its pending entries count as delivered again, because the process before it
+/// may have died of one. Entries delivered within the last lease are left out: another process may be working on them.
 const REDELIVER: &str = "redeliver";
 
-/// Where the reading of the own pending entries stands.
+/// Progress of the read of the consumer's own pending entries.
 struct Recovery {
     from: EntryId,
-    /// `REDELIVER`, or `recover`, which counts nothing.
+    /// `REDELIVER`, or `recover`, which counts no delivery.
     mode: &'static str,
 }
 
@@ -49,18 +49,18 @@ impl Consumer {
         }
     }
 
-    /// Ends a blocked [`Consumer::read`] from elsewhere, without losing entries.
+    /// A handle for another task to end a blocked [`Consumer::read`] without losing entries.
     pub fn waker(&self) -> Waker {
         self.connection.waker()
     }
 
-    /// Reads up to `most` entries: this consumer's own pending ones first where that is due, else
-    /// new ones, waiting up to `patience` or the group's blocking time, whichever is shorter. Empty
-    /// when there were none.
+    /// Reads up to `most` entries. If a recovery is due, it reads this consumer's own pending entries. Otherwise it
+    /// reads new ones and waits for them up to `patience` or the group's blocking time, whichever is shorter. Empty
+    /// if there were none.
     ///
     /// # Errors
-    /// The connection's or the server's, after the group was recreated if that was the matter.
-    /// Pause as [`Consumer::failed`] says before the next read.
+    /// The connection failed, or the server refused the command. If the group was gone, it has been created again.
+    /// Before the next read, pause as long as [`Consumer::failed`] returns.
     pub async fn read(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
         let result = match &self.recovery {
             Some(_) => self.read_own(most).await,
@@ -75,13 +75,13 @@ impl Consumer {
         result
     }
 
-    /// True until what it held before the process started has been read: that counts as delivered
-    /// again, and so would whatever is claimed meanwhile.
+    /// True until the entries pending from before the start of the process have been read. They count as delivered
+    /// again. An entry claimed meanwhile would be counted twice.
     pub fn is_starting(&self) -> bool {
         self.recovery.as_ref().is_some_and(|recovery| recovery.mode == REDELIVER)
     }
 
-    /// Reads the own pending entries next: something may have been delivered whose answer was lost.
+    /// Makes the next read start with this consumer's own pending entries: an answer with entries may have been lost.
     pub fn recover(&mut self) {
         if self.recovery.is_none() {
             self.recovery = Some(Recovery { from: EntryId::MIN, mode: "recover" });
@@ -93,7 +93,7 @@ impl Consumer {
         self.connection.failed(error)
     }
 
-    /// Joins the group before the first read, trying until that works or `stop`.
+    /// Joins the group before the first read; tries until it succeeds or `stop` is cancelled.
     pub async fn join(&mut self, stop: &CancellationToken) {
         let joining = async {
             while let Err(error) = self.group.join().await {
@@ -110,8 +110,8 @@ impl Consumer {
         // BLOCK 0 would block for ever.
         let block_ms = (patience.as_millis() as u64).clamp(1, self.connection.block_ms());
         let sent = Instant::now();
-        // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
-        // come in numbers, a second read takes the rest of the pipeline along in the same answer.
+        // If a gateway writes several entries in one pipeline, Redis ends a blocked read after the first of them.
+        // While reads find several entries, a second read in the same pipeline takes the others as well.
         let mut decoder = ReadAnswer::to("XREADGROUP");
         let answers = match self.busy && most > 1 {
             true => {
@@ -172,13 +172,13 @@ impl Consumer {
     }
 }
 
-/// What the scripts that look for pending entries answer: a cursor, entries with their number of
-/// deliveries, ids of entries that had been deleted from the stream, and how many suspects were left.
+/// The answer of the scripts that look for pending entries: a cursor, entries with their number of
+/// deliveries, ids of entries that had been deleted from the stream, and the number of suspects left behind.
 pub(super) struct Found {
     pub(super) cursor: Value,
     entries: Vec<(u32, Entry)>,
     pub(super) deleted: Vec<EntryId>,
-    /// There are further suspects, given back because one at a time is enough.
+    /// True if further suspects were given back, because a worker holds one at a time.
     pub(super) left_suspects: bool,
 }
 
@@ -193,7 +193,7 @@ impl Found {
         Ok(Self { cursor, entries, deleted: ids_from(deleted), left_suspects })
     }
 
-    /// Takes a lease for each entry that is not in flight here already.
+    /// Takes a lease for each entry that this process does not hold yet.
     pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<Delivery> {
         let mut deliveries = Vec::with_capacity(self.entries.len());
         for (attempt, entry) in self.entries {

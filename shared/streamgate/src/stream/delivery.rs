@@ -1,36 +1,36 @@
 use super::{Entry, Lease};
 
-/// One entry, handed to this consumer under a lease.
+/// One entry, delivered to this consumer with a lease.
 #[derive(Debug)]
 pub struct Delivery {
     /// The entry.
     pub entry: Entry,
-    /// Which delivery of this entry it is, counted from 1.
+    /// Which delivery of the entry this is, counted from 1.
     pub attempt: u32,
     /// The right to work on it; keep it until the entry is settled.
     pub lease: Lease,
 }
 
 impl Delivery {
-    /// True if the entry itself may be what kills workers.
+    /// True if the entry is a suspect: its work may kill workers.
     pub fn is_suspect(&self) -> bool {
         self.attempt >= SUSPECT_FROM
     }
 }
 
-/// From this delivery on an entry is under suspicion, and a worker has one such at a time.
+/// From this delivery on, an entry is a suspect. A worker holds one suspect at a time and does no other work meanwhile.
 ///
-/// A second delivery usually means that a worker was stopped hard: everything it held comes back
-/// at once and must not queue up behind itself. A third one means that the entry itself may be
-/// what kills: alone, it takes no innocent with it.
+/// A second delivery usually means that a worker was killed. Then all entries that it held are delivered again at the
+/// same time, so they must not run one by one. A third delivery means that the entry itself may kill workers. It runs
+/// alone, so that no other entry is in the worker that it kills.
 pub(super) const SUSPECT_FROM: u32 = 3;
 
-/// What became of a delivery.
+/// How a delivery is settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// Done: acknowledge it.
     Acknowledge,
-    /// Not done and not to blame: give it back, for any consumer, without counting this delivery.
+    /// Not done, for a reason outside the entry: give it back for any consumer, without counting this delivery.
     HandBack,
     /// Cannot be done: move it to the dead letters with this reason, and acknowledge it.
     DeadLetter(String),

@@ -6,7 +6,7 @@ use redis::Value;
 use crate::codec::{Codec, CodecError};
 use crate::fields::{Fields, number};
 
-/// An entry's id: milliseconds of the server's clock and a sequence number within them.
+/// An entry's id: a time of the server's clock in milliseconds, and a sequence number within the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct EntryId {
     /// Unix milliseconds in the server's clock, when the server chose the id.
@@ -16,7 +16,7 @@ pub struct EntryId {
 }
 
 impl EntryId {
-    /// Before every entry.
+    /// The id before every entry.
     pub const MIN: Self = Self { ms: 0, seq: 0 };
 
     /// The id after this one.
@@ -33,9 +33,9 @@ impl EntryId {
         Some(Self { ms: number(&bytes[..dash])?, seq: number(&bytes[dash + 1..])? })
     }
 
-    /// Hands its text to `put`.
+    /// Calls `put` with its text.
     pub(crate) fn encode<T>(self, put: impl FnOnce(&[u8]) -> T) -> T {
-        // Two numbers of up to 20 digits and what is between them.
+        // Two numbers of up to 20 digits, and a hyphen.
         let mut text = [0; 41];
         let mut number = itoa::Buffer::new();
         let mut length = 0;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn its_text_is_the_same_on_the_wire_and_for_people() {
+    fn an_id_is_encoded_as_it_is_displayed() {
         for id in
             [EntryId::MIN, EntryId { ms: 1_763_683_200_000, seq: 7 }, EntryId { ms: u64::MAX, seq: u64::MAX }]
         {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn text_that_is_no_id_is_refused() {
         for text in ["", "-", "1", "1-", "-1", "a-0", "1-+2", "99999999999999999999-0"] {
             assert!(text.parse::<EntryId>().is_err(), "{text}");
         }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::{DeadLetterQueue, Entry, EntryId, GroupMetrics, StreamKey};
 use crate::connection::{Error, ErrorKind, Redis, Script};
 
-/// Who reads which stream, and how long anybody may be silent.
+/// The stream, the group and the consumer, and the time limits of the group.
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
     /// The stream.
@@ -16,19 +16,18 @@ pub struct GroupSettings {
     /// The group's name.
     pub group: String,
     /// This consumer's name, unique among all processes of the group. [`ConsumerGroup::join`] takes
-    /// another one if a consumer lives under it.
+    /// another name if a live consumer already has this one.
     pub consumer: String,
-    /// How long a reader blocks before it looks around.
+    /// The longest time that one read blocks.
     pub block: Duration,
-    /// An entry that its consumer has let idle for this long may be claimed by another: the
-    /// length of a lease.
+    /// The length of a lease: if a consumer lets an entry idle for this long, another consumer may claim it.
     pub claim_min_idle: Duration,
     /// How often leases are renewed; at most a third of `claim_min_idle`.
     pub lease_renewal: Duration,
-    /// A consumer silent for longer counts as dead; it gives a sign of life every third of this, or
+    /// A consumer that is silent for longer counts as dead. A live one gives a sign of life every third of this, or
     /// twice per lease if that is more often.
     pub grace: Duration,
-    /// How many dead letters are kept.
+    /// About how many dead letters are kept.
     pub dead_letters_kept: usize,
 }
 
@@ -47,7 +46,7 @@ impl GroupSettings {
         }
     }
 
-    /// The labels of everything that is counted for one group.
+    /// The labels of the group's metrics.
     pub fn labels(&self) -> [(&'static str, &str); 2] {
         [("stream", self.stream.as_str()), ("group", &self.group)]
     }
@@ -68,24 +67,25 @@ struct Inner {
     leave: Script,
     /// The name that [`ConsumerGroup::join`] took.
     joined_as: OnceLock<String>,
-    /// Bytes of entries acknowledged since [`ConsumerGroup::much_is_finished`] last returned.
+    /// Bytes of entries acknowledged since [`ConsumerGroup::trim_is_due`] last returned.
     finished: AtomicUsize,
-    much_is_finished: Notify,
+    trim_is_due: Notify,
 }
 
-/// So many bytes are worth a look at what can be trimmed: few enough for Redis to free them without
-/// keeping others waiting.
-const MUCH: usize = 16 << 20;
+/// Acknowledged bytes after which a trim is due: few enough for Redis to free them without
+/// delaying other commands.
+const TRIM_AFTER: usize = 16 << 20;
 
-/// An own-PEL read past the last possible id: it makes the consumer known and refreshes its
-/// idle time without delivering anything. (A read from 0 would count a delivery of the oldest
-/// entry; `18446744073709551615-18446744073709551615` is how the server spells `>`.)
+/// Start of a read in a consumer's own pending entries list, behind every possible entry. Such a read creates the
+/// consumer and resets its idle time without a delivery. (A read from 0 would count a delivery of the oldest
+/// entry; Redis takes `18446744073709551615-18446744073709551615` for `>`.)
 const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 
-/// Long enough for any consumer's `claim_min_idle`: handed-back entries are claimable at once.
+/// The idle time given to entries that are handed back: longer than any `claim_min_idle`, so that every consumer may
+/// claim them at once.
 pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
 
-/// A text that cannot name a group or a consumer.
+/// The text is not a valid name of a group or a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 128 visible ASCII characters without spaces")]
 pub struct InvalidName;
@@ -106,7 +106,7 @@ impl ConsumerGroup {
             leave: Script::new(include_str!("scripts/leave.lua")),
             joined_as: OnceLock::new(),
             finished: AtomicUsize::new(0),
-            much_is_finished: Notify::new(),
+            trim_is_due: Notify::new(),
         }))
     }
 
@@ -119,11 +119,11 @@ impl ConsumerGroup {
         good.then_some(()).ok_or(InvalidName)
     }
 
-    /// Makes stream and group if they are not there. A new group starts at the beginning of the
-    /// stream, so that nothing written before it is missed.
+    /// Creates the stream and the group if they do not exist. A new group starts at the beginning of the
+    /// stream, so that it reads also the entries written before.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn ensure(&self) -> Result<(), Error> {
         let mut cmd = redis::cmd("XGROUP");
         cmd.arg("CREATE").arg(self.stream()).arg(self.name()).arg("0").arg("MKSTREAM");
@@ -133,12 +133,12 @@ impl ConsumerGroup {
         }
     }
 
-    /// Makes this process a member: makes stream and group if they are not there, and takes the name of
-    /// the settings. If a consumer of this name gave a sign of life within a lease, this process takes
-    /// a name of its own instead, and says so: under one name, both would work on the same entries.
+    /// Makes this process a member of the group: creates the stream and the group if they do not exist, and takes the
+    /// name in the settings. If a consumer with this name gave a sign of life within the last lease, this process
+    /// takes a different name and logs a warning: with one name, both processes would work on the same entries.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn join(&self) -> Result<(), Error> {
         if self.0.joined_as.get().is_some() {
             return Ok(());
@@ -155,7 +155,8 @@ impl ConsumerGroup {
         ];
         let joined = self.0.join.run(self.redis(), &[self.stream()], &args).await;
         if joined.is_err() {
-            // The name may be this process's already, and would look like somebody else's for a lease.
+            // The script may have run although its answer was lost. Until a lease has passed, this process would take
+            // its own name for that of another live consumer.
             tokio::time::sleep(self.settings().claim_min_idle).await;
         }
         let value = joined?;
@@ -170,16 +171,16 @@ impl ConsumerGroup {
                 "a worker of this name is alive, or was a moment ago; this one takes a name of its own: give each worker its own WORKER_NAME"
             );
         }
-        // Whoever was first has decided.
+        // If two tasks joined at the same time, the first name stays.
         let _ = self.0.joined_as.set(taken);
         Ok(())
     }
 
-    /// Ends the membership: the group forgets this consumer at once, unless it still holds an entry,
-    /// which others may then claim. False if it stays.
+    /// Ends the membership: deletes this consumer from the group, unless it still holds an entry, which other
+    /// consumers may claim. False if the consumer was not deleted.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn leave(&self) -> Result<bool, Error> {
         if self.0.joined_as.get().is_none() {
             return Ok(false);
@@ -189,11 +190,11 @@ impl ConsumerGroup {
         Ok(value == Value::Int(1))
     }
 
-    /// Makes the group anew after it vanished under its readers (FLUSHALL, DEL, XGROUP DESTROY or
-    /// an empty restart), and says so: entries that had been read before are read again.
+    /// Creates the group again after it vanished while consumers read it (FLUSHALL, DEL, XGROUP DESTROY or
+    /// a restart without data), and logs a warning: entries that were read before are read again.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn heal(&self) -> Result<(), Error> {
         self.ensure().await?;
         self.metrics().group_recreations.increment(1);
@@ -205,10 +206,10 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Gives a sign of life: the group sees this consumer, idle for no time.
+    /// Gives a sign of life: resets this consumer's idle time.
     ///
     /// # Errors
-    /// The connection's or the server's; the group is healed first if it was gone.
+    /// The connection failed, or the server refused the command. If the group is gone, it is created again.
     pub async fn heartbeat(&self) -> Result<(), Error> {
         let mut cmd = redis::cmd("XREADGROUP");
         cmd.arg("GROUP").arg(self.name()).arg(self.consumer());
@@ -219,11 +220,11 @@ impl ConsumerGroup {
         }
     }
 
-    /// Gives entries back unworked: claimable at once, this delivery not counted. Returns how many
-    /// were still this consumer's.
+    /// Gives entries back without work: any consumer may claim them at once, and this delivery is not counted. Returns
+    /// how many of the entries still belonged to this consumer.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn hand_back(&self, ids: &[EntryId]) -> Result<u64, Error> {
         let idle = CLAIMABLE_AT_ONCE_MS.to_string();
         let value = self.on_ids(&self.0.hand_back, &[idle.as_bytes()], ids).await?;
@@ -232,30 +233,30 @@ impl ConsumerGroup {
         Ok(handed)
     }
 
-    /// Returns when entries of 16 MB altogether have been acknowledged here since it last did: that is
-    /// the time to trim, whatever the clock says.
-    pub async fn much_is_finished(&self) {
-        self.0.much_is_finished.notified().await;
+    /// Returns once this process has acknowledged entries of 16 MB since this last returned: then the stream should
+    /// be trimmed before its next period.
+    pub async fn trim_is_due(&self) {
+        self.0.trim_is_due.notified().await;
     }
 
-    /// Entries of so many bytes have been acknowledged.
-    pub(crate) fn finished(&self, bytes: usize) {
-        if self.0.finished.fetch_add(bytes, Ordering::Relaxed) + bytes >= MUCH {
+    /// Counts the bytes of acknowledged entries.
+    pub(crate) fn count_finished(&self, bytes: usize) {
+        if self.0.finished.fetch_add(bytes, Ordering::Relaxed) + bytes >= TRIM_AFTER {
             self.0.finished.store(0, Ordering::Relaxed);
-            self.0.much_is_finished.notify_one();
+            self.0.trim_is_due.notify_one();
         }
     }
 
-    /// Deletes consumers that have been silent for ten times the grace period and hold nothing;
+    /// Deletes consumers that were silent for ten times the grace period and hold no entries;
     /// returns their names.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn reap(&self) -> Result<Vec<String>, Error> {
         let idle = (self.settings().grace * 10).as_millis().to_string();
         let args = [self.name().as_bytes(), idle.as_bytes()];
         let value = self.0.reap.run(self.redis(), &[self.stream()], &args).await?;
-        // Other clients may choose any bytes for a name.
+        // A name made by another client may be any bytes.
         let names: Vec<Vec<u8>> = redis::from_redis_value(value).map_err(|error| {
             Error::new(ErrorKind::Refused, format!("unexpected answer to the reap script: {error}"))
         })?;
@@ -263,19 +264,24 @@ impl ConsumerGroup {
     }
 
     /// Moves an entry to the dead letters and acknowledges it, in one step. `None` if another
-    /// consumer has claimed it meanwhile: it is that one's to settle.
+    /// consumer has claimed the entry: then that consumer settles it.
     ///
     /// # Errors
-    /// The connection's or the server's; the entry then stays pending.
-    pub async fn bury(&self, entry: &Entry, attempt: u32, reason: &str) -> Result<Option<EntryId>, Error> {
-        let buried = self.0.dead_letters.bury(self.name(), self.consumer(), entry, attempt, reason).await?;
-        Ok(buried.map(|buried| {
-            self.metrics().dead_letters_trimmed.increment(buried.trimmed);
-            buried.id
+    /// The connection failed, or the server refused the command; the entry then stays pending.
+    pub async fn move_to_dead_letters(
+        &self,
+        entry: &Entry,
+        attempt: u32,
+        reason: &str,
+    ) -> Result<Option<EntryId>, Error> {
+        let added = self.0.dead_letters.add(self.name(), self.consumer(), entry, attempt, reason).await?;
+        Ok(added.map(|added| {
+            self.metrics().dead_letters_trimmed.increment(added.trimmed);
+            added.id
         }))
     }
 
-    /// Where this group's unprocessable entries go.
+    /// The dead letters of this group.
     pub fn dead_letters(&self) -> &DeadLetterQueue {
         &self.0.dead_letters
     }
@@ -301,12 +307,12 @@ impl ConsumerGroup {
         &self.0.settings.group
     }
 
-    /// This consumer's name: the one it joined under, before that the one of the settings.
+    /// This consumer's name: the one it joined with; before it joins, the one in the settings.
     pub fn consumer(&self) -> &str {
         self.0.joined_as.get().unwrap_or(&self.0.settings.consumer)
     }
 
-    /// Runs a script whose arguments are group, consumer, `extra` and ids.
+    /// Runs a script with the arguments group, consumer, `extra` and `ids`.
     pub(crate) async fn on_ids(
         &self,
         script: &Script,
@@ -321,13 +327,13 @@ impl ConsumerGroup {
     }
 }
 
-/// A name like `wanted` that nobody else has, no longer than a name may be.
+/// A unique name that starts like `wanted`, not longer than a name may be.
 fn spare_name(wanted: &str) -> String {
     let short: String = wanted.chars().take(121).collect();
     format!("{short}-{:06x}", rand::random_range(0..0x100_0000))
 }
 
-/// Reads a list of ids; what is no id is left out.
+/// Reads a list of ids; other values are left out.
 pub(crate) fn ids_from(value: Value) -> Vec<EntryId> {
     match value {
         Value::Array(ids) => ids.iter().filter_map(EntryId::from_value).collect(),

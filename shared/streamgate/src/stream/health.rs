@@ -7,29 +7,29 @@ use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, Redis};
 
-/// A stream and its groups at one moment.
+/// The state of a stream and its groups at one moment.
 #[derive(Debug, Clone)]
 pub struct StreamHealth {
-    /// How many entries it holds.
+    /// The number of entries.
     pub length: u64,
     /// The oldest entry, if any.
     pub first: Option<EntrySummary>,
-    /// True if every group has acknowledged the oldest entry: it stays only because nobody trimmed it.
+    /// True if every group has acknowledged the oldest entry: then it stays only until a worker trims it.
     pub first_is_finished: bool,
     /// The newest entry, if any.
     pub last: Option<EntrySummary>,
-    /// Bytes, by `MEMORY USAGE`.
+    /// Its size in bytes, as `MEMORY USAGE` counts it.
     pub bytes: u64,
     /// Its groups.
     pub groups: Vec<GroupHealth>,
 }
 
-/// An entry as an overview shows it.
+/// An entry for an overview.
 #[derive(Debug, Clone)]
 pub struct EntrySummary {
     /// Its id.
     pub id: EntryId,
-    /// Its fields, as they are.
+    /// Its fields.
     pub fields: crate::fields::Fields,
 }
 
@@ -40,13 +40,13 @@ pub struct GroupHealth {
     pub name: String,
     /// Entries delivered and not acknowledged.
     pub pending: u64,
-    /// Entries not delivered yet; `None` when the server cannot tell.
+    /// Entries not delivered yet; `None` if the server does not know.
     pub lag: Option<u64>,
     /// The last entry delivered.
     pub last_delivered: EntryId,
     /// The oldest entry that is not acknowledged, delivered or not.
     pub oldest_open: Option<EntryId>,
-    /// Age of the oldest entry that is not acknowledged, delivered or not; zero when all are.
+    /// Age of the oldest entry that is not acknowledged, delivered or not; zero if all are acknowledged.
     pub oldest_age: Duration,
     /// Age of the oldest entry delivered and not acknowledged; zero without one.
     pub oldest_pending_age: Duration,
@@ -68,10 +68,10 @@ pub struct ConsumerHealth {
 }
 
 impl ConsumerHealth {
-    /// The consumers of a group; none if stream or group are not there.
+    /// The consumers of a group; none if the stream or the group does not exist.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn of_group(redis: &Redis, key: &StreamKey, group: &str) -> Result<Vec<Self>, Error> {
         let answer = redis.command(redis::cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(group)).await;
         match answer {
@@ -92,33 +92,33 @@ impl ConsumerHealth {
 }
 
 impl GroupHealth {
-    /// How many consumers gave a sign of life within `grace`.
+    /// The number of consumers that gave a sign of life within `grace`.
     pub fn alive(&self, grace: Duration) -> usize {
         self.consumers.iter().filter(|consumer| consumer.idle < grace).count()
     }
 
-    /// True if nobody has read anything as a member of this group, as far as the server can tell: the
-    /// group is not there, or stands at the beginning of its stream.
+    /// True if, as far as the server knows, no member of this group has read anything yet: the group does not exist,
+    /// or it is at the beginning of its stream.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn is_untouched(redis: &Redis, key: &StreamKey, group: &str) -> Result<bool, Error> {
         let groups = groups_of(redis, key).await?;
         Ok(!groups.iter().any(|(name, last)| name == group.as_bytes() && *last != EntryId::MIN))
     }
 
-    /// True if there is work that nobody has come for in ten times `grace`: nothing after it can be
-    /// trimmed.
+    /// True if an entry has waited for ten times `grace` and no consumer was alive in that time. Then no later entry
+    /// can be trimmed.
     pub fn is_abandoned(&self, grace: Duration) -> bool {
         self.oldest_age > grace * 10 && self.alive(grace * 10) == 0
     }
 }
 
 impl StreamHealth {
-    /// Looks at `key`; `None` if there is no such stream.
+    /// Reads the state of `key`; `None` if there is no such stream.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn read(redis: &Redis, key: &StreamKey) -> Result<Option<Self>, Error> {
         let Some(info) = info_of(redis, key).await? else { return Ok(None) };
         let bytes = bytes_of(redis, key, &info).await?;
@@ -144,7 +144,7 @@ impl StreamHealth {
     }
 }
 
-/// What XINFO says of a stream; `None` if there is none.
+/// The answer of XINFO STREAM; `None` if there is no such stream.
 pub(super) async fn info_of(redis: &Redis, key: &StreamKey) -> Result<Option<Value>, Error> {
     match redis.admin_command(redis::cmd("XINFO").arg("STREAM").arg(key.as_str())).await {
         Err(error) if is_no_such_key(&error) => Ok(None),
@@ -152,12 +152,12 @@ pub(super) async fn info_of(redis: &Redis, key: &StreamKey) -> Result<Option<Val
     }
 }
 
-/// Bytes of a stream of which XINFO says `info`. A user who may not run MEMORY USAGE gets the bytes of its last
-/// entry, times their number.
+/// The size of a stream in bytes; `info` is its XINFO. If the user may not run MEMORY USAGE, the size is estimated:
+/// the bytes of the last entry times the number of entries.
 pub(super) async fn bytes_of(redis: &Redis, key: &StreamKey, info: &Value) -> Result<u64, Error> {
     let mut cmd = redis::cmd("MEMORY");
     cmd.arg("USAGE").arg(key.as_str());
-    let instead = "the size of a stream is taken to be that of its last entry times its length";
+    let instead = "the size of a stream is the size of its last entry times its length";
     match redis.optional(&cmd, "memory|usage", instead).await? {
         Some(bytes) => Ok(redis::from_redis_value::<Option<u64>>(bytes).ok().flatten().unwrap_or(0)),
         None => Ok(number(info, "length") * field(info, "last-entry").map_or(0, bytes_in)),
@@ -173,7 +173,7 @@ fn bytes_in(value: &Value) -> u64 {
     }
 }
 
-/// The groups of a stream by name, and the last entry each was given; none if there is no stream.
+/// The groups of a stream by name, each with its last delivered entry; none if there is no such stream.
 pub(super) async fn groups_of(redis: &Redis, key: &StreamKey) -> Result<Vec<(Vec<u8>, EntryId)>, Error> {
     let last_delivered = |group| field(group, "last-delivered-id").and_then(EntryId::from_value);
     match redis.command(redis::cmd("XINFO").arg("GROUPS").arg(key.as_str())).await {
@@ -193,7 +193,7 @@ async fn group_health(
     group: &Value,
     now_ms: u64,
 ) -> Result<GroupHealth, Error> {
-    // Any bytes may name a group, and only these very bytes find it again.
+    // The name of a group may be any bytes. Commands must repeat exactly these bytes.
     let name = bytes(group, "name");
     let last_delivered = field(group, "last-delivered-id").and_then(EntryId::from_value).unwrap_or_default();
     let mut pipeline = redis::pipe();
@@ -222,7 +222,7 @@ async fn group_health(
     })
 }
 
-/// `XINFO` of a key that is not there; the server gives this no code of its own.
+/// True if `XINFO` found no such key. The error has no code of its own.
 fn is_no_such_key(error: &Error) -> bool {
     error.to_string().contains("no such key")
 }

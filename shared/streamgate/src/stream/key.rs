@@ -10,7 +10,7 @@ pub struct StreamKey(Arc<str>);
 /// The longest name accepted, in bytes.
 const LONGEST: usize = 256;
 
-/// How long a lane outlives its last use, at least: long enough for a person to look at it.
+/// The shortest time that a lane outlives its last use: long enough for a person to look at it.
 const SHORTEST_LANE_TTL: Duration = Duration::from_secs(600);
 
 impl StreamKey {
@@ -19,15 +19,15 @@ impl StreamKey {
         &self.0
     }
 
-    /// Where entries go that nobody can process: `{name}:dlq`, so that Redis Cluster keeps it in
-    /// the stream's own slot; `<name>:dlq` where the name already carries a hash tag.
+    /// The stream of dead letters, the entries that no worker can process. Its name is `{name}:dlq`, so that Redis
+    /// Cluster keeps it in the stream's own slot; if the name already has a hash tag, it is `<name>:dlq`.
     pub fn dead_letters(&self) -> Self {
         let name =
             if self.0.contains('{') { format!("{}:dlq", self.0) } else { format!("{{{}}}:dlq", self.0) };
         Self(name.into())
     }
 
-    /// The lane of one replica: `<name>.<replica>`.
+    /// The reply lane of one replica: its own reply stream, `<name>.<replica>`.
     ///
     /// # Errors
     /// The result is no valid name.
@@ -35,7 +35,7 @@ impl StreamKey {
         format!("{}.{replica}", self.0).parse()
     }
 
-    /// How long a lane is kept once nobody uses it: at least twice the longest deadline of a request.
+    /// How long an unused lane is kept: at least twice the longest timeout of a request.
     pub fn lane_ttl(longest_timeout: Duration) -> Duration {
         (longest_timeout * 2).max(SHORTEST_LANE_TTL)
     }
@@ -54,9 +54,8 @@ fn is_valid(name: &str) -> bool {
         && braces_are_one_tag(name)
 }
 
-/// True if the braces in a name, if any, are exactly one hash tag with something in it: what
-/// stands between the first `{` and the next `}` (Redis Cluster specification, "Hash tags"). Other
-/// braces would put a stream and its dead letters into different slots.
+/// True if a name has no braces, or braces that form exactly one hash tag that is not empty (Redis Cluster
+/// specification, "Hash tags"). Other braces would put a stream and its dead letters into different slots.
 fn braces_are_one_tag(name: &str) -> bool {
     match (name.find('{'), name.find('}')) {
         (None, None) => true,
@@ -71,7 +70,7 @@ impl fmt::Display for StreamKey {
     }
 }
 
-/// A text that cannot name a stream.
+/// The text is not a valid name of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {LONGEST} visible ASCII characters without spaces, with at most one {{hash tag}}")]
 pub struct InvalidStreamKey;
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_spaces_controls_and_stray_braces_are_refused() {
+    fn empty_names_spaces_controls_and_unpaired_braces_are_refused() {
         for bad in ["", "a b", "a\nb", "ü", "odd{}name", "a{", "}a{", "{a}{b}"] {
             assert!(bad.parse::<StreamKey>().is_err(), "{bad:?}");
         }

@@ -14,11 +14,11 @@ use super::{ConsumerGroup, EntryId};
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, RetryLog, Script};
 
-/// What this consumer holds, and the renewal that keeps it.
+/// The entries that this consumer holds, and the renewal of their leases.
 ///
-/// A lease is what Redis counts as this consumer's pending entry with an idle time below
-/// `claim_min_idle`. While it is renewed in time nobody else can claim the entry; after a pause
-/// that was too long it may be somebody else's, and only Redis knows.
+/// A consumer has the lease of an entry while Redis lists the entry as pending with this consumer and its idle time is
+/// below `claim_min_idle`. If the lease is renewed in time, no other consumer can claim the entry. After a longer
+/// pause of this process another consumer may have claimed it, and only Redis knows.
 #[derive(Clone)]
 pub struct Leases(Arc<Registry>);
 
@@ -26,24 +26,24 @@ struct Registry {
     group: ConsumerGroup,
     renew: Script,
     held: Mutex<HashMap<EntryId, Arc<State>, foldhash::fast::RandomState>>,
-    /// How many of them are suspects, for whoever asks often.
+    /// How many of them are suspects: the read loop asks often.
     suspects: AtomicUsize,
 }
 
 struct State {
-    /// It may be what kills workers, so no other such is taken beside it.
+    /// See [`Delivery::is_suspect`](super::Delivery::is_suspect).
     suspect: bool,
-    /// The last moment at which Redis is known to have counted the entry as ours.
+    /// The last moment at which this consumer certainly had the lease.
     proven: Mutex<Instant>,
     lost: AtomicBool,
     changed: Notify,
 }
 
-/// Ids in one renewal, so that the script holds the server for a fraction of a millisecond.
+/// The most ids in one renewal, so that the script blocks the server for a fraction of a millisecond only.
 const RENEWAL_CHUNK: usize = 250;
 
 impl Leases {
-    /// Nothing held yet.
+    /// No leases yet.
     pub fn new(group: ConsumerGroup) -> Self {
         Self(Arc::new(Registry {
             group,
@@ -53,9 +53,8 @@ impl Leases {
         }))
     }
 
-    /// Starts to hold `id`, delivered for the `attempt`th time, which Redis is known to have counted
-    /// as ours at `proven`. `None` if it is held already: the same entry came twice (XAUTOCLAIM
-    /// returns the caller's own, too).
+    /// Takes the lease of the entry `id`, whose delivery number is `attempt`; at `proven` this consumer certainly had
+    /// the lease. `None` if the entry is already held: XAUTOCLAIM also returns the caller's own entries.
     pub fn take(&self, id: EntryId, attempt: u32, proven: Instant) -> Option<Lease> {
         let state = Arc::new(State {
             suspect: attempt >= SUSPECT_FROM,
@@ -73,29 +72,29 @@ impl Leases {
         }
     }
 
-    /// An entry that is held and may be what kills workers.
+    /// A suspect that is held.
     pub fn suspect(&self) -> Option<EntryId> {
         self.0.held().iter().find(|(_, state)| state.suspect).map(|(id, _)| *id)
     }
 
-    /// True if an entry is held that may be what kills workers.
+    /// True if a suspect is held.
     pub fn hold_a_suspect(&self) -> bool {
         self.0.suspects.load(Ordering::Relaxed) > 0
     }
 
-    /// How many entries are held.
+    /// The number of held entries.
     pub fn len(&self) -> usize {
         self.0.held().len()
     }
 
-    /// True if nothing is held.
+    /// True if no entry is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The latest moment at which Redis can have delivered an entry that came back from a read
-    /// sent at `sent`: no earlier than the read, no earlier than the entry itself. A blocked read
-    /// is old when it returns, the entry it returns is usually young.
+    /// For an entry that a read returned, a moment before which Redis cannot have delivered it: the later of the
+    /// time `sent`, when the read was sent, and the time in the entry's id. A read may have blocked for long, but the
+    /// entry that ended it is usually new.
     pub fn delivered_after(&self, sent: Instant) -> impl Fn(EntryId) -> Instant + use<> {
         let (now, now_ms) = (Instant::now(), self.0.group.redis().clock().now_ms());
         move |id| {
@@ -104,13 +103,15 @@ impl Leases {
         }
     }
 
-    /// Renews every lease that has not been proven since half a renewal period ago. What Redis
-    /// counts as another's is lost. What is pending with nobody, because the group was made anew, is
-    /// neither: the work goes on, its reply is wanted all the same. Answers how many were due.
+    /// Renews every lease that was last proven more than half a renewal period ago; returns how many those were.
+    ///
+    /// If another consumer has an entry, its lease is lost. If an entry is not pending at all, because the group was
+    /// created again, its lease is neither renewed nor lost: the work continues, because the caller still waits for
+    /// the reply.
     ///
     /// # Errors
-    /// The connection's or the server's; leases then stay as they are and lapse by themselves. A
-    /// group that is gone is made anew.
+    /// The connection failed, or the server refused the command; leases then stay as they are and expire. If the group
+    /// is gone, it is created again.
     pub async fn renew(&self) -> Result<usize, Error> {
         let settings = self.0.group.settings();
         let due: Vec<(EntryId, Arc<State>)> = {
@@ -140,12 +141,12 @@ impl Leases {
         Ok(due.len())
     }
 
-    /// Keeps leases and membership alive until `stop`: renews every `lease_renewal`, gives a sign
-    /// of life every third of the grace period.
+    /// Keeps leases and membership alive until `stop`: renews the leases every `lease_renewal`, and gives a sign
+    /// of life every third of the grace period or twice per lease, whichever is more often.
     pub async fn keep(self, stop: CancellationToken) {
         let settings = self.0.group.settings().clone();
-        // Within a lease as well, so that nobody takes the name of a live consumer. A blocked read and a
-        // claim without entries are no sign of life on Redis 7.0.
+        // At least twice per lease, so that no other process takes the name of this live consumer. In Redis 7.0, a
+        // blocked read and a claim without entries do not reset the idle time.
         let heartbeat_period = (settings.grace / 3).min(settings.claim_min_idle / 2);
         let (mut renewal, mut membership) = (RetryLog::new("lease renewal"), RetryLog::new("sign of life"));
         let mut heartbeat_due = Instant::now();
@@ -157,7 +158,7 @@ impl Leases {
                 _ = ticks.tick() => {}
             }
             match self.renew().await {
-                // Nothing was asked, so nothing is known to work.
+                // No command was sent, so this is no success.
                 Ok(0) => {}
                 Ok(_) => renewal.healed(),
                 Err(error) => drop(renewal.failed(&error)),
@@ -191,7 +192,7 @@ impl Registry {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// False once the entry was settled while its renewal was on the way: acknowledged is not lost.
+    /// False if the entry was settled during its renewal: it is then not pending, but not lost either.
     fn is_held(&self, id: EntryId, state: &Arc<State>) -> bool {
         self.held().get(&id).is_some_and(|held| Arc::ptr_eq(held, state))
     }
@@ -216,19 +217,19 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The entry.
+    /// The id of the entry.
     pub fn id(&self) -> EntryId {
         self.id
     }
 
-    /// True if Redis cannot have given the entry to anybody else by `now`: it was ours less than a
-    /// lease ago. False after a pause that was too long; then only Redis knows.
+    /// True if no other consumer can have claimed the entry by `now`: the lease was proven less than its length
+    /// ago. False after a longer pause; then only Redis knows.
     pub fn is_current(&self, now: Instant) -> bool {
         let silence = now.saturating_duration_since(self.state.proven());
         !self.is_lost() && silence < self.registry.group.settings().claim_min_idle
     }
 
-    /// True once another consumer is known to have taken the entry.
+    /// True once it is known that another consumer has the entry.
     pub fn is_lost(&self) -> bool {
         self.state.lost.load(Ordering::Acquire)
     }

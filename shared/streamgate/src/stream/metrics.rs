@@ -3,7 +3,7 @@ use metrics::Counter;
 use super::GroupSettings;
 use crate::telemetry::Declare;
 
-/// What one process does as a member of a consumer group.
+/// Metrics of one member of a consumer group.
 #[derive(Clone)]
 pub struct GroupMetrics {
     /// Deliveries after the first.
@@ -12,24 +12,24 @@ pub struct GroupMetrics {
     pub claims: Counter,
     /// Pending entries that trimming had deleted: each is a loss.
     pub deleted: Counter,
-    /// Leases another consumer took.
+    /// Leases that another consumer took over.
     pub lost_leases: Counter,
-    /// Entries given up with a reason.
+    /// Entries moved to the dead letters.
     pub dead_letters: Counter,
-    /// Dead letters cut off to keep their number bounded.
+    /// Dead letters trimmed to bound their number.
     pub dead_letters_trimmed: Counter,
-    /// Entries that should have been given up and could not.
+    /// Entries that Redis refused as dead letters.
     pub dead_letters_refused: Counter,
-    /// Entries a stopping worker gave back.
+    /// Entries that a stopping worker gave back.
     pub handed_back: Counter,
-    /// Consumer groups made anew after they had vanished.
+    /// Consumer groups created again after they had vanished.
     pub group_recreations: Counter,
-    /// Finished entries cut off the old end of the request stream.
+    /// Finished entries trimmed from the old end of the request stream.
     pub trimmed: Counter,
 }
 
 impl GroupMetrics {
-    /// Declares them on the recorder in force, labelled with stream and group.
+    /// Declares them on the current recorder, with the labels stream and group.
     pub fn declare(settings: &GroupSettings) -> Self {
         let declare = Declare::labelled(&settings.labels());
         Self {

@@ -1,12 +1,20 @@
-//! The toolkit: Redis Streams with the care they need in production.
+//! The toolkit: Redis Streams with what a service needs in production.
 //!
-//! It knows entries, groups, leases and dead letters; it knows nothing of requests and replies.
+//! It knows entries, groups, leases and dead letters; it does not know requests and replies.
 //!
-//! Writing: [`Producer`]. Reading as one of a group: [`ConsumerGroup`] makes [`Consumer`]s, which
-//! hand out [`Delivery`]s, each under a [`Lease`]; [`Claimer`] takes over what others let idle;
-//! [`Disposition`] says what became of a delivery. Reading everything from now on:
-//! [`TailReader`]. Keeping house: [`DeadLetterQueue`], [`Trimmer`],
-//! [`StreamHealth`], [`Undelivered`].
+//! In reading order:
+//!
+//! - Names and entries: [`StreamKey`] (`key`), [`Entry`] (`entry`).
+//! - Writing: [`Producer`] (`producer`).
+//! - Reading as a member of a group: [`ConsumerGroup`] (`group`); [`Consumer`] (`consumer`), which returns
+//!   [`Delivery`]s (`delivery`), each with a [`Lease`] (`lease`); [`Claimer`] (`claimer`), which takes over entries
+//!   that other consumers let idle. A [`Disposition`] says how a delivery is settled.
+//! - Reading every new entry without a group: [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
+//!   answers to all reads.
+//! - Maintenance: [`DeadLetterQueue`] (`dead_letters`), [`Trimmer`] (`trimmer`), [`StreamHealth`] (`health`),
+//!   [`Undelivered`] (`undelivered`), [`GroupMetrics`] (`metrics`).
+//!
+//! `scripts` has the Lua scripts of the steps that must be atomic.
 
 mod claimer;
 mod consumer;

@@ -10,7 +10,7 @@ use crate::codec::{Codec, CodecError};
 use crate::connection::{Arguments, BatchWriter, Error, ErrorKind, Outbound, Redis};
 use crate::fields::Fields;
 
-/// Appends entries to one stream, in natural batches.
+/// Appends entries to one stream. Entries that are queued at the same time share a pipeline.
 #[derive(Clone)]
 pub struct Producer {
     key: StreamKey,
@@ -19,8 +19,8 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// A producer for `key`. An append is sent again after trouble with the connection for up to
-    /// `patience`; an entry may then be stored twice, so give it an id of your own.
+    /// A producer for `key`. If the connection fails, an append is sent again for up to `patience`. The entry may then
+    /// be stored twice, so give it a field with a unique id.
     pub fn new(redis: Redis, key: StreamKey, patience: Duration) -> Self {
         Self { key, patience, writer: BatchWriter::spawn(redis, "producer", 1_024, || 0) }
     }
@@ -28,18 +28,18 @@ impl Producer {
     /// Appends a value as the fields `content_type` and `body`, in the format of `codec`.
     ///
     /// # Errors
-    /// The value has no representation in this format; or as [`Producer::append`].
+    /// The value has no representation in this format, or [`Producer::append`] failed.
     pub async fn send<T>(&self, value: &T, codec: &impl Codec<T>) -> Result<EntryId, SendError> {
         let body = codec.encode(value)?;
         let fields = Fields::from_iter([("content_type", Bytes::from(codec.content_type())), ("body", body)]);
         Ok(self.append(fields).await?)
     }
 
-    /// Appends one entry and returns the id the server gave it.
+    /// Appends one entry and returns the id that the server gave it.
     ///
     /// # Errors
-    /// The server refused it, or could not be reached within the patience; it may then be stored
-    /// all the same.
+    /// The server refused the entry, or could not be reached within `patience`. In the second case the entry may
+    /// still have been stored.
     pub async fn append(&self, fields: Fields) -> Result<EntryId, Error> {
         let (done, stored) = oneshot::channel();
         let append =
@@ -88,7 +88,7 @@ impl Outbound for Append {
     fn settle(self, result: Result<Value, Error>) {
         let id = result
             .and_then(|value| EntryId::from_value(&value).ok_or_else(|| Error::unexpected("XADD", &value)));
-        // Whoever appended may have stopped waiting.
+        // The caller of `append` may have gone.
         let _ = self.done.send(id);
     }
 }

@@ -6,41 +6,41 @@ use super::{Entry, EntryId};
 use crate::connection::{Decode, Decoder, Error, Malformed, array, checked, missing, string};
 use crate::fields::Fields;
 
-/// Makes entries of what XREAD and XREADGROUP answer for one stream, straight from the socket's bytes.
+/// Decodes the answers of XREAD and XREADGROUP for one stream directly from the socket's bytes.
 ///
-/// The fields of an entry share one buffer, which is that entry's alone: whoever keeps a body keeps
-/// no other entry's memory. Entries may come in any number of pieces, and no string is looked at twice
-/// once it is whole.
+/// Each entry has its own buffer, so the holder of a body does not keep the memory of other entries. An entry may
+/// arrive in any number of pieces; a complete string is not parsed again.
 pub struct ReadAnswer {
-    /// Named in errors.
+    /// The name for errors.
     command: &'static str,
     entries: Vec<Entry>,
     expected: Expected,
-    /// The strings of the next entry that are there, by their places in the input.
+    /// Places in the input of those strings of the next entry that have arrived.
     strings: Vec<Range<usize>>,
 }
 
+/// The next part of the input.
 enum Expected {
     /// An answer.
     Answer,
-    /// So many entries.
+    /// This number of entries.
     Entries(usize),
-    /// So many strings of the entry `id`, from a place in the input on, and then so many more entries.
+    /// `count` strings of the entry `id`; the next of them is at `from` in the input. Then `more` entries.
     Strings { id: EntryId, count: usize, from: usize, more: usize },
-    /// What holds no entries: nil or an error.
+    /// An answer without entries: nil or an error.
     Other(Decoder),
 }
 
-/// Room for entries or strings is made ahead up to here; a number is only a claim until they are there.
+/// Memory is reserved for at most this many entries or strings, because the announced number may be wrong.
 const LARGEST_RESERVE: usize = 512;
 
 impl ReadAnswer {
-    /// For the answers of `command`.
+    /// A decoder for the answers to `command`.
     pub fn to(command: &'static str) -> Self {
         Self { command, entries: Vec::new(), expected: Expected::Answer, strings: Vec::new() }
     }
 
-    /// The beginning of an answer: `*1`, then `*2` with the key and `*N` entries.
+    /// Reads the beginning of an answer: `*1`, then `*2` with the key and `*N` entries.
     fn begin(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
         let Some(first) = input.first() else { return Ok(false) };
         if *first != b'*' {
@@ -54,7 +54,7 @@ impl ReadAnswer {
         }
         let Some((parts, inner)) = array(&input[outer..])? else { return Ok(false) };
         if (streams, parts) != (1, 2) {
-            return Err(Malformed("a read answers with another shape than one stream's"));
+            return Err(Malformed("the answer to a read does not have the form of one stream"));
         }
         let key_at = outer + inner;
         let Some((_key, key)) = string(&input[key_at..])? else { return Ok(false) };
@@ -66,21 +66,21 @@ impl ReadAnswer {
         Ok(true)
     }
 
-    /// The beginning of an entry: `*2` with its id and `*N` strings.
+    /// Reads the beginning of an entry: `*2` with its id and `*N` strings.
     fn begin_entry(&mut self, input: &[u8], entries: usize) -> Result<bool, Malformed> {
         let Some((parts, outer)) = array(input)? else { return Ok(false) };
         let Some((id, text)) = string(&input[outer..])? else { return Ok(false) };
         let Some((count, list)) = array(&input[outer + text..])? else { return Ok(false) };
         let id = EntryId::from_bytes(id).filter(|_| parts == 2);
-        let id = id.ok_or(Malformed("an entry is no id and its fields"))?;
-        // An entry that was deleted while pending has nil in their place.
+        let id = id.ok_or(Malformed("an entry is not an id and its fields"))?;
+        // An entry that was deleted while pending has nil instead of fields.
         let count = usize::try_from(count).unwrap_or(0);
         self.strings.reserve(count.min(LARGEST_RESERVE));
         self.expected = Expected::Strings { id, count, from: outer + text + list, more: entries - 1 };
         Ok(true)
     }
 
-    /// The rest of an entry, from the place `from` of the input on; answers up to where it is there.
+    /// Collects the complete strings of an entry from the place `from` on; returns the place after the last of them.
     fn collect(&mut self, input: &[u8], count: usize, mut from: usize) -> Result<usize, Malformed> {
         while self.strings.len() < count
             && let Some((bytes, length)) = string(&input[from..])?
@@ -92,7 +92,7 @@ impl ReadAnswer {
         Ok(from)
     }
 
-    /// Takes an entry that is there, as long as `length`.
+    /// Takes a complete entry of `length` bytes.
     fn take(&mut self, input: &mut BytesMut, id: EntryId, length: usize) {
         let memory = Bytes::copy_from_slice(&input[..length]);
         input.advance(length);
@@ -164,7 +164,7 @@ mod tests {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// What Redis writes for these entries.
+    /// Writes the answer of Redis with these entries.
     fn answer_to(out: &mut Vec<u8>, entries: &[Entry]) {
         if entries.is_empty() {
             return out.extend_from_slice(b"*-1\r\n");
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_are_read_whatever_pieces_they_come_in(
+        fn entries_may_arrive_in_any_pieces(
             sent in prop::collection::vec(entries(), 1..4),
             cuts in prop::collection::vec(1usize..30, 1..100),
         ) {
@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![
+        fn no_input_causes_a_panic(bytes in prop::collection::vec(prop_oneof![
             prop::sample::select(b"*$:+-\r\n0123456789".to_vec()), any::<u8>()
         ], 0..200)) {
             let start = b"*1\r\n*2\r\n$1\r\nx\r\n*2\r\n*2\r\n$3\r\n1-1\r\n*2\r\n";
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_read_and_errors_are_told_apart() {
+    fn nil_means_no_entries_and_an_error_stays_an_error() {
         let mut input = BytesMut::from(&b"*-1\r\n$-1\r\n-NOGROUP no such key\r\n:7\r\n"[..]);
         let mut decoder = ReadAnswer::to("XREADGROUP");
         let mut next = || decoder.next(&mut input).expect("RESP2").expect("complete");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_fields_is_one() {
+    fn an_entry_without_fields_is_read() {
         let text = "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n1-2\r\n*-1\r\n";
 
         let entries = ReadAnswer::to("XREAD").next(&mut BytesMut::from(text));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_to_a_read_is_refused() {
+    fn bytes_that_are_no_answer_to_a_read_are_refused() {
         for text in [
             "*2\r\n*2\r\n",
             "*1\r\n*3\r\n",

@@ -7,53 +7,60 @@ use super::entry::field;
 use super::{Entry, EntryId, ReadAnswer, StreamKey};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker, is_primary};
 
-/// Reads every entry of a stream from now on, for one reader, without a group.
+/// Reads every new entry of a stream, for one reader, without a group.
 ///
-/// The end of the stream is resolved to a concrete id once: `$` on each read would lose what is
-/// written between two reads. XREAD says nothing when the stream is deleted or the node is demoted,
-/// so a read that stayed empty checks both; a stream that starts over is read from its beginning.
-/// (One that is deleted and written again within the millisecond of the last entry read gets the
-/// same id again; that entry is taken for read.)
+/// At its start the reader asks for the id of the last entry once. With `$` in each read it would miss entries
+/// that are written between two reads. XREAD returns no error if the stream is deleted or the node is demoted,
+/// so the reader checks both after an empty read. If the stream has started over, it is read from its beginning.
+/// (If the stream is deleted and written again within the millisecond of the last entry read, the new entry may get
+/// the same id; the reader then skips that entry.)
 pub struct TailReader {
     key: StreamKey,
     connection: BlockingConnection,
     cursor: Option<EntryId>,
-    /// True after a failed or empty read: look before the next one.
-    unsure: bool,
-    /// The last read found more than one entry, and small ones.
+    /// True after a failed or empty read: the next read checks the stream first.
+    unchecked: bool,
+    /// True if the last read found more than one entry and its first entry was small.
     busy: bool,
-    /// It has been set back to the beginning, and nobody has been told yet.
+    /// True if it has gone back to the beginning, and [`TailReader::has_started_over`] was not called since.
     started_over: bool,
     /// The server that the cursor belongs to.
     server: Option<String>,
 }
 
-/// Behind the last possible entry: reading there shows that reading works.
+/// The last possible id: a read behind it returns no entries, but shows that the stream can be read.
 const PAST_THE_END: EntryId = EntryId { ms: u64::MAX, seq: u64::MAX };
 
-/// The largest entry, in bytes, that is worth being sent twice: reading a whole pipeline at once costs its
-/// first entry once more.
+/// The largest first entry, in bytes, for which a second read is sent along: Redis then sends that entry twice.
 const LARGEST_TWICE: usize = 8 << 10;
 
-/// Entries in one read. One may hold many replies: all of them together come within the response timeout.
+/// The most entries in one read. One entry may hold many replies, and all must arrive within the response timeout.
 const LARGEST_READ: usize = 128;
 
 impl TailReader {
     /// A reader of `key` that blocks up to `block` per read; `part` names it in logs.
     pub fn new(redis: Redis, key: StreamKey, block: Duration, part: &'static str) -> Self {
         let connection = BlockingConnection::new(redis, block, part);
-        Self { key, connection, cursor: None, unsure: true, busy: false, started_over: false, server: None }
+        Self {
+            key,
+            connection,
+            cursor: None,
+            unchecked: true,
+            busy: false,
+            started_over: false,
+            server: None,
+        }
     }
 
-    /// Ends a blocked [`TailReader::read`] from elsewhere.
+    /// A handle for another task to end a blocked [`TailReader::read`].
     pub fn waker(&self) -> Waker {
         self.connection.waker()
     }
 
-    /// Resolves the end of the stream, trying until it succeeds or `stop`: what is written after
+    /// Finds the end of the stream; tries until it succeeds or `stop` is cancelled. Entries written after
     /// this returns will be read.
     pub async fn start(&mut self, stop: &CancellationToken) {
-        while let Err(error) = self.look().await {
+        while let Err(error) = self.check().await {
             let pause = self.connection.failed(&error);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -62,25 +69,25 @@ impl TailReader {
         }
     }
 
-    /// The last entry read, or what was the end of the stream at the start.
+    /// The last entry read, or the last entry of the stream at the start.
     pub fn position(&self) -> EntryId {
         self.cursor.unwrap_or_default()
     }
 
-    /// The next entries, waiting up to the blocking time; empty when there were none.
+    /// Reads the next entries and waits for them up to the blocking time; empty if there were none.
     ///
     /// # Errors
-    /// The connection's or the server's. No entry is skipped: the next read goes on where the last
-    /// successful one ended. Pause as [`TailReader::failed`] says first.
+    /// The connection failed, or the server refused the command. No entry is skipped: the next read continues where
+    /// the last successful one ended. Before it, pause as long as [`TailReader::failed`] returns.
     pub async fn read(&mut self) -> Result<Vec<Entry>, Error> {
-        if self.unsure {
-            self.look().await?;
+        if self.unchecked {
+            self.check().await?;
         }
         let cursor = self.position();
         let block = Some(self.connection.block_ms());
-        self.unsure = true;
-        // Redis ends a blocked read with the first entry of a pipeline that others write. While entries
-        // come in numbers, a second read from the same place brings the whole pipeline in the same answer.
+        self.unchecked = true;
+        // If a worker writes several entries in one pipeline, Redis ends a blocked read after the first of them.
+        // While reads find several entries, a second read from the same id is sent along and returns all of them.
         let mut decoder = ReadAnswer::to("XREAD");
         let answers = match self.busy {
             true => {
@@ -93,16 +100,16 @@ impl TailReader {
             }
         };
         if matches!((&self.server, self.connection.server()), (Some(before), Some(now)) if before != now) {
-            // The connection was made anew meanwhile, to a server that the cursor says nothing of: look first.
+            // The connection is new and leads to another server, to which the cursor does not belong: check first.
             return Ok(Vec::new());
         }
-        // The second has what the first has, unless somebody removed it in between.
+        // The second answer contains the first, unless the entry was removed in between.
         let entries = answers.into_iter().max_by_key(Vec::len).unwrap_or_default();
         let small = entries.first().is_some_and(|entry| entry.fields.size() <= LARGEST_TWICE);
         self.busy = entries.len() > 1 && small;
         if let Some(last) = entries.last() {
             self.cursor = Some(last.id);
-            self.unsure = false;
+            self.unchecked = false;
         }
         self.connection.healed();
         Ok(entries)
@@ -123,19 +130,19 @@ impl TailReader {
         self.connection.failed(error)
     }
 
-    /// True once after it has begun to read the stream from its beginning again: what comes may have been read
+    /// True once after the reader has gone back to the beginning of the stream: the next entries may have been read
     /// before.
     pub fn has_started_over(&mut self) -> bool {
         std::mem::take(&mut self.started_over)
     }
 
-    /// How many reads have failed since one worked.
+    /// How many reads have failed since the last success.
     pub fn failures(&self) -> u32 {
         self.connection.failures()
     }
 
     /// Checks that this node is the primary, that the stream can be read and that it has not started over.
-    async fn look(&mut self) -> Result<(), Error> {
+    async fn check(&mut self) -> Result<(), Error> {
         match self.connection.run(&redis::cmd("HELLO")).await {
             Ok(hello) if is_primary(&hello) == Some(false) => {
                 self.connection.disconnect();
@@ -153,8 +160,8 @@ impl TailReader {
         let moved = matches!((&self.server, &server), (Some(before), Some(now)) if before != now);
         match self.cursor {
             None => self.cursor = Some(end),
-            // Its clock may be behind, and it may have lost the last entries that were read on the other: what
-            // it has written since may lie before the cursor.
+            // The clock of the new server may be behind, and it may lack the last entries read from the old one. So
+            // its new entries may have ids before the cursor.
             Some(cursor) if end < cursor || moved => {
                 tracing::warn!(stream = %self.key, %cursor, %end, moved, "the stream started over; reading it from its beginning");
                 self.cursor = Some(EntryId::MIN);
@@ -163,11 +170,11 @@ impl TailReader {
             Some(_) => {}
         }
         self.server = server.or(self.server.take());
-        self.unsure = false;
+        self.unchecked = false;
         Ok(())
     }
 
-    /// The id of the last entry ever added; [`EntryId::MIN`] for a stream that is not there.
+    /// The id of the last entry ever added; [`EntryId::MIN`] if the stream does not exist.
     async fn last_id(&mut self) -> Result<EntryId, Error> {
         let mut cmd = redis::cmd("XINFO");
         cmd.arg("STREAM").arg(self.key.as_str());

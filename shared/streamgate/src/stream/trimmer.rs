@@ -8,56 +8,56 @@ use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, Redis, Script};
 
-/// How much finished work stays readable on a stream.
+/// How many finished entries stay readable on a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// About this many entries.
+    /// About this many entries stay.
     pub entries: u64,
-    /// No older than this.
+    /// No older entry stays.
     pub age: Duration,
-    /// About this many bytes, by `MEMORY USAGE`.
+    /// About this many bytes stay, as `MEMORY USAGE` counts them.
     pub bytes: u64,
 }
 
 impl Default for Retention {
-    /// As the proxy ships: 100,000 entries, an hour, 256 MB.
+    /// The defaults that the proxy ships with: 100,000 entries, an hour, 256 MB.
     fn default() -> Self {
         Self { entries: 100_000, age: Duration::from_secs(3_600), bytes: 256 << 20 }
     }
 }
 
-/// What one [`Trimmer::trim`] did.
+/// The result of one [`Trimmer::trim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trimmed {
     /// Entries removed.
     pub removed: u64,
-    /// The oldest entry that some group has not read or not acknowledged (or the last one that
-    /// was, if nothing is open); `None` without a group.
+    /// The oldest entry that some group has not read or not acknowledged. If there is none, the last entry that was
+    /// delivered; `None` without a group.
     pub frontier: Option<EntryId>,
-    /// Entries wanted, at most.
+    /// The largest number of entries that should stay.
     pub wanted: u64,
-    /// Entries that are more than wanted and stayed: in the same node as one that stays, or unfinished.
+    /// How many more entries stayed: they are unfinished, or share a node with an entry that must stay.
     pub excess: u64,
-    /// Entries in one node of the stream, on average before the trim.
+    /// The mean number of entries in one node of the stream before the trim.
     pub per_node: u64,
 }
 
-/// An excess below this is no reason to look at the server's settings: ten nodes of 100 entries.
+/// A smaller excess does not indicate a wrong setting of the server: it is ten nodes of 100 entries.
 const NOTABLE_EXCESS: u64 = 1_000;
 
 impl Trimmed {
-    /// True if nothing is trimmed because a node of the stream holds more than the whole excess, and the
-    /// excess is no smaller than what is wanted.
+    /// True if Redis could trim nothing because one node of the stream holds more entries than the excess. A small
+    /// excess, below the wanted number, does not count.
     pub fn nodes_are_too_large(&self) -> bool {
         let notable = self.wanted.max(NOTABLE_EXCESS);
         self.removed == 0 && self.excess >= notable && self.per_node > self.excess
     }
 }
 
-/// Cuts finished entries off the old end of a stream, never one that somebody still needs.
+/// Removes finished entries from the old end of a stream, and never an unfinished one.
 ///
-/// What is too old goes entry by entry; what is too much, by count or bytes, in whole nodes of the
-/// stream (100 entries or 4 KB), so up to one more node stays. Neither goes beyond the frontier.
+/// Entries that are too old are removed one by one. If there are too many entries or bytes, whole nodes of the
+/// stream are removed (100 entries or 4 KB), so up to one node more stays. Neither goes beyond the frontier.
 pub struct Trimmer {
     redis: Redis,
     key: StreamKey,
@@ -72,10 +72,10 @@ impl Trimmer {
         Self { redis, key, retention, script }
     }
 
-    /// Trims once. Safe to call from anywhere at any time, by any number of processes.
+    /// Trims once. Any number of processes may do this at the same time.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn trim(&self) -> Result<Trimmed, Error> {
         let Some(shape) = self.shape().await? else { return Ok(Trimmed::default()) };
         let too_old = self.redis.clock().now_ms().saturating_sub(self.retention.age.as_millis() as u64);
@@ -96,7 +96,7 @@ impl Trimmer {
         }
     }
 
-    /// How many entries of their present size are wanted.
+    /// The largest number of entries that should stay, given their mean size.
     fn wanted(&self, shape: Shape) -> u64 {
         let bytes_each = (shape.bytes / shape.length.max(1)).max(1);
         self.retention.entries.min(self.retention.bytes / bytes_each)

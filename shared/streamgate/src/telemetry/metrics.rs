@@ -1,7 +1,7 @@
-//! Declaring metrics: name, help, unit and labels in one place, and the handle to count with.
+//! Declares metrics: name, help, unit and labels in one place. Each declaration returns a handle.
 //!
-//! Each part declares its own beside what they count, in a struct of handles, so that the hot path never
-//! looks a metric up by its name. A handle belongs to the recorder in force when it is declared
+//! Each part of a process keeps the handles of its metrics in a struct, so that the hot path never
+//! looks a metric up by its name. A handle belongs to the recorder that is current when the metric is declared
 //! (`metrics::with_local_recorder`, else the global one).
 
 use metrics::{
@@ -16,7 +16,7 @@ pub struct Declare {
 }
 
 impl Declare {
-    /// Metrics with these labels.
+    /// Declares metrics with these labels.
     pub fn labelled(labels: &[(&'static str, &str)]) -> Self {
         Self { labels: labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect() }
     }
@@ -27,7 +27,7 @@ impl Declare {
         counter!(name, self.labels.iter())
     }
 
-    /// A counter with one more label, for each of a metric's kinds.
+    /// A counter with one more label, `label`, whose value is `value`.
     pub fn counter_of(
         &self,
         name: &'static str,

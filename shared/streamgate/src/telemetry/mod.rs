@@ -1,4 +1,4 @@
-//! What a part says about itself: metrics, readiness and spans. The crate `service` exports them.
+//! What each part of a process reports: `metrics`, `readiness` and `spans`. The crate `service` exports them.
 
 mod metrics;
 mod readiness;

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whether a process should receive traffic: every part holds a latch, and all must be set.
+/// Whether a process should receive traffic: each of its parts holds a latch, and all latches must be set.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<Vec<Part>>>);
 
@@ -27,23 +27,23 @@ impl Readiness {
     }
 }
 
-/// One part's say in [`Readiness`]; dropping it (the part ended) makes the process not ready.
+/// Says whether one part is ready. If the part drops its latch, the process is not ready.
 #[derive(Debug)]
 pub struct Latch(Arc<AtomicBool>);
 
 impl Latch {
-    /// This part is ready, or not.
+    /// Sets whether this part is ready.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
     }
 
-    /// Lets another part of the process go by what this part says.
+    /// A view of this latch for another part of the process.
     pub fn view(&self) -> LatchView {
         LatchView(Arc::clone(&self.0))
     }
 }
 
-/// What a part says of itself, for parts that depend on it: readiness and they go by the same word.
+/// Reads the [`Latch`] of another part, for a part that depends on it.
 #[derive(Debug, Clone)]
 pub struct LatchView(Arc<AtomicBool>);
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_means_every_part_is_and_a_part_that_ended_is_not() {
+    fn a_process_is_ready_while_all_its_parts_are() {
         let readiness = Readiness::default();
         let (redis, listener) = (readiness.latch("redis"), readiness.latch("listener"));
         assert_eq!(readiness.missing(), ["redis", "listener"]);

@@ -1,5 +1,5 @@
-//! Spans of distributed traces, as OpenTelemetry means them. A [`Tracer`] is off until `otlp` gives
-//! it somewhere to send them; off, a span is a null pointer.
+//! Spans of distributed traces, as OpenTelemetry defines them. The default [`Tracer`] is off: its spans are null
+//! pointers and cost nothing. The crate `service` makes tracers that export their spans.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,22 +17,23 @@ use crate::envelope::TraceContext;
 
 pub use opentelemetry::trace::SpanKind;
 
-/// Starts spans. Clones share everything; the default is off.
+/// Starts spans. The default is off.
 #[derive(Clone, Default)]
 pub struct Tracer(Option<Arc<BoxedTracer>>);
 
 impl Tracer {
-    /// A tracer whose spans go where `tracer` sends them.
+    /// A tracer that exports its spans through `tracer`.
     pub fn new(tracer: BoxedTracer) -> Self {
         Self(Some(Arc::new(tracer)))
     }
 
-    /// True if spans go anywhere.
+    /// True if spans are exported.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Starts a span below `parent`, or a trace of its own. `name` is asked only if the tracer is on.
+    /// Starts a span below `parent`; without a parent, the span starts a new trace. `name` is called only if the
+    /// tracer is on.
     pub fn start<N>(&self, kind: SpanKind, parent: Option<TraceContext>, name: impl FnOnce() -> N) -> Span
     where
         N: Into<Cow<'static, str>>,
@@ -45,7 +46,7 @@ impl Tracer {
         Self::start_below(tracer, kind, &context, name().into())
     }
 
-    /// Starts a span below the one whose [`Span::around`] is running.
+    /// Starts a span below the current span: the one whose [`Span::around`] runs this code.
     pub fn start_here<N>(&self, kind: SpanKind, name: impl FnOnce() -> N) -> Span
     where
         N: Into<Cow<'static, str>>,
@@ -66,18 +67,18 @@ impl fmt::Debug for Tracer {
     }
 }
 
-/// One step of a trace; it ends when it is dropped. Boxed, for it travels with requests that mostly
-/// have none.
+/// One step of a trace; it ends when it is dropped. It is boxed because every request carries the field, and most
+/// requests are not traced.
 #[derive(Debug, Default)]
 pub struct Span(Option<Box<BoxedSpan>>);
 
 impl Span {
-    /// What those below it name as their parent; `None` if the tracer is off.
+    /// The context that child spans name as their parent; `None` if the tracer is off.
     pub fn context(&self) -> Option<TraceContext> {
         self.0.as_ref().map(|span| span.span_context().into())
     }
 
-    /// Says what there is to say about the step; `attributes` is asked only if somebody listens.
+    /// Adds attributes to the span. `attributes` is called only if the span is recorded.
     pub fn record<A>(&mut self, attributes: impl FnOnce() -> A)
     where
         A: IntoIterator<Item = KeyValue>,
@@ -87,7 +88,7 @@ impl Span {
         }
     }
 
-    /// The step went wrong; `error_type` is one of few words, as `error.type` asks.
+    /// Marks the step as failed. `error_type` has few possible values, as the attribute `error.type` requires.
     pub fn fail(&mut self, error_type: &str) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
@@ -95,7 +96,7 @@ impl Span {
         }
     }
 
-    /// Runs `future` as what happens in this step: [`Tracer::start_here`] in it starts below.
+    /// Runs `future` as part of this step: [`Tracer::start_here`] in it starts spans below this one.
     pub fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         match &self.0 {
             Some(span) => {
@@ -145,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tracer_that_is_off_asks_nothing_and_has_no_context() {
+    fn a_tracer_that_is_off_calls_no_closure_and_has_no_context() {
         let mut span =
-            Tracer::default().start(SpanKind::Server, Some(caller()), || -> &str { panic!("asked") });
+            Tracer::default().start(SpanKind::Server, Some(caller()), || -> &str { panic!("called") });
 
-        span.record(|| -> [KeyValue; 0] { panic!("asked") });
+        span.record(|| -> [KeyValue; 0] { panic!("called") });
 
         assert_eq!(span.context(), None);
     }
 
     #[tokio::test]
-    async fn a_span_stays_in_its_parents_trace_and_a_futures_below_it() {
+    async fn nested_spans_belong_to_the_callers_trace() {
         let tracer = tracer();
 
         let span = tracer.start(SpanKind::Server, Some(caller()), || "outer");
@@ -168,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_does_not_sample_is_not_recorded() {
+    fn a_span_of_an_unsampled_trace_is_not_recorded() {
         let tracer = tracer();
         let unsampled = TraceContext { flags: 0, ..caller() };
 
         let mut span = tracer.start(SpanKind::Server, Some(unsampled), || "outer");
-        span.record(|| -> [KeyValue; 0] { panic!("asked") });
+        span.record(|| -> [KeyValue; 0] { panic!("called") });
 
         assert_eq!(span.context().map(|context| context.flags), Some(0));
     }

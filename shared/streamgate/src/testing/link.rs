@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::RedisServer;
 
-/// A TCP way to a [`RedisServer`] that can be made bad: it holds, delays and cuts.
+/// A TCP proxy in front of a [`RedisServer`] with faults: it can hold and delay data, and cut connections.
 ///
-/// What goes over it is passed on as it comes; whatever is changed holds for open connections and
-/// new ones alike.
+/// Without a fault it passes on all data at once. Unless a method says otherwise, a fault applies to open and new
+/// connections.
 pub struct Link {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -26,23 +26,23 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Where new connections go.
+    /// The socket of the server for new connections.
     server: PathBuf,
-    /// How many connections there were so far.
+    /// The number of connections so far.
     opened: u64,
-    /// Nothing passes on connections before this one.
+    /// Connections with a smaller number pass no data.
     frozen_before: u64,
-    /// Nothing passes towards the server.
+    /// True while no data passes to the server.
     requests_held: bool,
-    /// Nothing passes towards the client.
+    /// True while no data passes to the client.
     replies_held: bool,
-    /// Before each piece of data, either way.
+    /// The delay before each piece of data, in both directions.
     delay: Duration,
-    /// Bytes towards clients until every connection with more to say is cut.
+    /// Bytes that may still pass to clients; a connection with more data is cut.
     replies_left: Option<usize>,
-    /// One cut is enough.
+    /// True if only one connection is to be cut.
     cut_once: bool,
-    /// Both ends of what is open.
+    /// Both ends of each open connection.
     open: Vec<(TcpStream, UnixStream)>,
 }
 
@@ -53,7 +53,7 @@ enum Direction {
 }
 
 impl Link {
-    /// A good link to `server`, which may be killed and restarted meanwhile.
+    /// A link without faults to `server`, which may be killed and restarted meanwhile.
     pub fn to(server: &RedisServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -79,41 +79,41 @@ impl Link {
         format!("redis://{}", self.address)
     }
 
-    /// Lets nothing pass any more, either way; connections stay and new ones are accepted: a peer
-    /// that vanished without a word.
+    /// Holds all data in both directions. Connections stay open and new ones are accepted, as with a peer
+    /// that vanished.
     pub fn hold(&self) {
         self.change(|state| (state.requests_held, state.replies_held) = (true, true));
     }
 
-    /// Lets nothing pass any more on what is open, and serves new connections: half-open, as after a
+    /// Holds all data of open connections, and serves new ones: the old ones are half-open, as after a
     /// firewall has forgotten them.
     pub fn freeze(&self) {
         self.change(|state| state.frozen_before = state.opened);
     }
 
-    /// Leads new connections to `server`; what is open stays where it is.
+    /// Leads new connections to `server`; open ones keep their server.
     pub fn point_to(&self, server: &RedisServer) {
         self.change(|state| state.server = server.socket());
     }
 
-    /// Lets requests pass and keeps the replies: the server executes, nobody learns of it.
+    /// Passes commands on and holds the answers: the server executes commands, but the client does not see it.
     pub fn hold_replies(&self) {
         self.change(|state| state.replies_held = true);
     }
 
-    /// Delays each piece of data by `delay`, either way.
+    /// Delays each piece of data by `delay`, in both directions.
     pub fn delay(&self, delay: Duration) {
         self.change(|state| state.delay = delay);
     }
 
-    /// Lets `bytes` more pass towards clients; whoever should get more is cut off instead, after
-    /// the server has executed what was asked. Goes on until [`Link::flow`].
+    /// Lets `bytes` more pass to clients. A connection that should get more is cut, after
+    /// the server has executed its command. Lasts until [`Link::flow`].
     pub fn cut_replies_after(&self, bytes: usize) {
         self.change(|state| state.replies_left = Some(bytes));
     }
 
-    /// Cuts the connection that should get the next reply, after the server has executed what was
-    /// asked; then it is good again.
+    /// Cuts the connection that should get the next answer, after the server has executed its
+    /// command; then the fault ends.
     pub fn cut_next_reply(&self) {
         self.change(|state| (state.replies_left, state.cut_once) = (Some(0), true));
     }
@@ -123,7 +123,7 @@ impl Link {
         self.change(|state| state.open.drain(..).for_each(|(client, server)| close(&client, &server)));
     }
 
-    /// Makes it good again: what was held is passed on.
+    /// Ends all faults: held data is passed on.
     pub fn flow(&self) {
         self.change(|state| {
             let good =
@@ -161,7 +161,7 @@ impl Shared {
         let (Ok(client_end), Ok(server_end)) = (client.try_clone(), server.try_clone()) else { return };
         let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else { return };
         let mut state = self.state();
-        // Those that are over are forgotten here, so that a long run does not collect them.
+        // Removes closed connections, so that they do not collect in a long run.
         state.open.retain(|(client, _)| client.peer_addr().is_ok());
         state.open.push((client_end, server_end));
         let number = state.opened;
@@ -190,7 +190,7 @@ impl Shared {
         to.end();
     }
 
-    /// How much of `length` bytes may pass on connection `number`, once it may.
+    /// Waits until data may pass on connection `number`; returns how many of `length` bytes may pass.
     fn wait_to_pass(&self, length: usize, number: u64, direction: Direction) -> usize {
         let delay = self.state().delay;
         if !delay.is_zero() {
@@ -219,7 +219,7 @@ impl Shared {
     }
 }
 
-/// A stream that can be ended for both of its users.
+/// A socket that can be closed for all of its clones.
 trait End {
     fn end(&self);
 }
@@ -258,25 +258,25 @@ mod tests {
     }
 
     #[test]
-    fn held_replies_are_executed_and_held_requests_are_not() {
+    fn commands_are_executed_if_answers_are_held() {
         let server = RedisServer::start();
         let link = Link::to(&server);
         assert_eq!(incr(&mut connection(&link)).expect("an answer"), 1);
         let (mut first, mut second) = (connection(&link), connection(&link));
 
         link.hold_replies();
-        incr(&mut first).expect_err("nobody learns of it");
+        incr(&mut first).expect_err("the answer is held");
         eventually("it is executed", || server.command::<u64>(&["GET", "n"]) == 2);
         link.hold();
         incr(&mut second).expect_err("it does not arrive");
         assert_eq!(server.command::<u64>(&["GET", "n"]), 2);
 
         link.flow();
-        eventually("what was held arrives", || server.command::<u64>(&["GET", "n"]) == 3);
+        eventually("the held command arrives", || server.command::<u64>(&["GET", "n"]) == 3);
     }
 
     #[test]
-    fn a_connection_is_cut_after_so_many_bytes_and_a_new_one_works() {
+    fn a_connection_is_cut_after_some_bytes_and_a_new_one_works() {
         let server = RedisServer::start();
         let link = Link::to(&server);
         let mut first = connection(&link);
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_next_reply_is_cut() {
+    fn only_the_next_answer_is_cut() {
         let server = RedisServer::start();
         let link = Link::to(&server);
         let (mut first, mut second) = (connection(&link), connection(&link));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn cutting_ends_what_is_open_and_nothing_else() {
+    fn a_cut_ends_open_connections_and_a_new_one_works() {
         let server = RedisServer::start();
         let link = Link::to(&server);
         let mut first = connection(&link);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_frozen_stays_silent_and_a_new_connection_works() {
+    fn a_frozen_connection_is_silent_and_a_new_one_works() {
         let server = RedisServer::start();
         let link = Link::to(&server);
         let mut first = connection(&link);
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_pointed_elsewhere_leads_new_connections_there() {
+    fn new_connections_go_to_the_server_that_the_link_points_to() {
         let (one, other) = (RedisServer::start(), RedisServer::start());
         let link = Link::to(&one);
         let mut first = connection(&link);

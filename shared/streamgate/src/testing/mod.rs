@@ -1,10 +1,11 @@
-//! A real Redis server for tests, started on a socket of its own and stopped on drop.
+//! A real Redis server for tests, started on a socket of its own and stopped on drop; and, in `link`, a [`Link`] to it
+//! that a test can break.
 //!
-//! The server binary is looked for in this order: `STREAMGATE_TEST_REDIS_SERVER`, `redis-server`
-//! and `valkey-server` on the `PATH`. `make test` sets the variable, installing a server if the
+//! The server binary is searched in this order: `STREAMGATE_TEST_REDIS_SERVER`, then `redis-server`
+//! and `valkey-server` on the `PATH`. `make test` sets the variable, and installs a server if the
 //! machine has none.
 //!
-//! Everything here panics when it fails: that is what a test wants.
+//! Every failure here panics, so that the test fails.
 
 mod link;
 
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 /// Names the server binary to test against.
 pub const SERVER_VARIABLE: &str = "STREAMGATE_TEST_REDIS_SERVER";
 
-/// How long any condition of a test may take before the test fails: far more than it needs.
+/// If a condition does not hold within this time, the test fails. It is much longer than any condition needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running Redis or Valkey server with a folder of its own.
@@ -51,7 +52,7 @@ impl RedisServer {
         Self::start_on(options, |_| ())
     }
 
-    /// The same on a folder that `fill` has put something into before, such as a backup.
+    /// Starts a server in a folder into which `fill` has put files, such as a backup.
     pub fn start_on(options: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("streamgate-").tempdir().expect("a temporary folder");
         fill(folder.path());
@@ -70,7 +71,7 @@ impl RedisServer {
         }
     }
 
-    /// The process id; `None` while it is down.
+    /// The process id; `None` while the server is down.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
     }
@@ -89,7 +90,7 @@ impl RedisServer {
         self.run(&cmd)
     }
 
-    /// The correlation ids on a stream of requests or replies, in its order: an entry may have several.
+    /// The correlation ids on a stream of requests or replies, in order; an entry may have several.
     pub fn ids_on(&self, stream: &str) -> Vec<String> {
         type Entry = (String, Vec<(String, Vec<u8>)>);
         let entries: Vec<Entry> = self.command(&["XRANGE", stream, "-", "+"]);
@@ -101,13 +102,13 @@ impl RedisServer {
     /// Runs a command that may fail.
     ///
     /// # Errors
-    /// The client library's.
+    /// The connection or the command failed.
     pub fn try_run<T: FromRedisValue>(&self, cmd: &Cmd) -> redis::RedisResult<T> {
         let client = redis::Client::open(self.url())?;
         cmd.query(&mut client.get_connection_with_timeout(PATIENCE)?)
     }
 
-    /// Ends it as kill -9 does.
+    /// Kills the server (SIGKILL).
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -116,7 +117,7 @@ impl RedisServer {
         let _ = std::fs::remove_file(self.socket());
     }
 
-    /// Starts it again on the same socket and folder, ending it first if it runs.
+    /// Starts the server again on the same socket and folder; kills it first if it runs.
     pub fn restart(&mut self) {
         self.restart_unready(&[]);
         eventually("the Redis server answers", || {
@@ -124,14 +125,14 @@ impl RedisServer {
         });
     }
 
-    /// The same with further options, back as soon as it listens: it may still be loading its data.
+    /// Restarts the server with further options, and returns once it listens; it may still be loading its data.
     pub fn restart_unready(&mut self, options: &[&str]) {
         self.kill();
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
         let process = Command::new(server_binary())
             .args(["--port", "0", "--unixsocket", &self.socket().display().to_string()])
             .args(["--dir", &self.folder.path().display().to_string()])
-            // A replica is served at once, not after five seconds in which another one might come.
+            // A replica is served at once; by default the server waits five seconds for further replicas.
             .args(["--repl-diskless-sync-delay", "0"])
             .args(&self.options)
             .args(options)
@@ -144,7 +145,7 @@ impl RedisServer {
         eventually("the Redis server listens", || UnixStream::connect(self.socket()).is_ok());
     }
 
-    /// Makes it a replica of `primary`, and waits until it has everything that one has.
+    /// Makes it a replica of `primary`, and waits until it has all data of `primary`.
     pub fn follow(&self, primary: &Self) {
         let port = primary.listen_on_tcp().to_string();
         let _: () = self.command(&["REPLICAOF", "127.0.0.1", &port]);
@@ -158,7 +159,8 @@ impl RedisServer {
         let _: () = self.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
-    /// Replicas connect over TCP only. A port that was free a moment ago may be taken: then another.
+    /// Listens on a free TCP port, because replicas connect over TCP only. If another process takes the port first,
+    /// tries another one.
     fn listen_on_tcp(&self) -> u16 {
         let mut port = 0;
         eventually("the server listens on a TCP port", || {
@@ -171,12 +173,12 @@ impl RedisServer {
         port
     }
 
-    /// Stops its process without ending it (SIGSTOP): connections stay, nothing answers.
+    /// Pauses its process (SIGSTOP): connections stay open, but the server does not answer.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes its process (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -186,12 +188,12 @@ impl RedisServer {
         kill(Pid::from_raw(process.id() as i32), signal).expect("the signal is sent");
     }
 
-    /// Where it keeps its data.
+    /// The folder with its data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where it listens: a Unix socket.
+    /// The Unix socket on which it listens.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }

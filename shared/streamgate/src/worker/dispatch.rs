@@ -1,4 +1,4 @@
-//! Where deliveries are worked on: short work where it was taken, all other in tasks of its own.
+//! Decides where the work on a delivery runs: short work in the read loop, other work in a task of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -12,14 +12,14 @@ use super::execution::Execution;
 use super::handler::Handler;
 use crate::stream::Delivery;
 
-/// Work that usually takes less is not worth a task.
+/// For shorter work, a task of its own would cost too much.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// So much work that ends at once is done before settler, leases and heartbeat get a turn.
+/// Number of requests finished in the read loop before it yields to the settler, the leases and the heartbeat.
 const LONGEST_TURN: usize = 64;
 
 impl<H: Handler> Execution<H> {
-    /// Works on deliveries: on each in a task of its own, unless it ends at once.
+    /// Starts the work on each delivery: in a task of its own, unless the work ends at its first poll.
     pub(super) async fn start_all(self: &Arc<Self>, deliveries: Vec<Delivery>) {
         let mut ended = 0;
         for delivery in deliveries {
@@ -30,20 +30,20 @@ impl<H: Handler> Execution<H> {
             }
         }
         if ended == 1 && self.limit.taken() == 1 {
-            // Alone: its reply leaves before the next read is asked for.
+            // This was the only request: the settler sends its reply before the next read starts.
             yield_now().await;
         }
     }
 
-    /// True if the work has ended already.
+    /// True if the work has already ended.
     fn start(self: &Arc<Self>, delivery: Delivery) -> bool {
         tracing::debug!(entry = %delivery.entry.id, attempt = delivery.attempt, "delivered");
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);
-        // Boxed: a task is copied several times on its way into the runtime.
+        // Boxed, because the runtime copies a future several times when it spawns it.
         let mut work = Box::pin(async move {
             if let Some(settlement) = execution.work(delivery, slot).await {
-                // Closed only when the settler was given up; the entry then stays pending.
+                // The queue is closed only if the settler has ended; the entry then stays pending.
                 let _ = execution.settled.send(settlement);
             }
         });
@@ -57,8 +57,8 @@ impl<H: Handler> Execution<H> {
     }
 }
 
-/// Runs `work` until it first waits; true if it never did. A panic is logged by the process' hook and
-/// ends the work, as it would end a task.
+/// Polls `work` once; true if it has ended. A panic ends the work, as it would end a task; the panic hook of the
+/// process logs it.
 fn ends_at_once(work: Pin<&mut impl Future<Output = ()>>) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     let work = pin!(coop::unconstrained(work));
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_that_waits_is_left_to_be_finished_elsewhere() {
+    async fn work_that_waits_can_finish_in_a_task() {
         let mut work = Box::pin(yield_now());
 
         assert!(!ends_at_once(work.as_mut()));
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn work_that_ends_or_panics_is_over_and_no_other() {
+    fn only_work_that_ends_or_panics_has_ended() {
         assert!(ends_at_once(pin!(std::future::ready(()))));
         assert!(ends_at_once(pin!(async { panic!("on purpose") })));
         assert!(!ends_at_once(pin!(std::future::pending())));
     }
 
     #[tokio::test]
-    async fn one_turn_of_a_task_does_not_bound_what_ends_at_once() {
+    async fn tokios_budget_for_a_task_does_not_make_work_wait() {
         let lock = RwLock::new(());
 
         for _ in 0..1_000 {

@@ -1,5 +1,5 @@
-//! One delivery from the stream to its settlement: is it a request, is there time, run the
-//! handler, and watch lease, deadline and panic meanwhile.
+//! Takes one delivery to its settlement: decodes the request, checks that time is left, and runs the handler while it
+//! watches the lease, the deadline and panics.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -22,7 +22,7 @@ use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
 use crate::stream::{Delivery, Disposition};
 use crate::telemetry::{Span, SpanKind};
 
-/// What the tasks of one worker share.
+/// What all tasks of one worker share.
 pub(super) struct Execution<H> {
     pub(super) handler: H,
     pub(super) settings: ResponderSettings,
@@ -30,17 +30,17 @@ pub(super) struct Execution<H> {
     pub(super) clock: Arc<ServerClock>,
     pub(super) limit: ConcurrencyLimit,
     pub(super) settled: mpsc::UnboundedSender<Settlement>,
-    /// Held shared by ordinary work, alone by an entry that may be what kills workers.
+    /// Ordinary work holds a read lock. A suspect, an entry that may kill workers, holds the write lock.
     pub(super) isolation: Arc<RwLock<()>>,
-    /// Cancelled when a stopping worker has waited long enough.
+    /// Cancelled when the grace period of a stopping worker ends.
     pub(super) abandon: CancellationToken,
     pub(super) usual_work: UsualTime,
-    /// All tasks share one thread anyway: work done in the loop that takes entries takes no other's place.
+    /// The runtime has one thread, so work in the read loop delays other tasks no more than work in a task would.
     pub(super) one_thread: bool,
 }
 
 impl<H: Handler> Execution<H> {
-    /// `None` when the lease was lost: the entry is another worker's to settle.
+    /// `None` if the lease was lost: another worker settles the entry.
     pub(super) async fn work(&self, delivery: Delivery, slot: Slot) -> Option<Settlement> {
         let fallback = delivery.entry.id.ms.saturating_add(self.settings.request_timeout.as_millis() as u64);
         let fallback = Deadline::at(fallback);
@@ -86,7 +86,7 @@ impl<H: Handler> Execution<H> {
             return Some(self.expired(delivery, slot));
         }
         if left < self.usual_work.get() {
-            self.usual_work.doubt();
+            self.usual_work.decay();
             self.metrics.expired.increment(1);
             let reply =
                 self.problem(&origin, &delivery, 503, "not started: too little time was left to do the work");
@@ -108,18 +108,18 @@ impl<H: Handler> Execution<H> {
         let request = Request { trace: span.context().or(request.trace), ..request };
         let work = Work { request, attempt: delivery.attempt, time_left };
         let outcome = {
-            // Pinned where it is: as a value it would be copied at each layer that is put around it.
+            // Pinned here, because each layer around it would otherwise copy the whole future.
             let run = pin!(self.run(work, started + time_left, &delivery));
             span.around(run).await
         };
-        outcome.tell(&mut span);
+        outcome.record_in(&mut span);
         drop(span);
         let spent = started.elapsed();
         self.metrics.work.record(spent.as_secs_f64());
         self.conclude(outcome, spent, &origin, delivery, slot)
     }
 
-    /// The work on one delivery, below the span of whoever sent it.
+    /// The span of the work on one delivery, below the span of the request's sender.
     fn span_of(&self, request: &Request, delivery: &Delivery) -> Span {
         let ResponderSettings { tracer, group, .. } = &self.settings;
         let stream = group.stream.as_str();
@@ -144,7 +144,7 @@ impl<H: Handler> Execution<H> {
         if self.abandon.is_cancelled() {
             return Outcome::Abandoned;
         }
-        // A handler may also panic before it has a future to give.
+        // A handler may panic even before it returns its future.
         let handling = AssertUnwindSafe(async { self.handler.handle(work).await });
         let handler = pin!(handling.catch_unwind());
         tokio::select! {
@@ -170,8 +170,13 @@ impl<H: Handler> Execution<H> {
         let (reply, disposition) = match outcome {
             Outcome::Answered(response) if !response.is_sendable() => {
                 let (status, bytes) = (response.status, response.body.len());
-                tracing::error!(id = %origin.id, status, bytes, "the handler's answer is no HTTP answer or too large");
-                let detail = "the work gave an answer that cannot be sent";
+                tracing::error!(
+                    id = %origin.id,
+                    status,
+                    bytes,
+                    "the handler's response is no valid HTTP answer or is too large"
+                );
+                let detail = "the worker's response cannot be sent as an HTTP answer";
                 (Some(self.problem(origin, &delivery, 502, detail)), Disposition::Acknowledge)
             }
             Outcome::Answered(response) => {
@@ -198,7 +203,11 @@ impl<H: Handler> Execution<H> {
                 (Some(reply), Disposition::Acknowledge)
             }
             Outcome::LeaseLost => {
-                tracing::warn!(id = %origin.id, entry = %delivery.entry.id, "lease lost to another worker; work cancelled");
+                tracing::warn!(
+                    id = %origin.id,
+                    entry = %delivery.entry.id,
+                    "another worker took over the lease; work cancelled"
+                );
                 return None;
             }
             Outcome::Abandoned => (None, Disposition::HandBack),
@@ -206,13 +215,13 @@ impl<H: Handler> Execution<H> {
         Some(Settlement { delivery, _slot: slot, _alone: None, reply, disposition })
     }
 
-    /// Nobody waits any more: acknowledged without a word to anybody.
+    /// The caller no longer waits: the entry is acknowledged without a reply.
     fn expired(&self, delivery: Delivery, slot: Slot) -> Settlement {
         self.metrics.expired.increment(1);
         Settlement { delivery, _slot: slot, _alone: None, reply: None, disposition: Disposition::Acknowledge }
     }
 
-    /// If it at least says who asked, they are told.
+    /// Makes the entry a dead letter. If it has a readable `id` and `reply_to`, its caller gets a 502.
     fn undecodable(&self, delivery: Delivery, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
         let fields = &delivery.entry.fields;
         let id = fields.get("id").and_then(CorrelationId::from_bytes);
@@ -224,8 +233,8 @@ impl<H: Handler> Execution<H> {
         dead_letter(delivery, slot, reply, format!("undecodable: {error}"))
     }
 
-    /// A 502 for an entry that is given up, unless nobody waits any more: giving up may take more
-    /// than one try.
+    /// A 502 for an entry that is given up; `None` once its deadline has passed. The check avoids a late reply if
+    /// giving up takes several tries.
     fn problem_in_time(&self, origin: &Origin, delivery: &Delivery, detail: &str) -> Option<Outgoing> {
         (!origin.deadline.has_passed(&*self.clock)).then(|| self.problem(origin, delivery, 502, detail))
     }
@@ -252,7 +261,7 @@ impl<H: Handler> Execution<H> {
     }
 }
 
-/// Who asked: what a reply needs of its request.
+/// The parts of a request that its reply needs.
 struct Origin {
     id: CorrelationId,
     lane: Arc<str>,

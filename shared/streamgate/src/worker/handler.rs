@@ -11,14 +11,14 @@ use crate::envelope::{CorrelationId, PROBLEM_JSON, Problem, Reply, Request, is_m
 pub struct Work {
     /// The request.
     pub request: Request,
-    /// Which delivery this is, counted from 1: above 1 the work may have been done before.
+    /// Which delivery this is, counted from 1. If it is above 1, the work may have been done before.
     pub attempt: u32,
-    /// How long the handler may take: what is left until the deadline, or the handler timeout
+    /// How long the handler may take: the time left until the deadline, or the handler timeout
     /// if that is shorter.
     pub time_left: Duration,
 }
 
-/// What a [`Handler`] answers: it becomes the caller's HTTP answer.
+/// What a [`Handler`] returns; it becomes the HTTP answer of the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// An HTTP status, 200 to 599.
@@ -27,12 +27,12 @@ pub struct Response {
     pub content_type: Cow<'static, str>,
     /// The payload.
     pub body: Bytes,
-    /// When it makes sense to try again, for a 503 or 429.
+    /// With a 503 or 429: how long the caller should wait before the next try.
     pub retry_after: Option<Duration>,
 }
 
 impl Response {
-    /// An answer with any status and media type.
+    /// A response with any status and media type.
     pub fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
         Self { status, content_type: content_type.into(), body: body.into(), retry_after: None }
     }
@@ -49,14 +49,14 @@ impl Response {
 }
 
 impl Response {
-    /// Tells the caller when to come back.
+    /// Asks the caller to wait this long before the next try.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
 
-    /// True if a gateway can pass it on: a final status, a media type that fits a header, and a body
-    /// that fits Redis.
+    /// True if a gateway can pass it on: it has a final status, a media type that is valid in a header, and a body of
+    /// at most [`LARGEST_BODY`] bytes.
     pub(super) fn is_sendable(&self) -> bool {
         Reply::is_final_status(self.status)
             && is_media_type(self.content_type.as_bytes())
@@ -64,20 +64,20 @@ impl Response {
     }
 }
 
-/// Redis ends the connection of whoever sends more than `proto-max-bulk-len` (512 MB), and other
-/// replies wait behind a large one: an eighth of that is more than an answer over HTTP should have.
+/// 64 MB, in bytes. Redis closes the connection of a client that sends a string longer than `proto-max-bulk-len`
+/// (512 MB). The limit is lower because other replies wait while a large one is sent.
 const LARGEST_BODY: usize = 64 << 20;
 
-/// The work itself. Everything around it (reading, deadlines, leases, replies, acknowledgement)
-/// is the [`Responder`](super::Responder)'s.
+/// The work itself. The [`Responder`](super::Responder) does everything around it: reading, deadlines, leases,
+/// replies, acknowledgement.
 ///
-/// A handler is run at least once for an admitted request and may be run again after a crash, so
-/// it should be idempotent for a correlation id. It is cancelled (its future is dropped) when its
-/// lease is lost or its time is up. A panic dead-letters the entry.
+/// A handler runs at least once for an admitted request and may run again after a crash, so
+/// it should be idempotent for a correlation id. It is cancelled (its future is dropped) if its
+/// lease is lost or its time is up. If it panics, the entry becomes a dead letter.
 ///
-/// Where a worker has one thread and its work is usually short, a handler is first polled by the loop
-/// that takes entries and gets a task of its own only if it waits. As anywhere in async code, work that
-/// holds its thread for long belongs into `spawn_blocking`.
+/// If the runtime has one thread and the work is usually short, the read loop polls the handler first; the handler
+/// gets a task of its own only if it waits. As in all async code, work that blocks its thread for long belongs in
+/// `spawn_blocking`.
 pub trait Handler: Send + Sync + 'static {
     /// Does the work for one request.
     fn handle(&self, work: Work) -> impl Future<Output = Response> + Send;

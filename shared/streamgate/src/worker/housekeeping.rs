@@ -1,4 +1,4 @@
-//! What every worker does for its stream: trim what is finished, remove consumers that are long dead.
+//! What every worker does for its stream: it trims finished entries and removes consumers that died long ago.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stream::{ConsumerGroup, Retention, Trimmed, Trimmer};
 /// How a worker keeps its stream short.
 #[derive(Debug, Clone, Copy)]
 pub struct HousekeepingSettings {
-    /// How much finished work stays on the request stream.
+    /// How many finished entries stay on the request stream.
     pub retention: Retention,
     /// How often the stream is trimmed.
     pub period: Duration,
@@ -23,12 +23,12 @@ impl Default for HousekeepingSettings {
     }
 }
 
-/// The tick. Everything here may be done by any number of workers, so each does it and none leads.
+/// Trims and reaps periodically. Any number of workers may do this at the same time, so no leader is needed.
 pub(super) struct Housekeeping {
     group: ConsumerGroup,
     trimmer: Trimmer,
     period: Duration,
-    /// It has been said that the stream's nodes are too large.
+    /// True while the warning that the stream's nodes are too large has been logged.
     warned: bool,
 }
 
@@ -38,7 +38,7 @@ impl Housekeeping {
         Self { group, trimmer, period: settings.period, warned: false }
     }
 
-    /// Ticks until `stop`, and trims whenever much is finished.
+    /// Ticks until `stop`, and trims early after many bytes were acknowledged.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let (mut ticking, mut trimming) = (RetryLog::new("housekeeping"), RetryLog::new("trimming"));
         let mut next_tick = Instant::now();
@@ -50,7 +50,7 @@ impl Housekeeping {
                     next_tick = Instant::now() + self.period.mul_f64(rand::random_range(0.75..1.25));
                     (&mut ticking, self.tick().await)
                 }
-                () = self.group.much_is_finished() => (&mut trimming, self.trim().await),
+                () = self.group.trim_is_due() => (&mut trimming, self.trim().await),
             };
             match done {
                 Ok(()) => outage.healed(),
@@ -64,7 +64,7 @@ impl Housekeeping {
     async fn tick(&mut self) -> Result<(), Error> {
         self.trim().await?;
         for consumer in self.group.reap().await? {
-            tracing::info!(consumer, "removed a consumer that has long been silent and holds nothing");
+            tracing::info!(consumer, "removed a consumer that was silent for long and held no entries");
         }
         Ok(())
     }

@@ -4,18 +4,18 @@ use super::settings::ResponderSettings;
 use crate::stream::GroupMetrics;
 use crate::telemetry::Declare;
 
-/// The responding side: deliveries and what became of them.
+/// Metrics of a worker: its deliveries and their outcomes.
 #[derive(Clone)]
 pub struct ResponderMetrics {
-    /// What its consumer group counts.
+    /// Metrics of its consumer group.
     pub group: GroupMetrics,
     /// Requests a worker holds.
     pub in_flight: Gauge,
-    /// As many it works on at once.
+    /// The most requests that the worker works on at once.
     pub in_flight_limit: Gauge,
-    /// From the entry's id to the start of its handler.
+    /// Time from the entry's id to the start of its handler.
     pub queue: Histogram,
-    /// In the handler.
+    /// Time in the handler.
     pub work: Histogram,
     /// Replies stored.
     pub replies: Counter,
@@ -26,7 +26,7 @@ pub struct ResponderMetrics {
 }
 
 impl ResponderMetrics {
-    /// Declares them on the recorder in force, labelled with stream and group.
+    /// Declares them on the current recorder, with the labels stream and group.
     pub fn declare(settings: &ResponderSettings) -> Self {
         let declare = Declare::labelled(&settings.group.labels());
         Self {

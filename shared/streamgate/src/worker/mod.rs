@@ -1,8 +1,14 @@
-//! The answering side: a [`Responder`] takes deliveries from the stream, runs a [`Handler`] for each and
-//! settles them: reply first, acknowledge after.
+//! The side that replies: a [`Responder`] takes deliveries from the stream, runs a [`Handler`] for each and
+//! settles it: first it stores the reply, then it acknowledges the entry.
 //!
-//! `read_loop` takes entries, `dispatch` decides where their work runs, `execution` does it and names the
-//! `outcome`, `settler` stores replies, in entries that `reply_batch` packs, and acknowledges.
+//! In reading order:
+//!
+//! 1. `handler`: the trait to implement; `settings`.
+//! 2. `read_loop` takes entries from the stream.
+//! 3. `dispatch` decides whether the work on an entry gets a task of its own.
+//! 4. `execution` runs the handler; `outcome` is the result.
+//! 5. `settler` stores replies and acknowledges; `reply_batch` packs replies into entries.
+//! 6. `housekeeping` trims the stream; `metrics` counts.
 //!
 //! A worker is a handler:
 //!
@@ -53,7 +59,7 @@ pub use housekeeping::HousekeepingSettings;
 pub use metrics::ResponderMetrics;
 pub use settings::ResponderSettings;
 
-/// A worker: takes requests from the stream, runs a [`Handler`] for each, settles them.
+/// A worker: takes requests from the stream, runs a [`Handler`] for each and settles it.
 pub struct Responder<H> {
     redis: Redis,
     group: ConsumerGroup,
@@ -64,13 +70,13 @@ pub struct Responder<H> {
     permitted: Latch,
 }
 
-/// A stopping worker is given this long to hand back what it could not finish.
+/// Time for a stopping worker to hand back the requests that it could not finish.
 const HAND_BACK_TIME: Duration = Duration::from_secs(1);
 
 impl<H: Handler> Responder<H> {
-    /// A worker that has not started. Its parts in `readiness` are `reader`, while the stream is being read,
-    /// and `permissions`, while Redis lets it do what it needs. While it may not, it takes nothing: it could
-    /// not end what it begins.
+    /// A worker that has not started. It adds two parts to `readiness`: `reader` is ready while the worker can read
+    /// the stream, and `permissions` while Redis permits every command that the worker needs. If a command is denied,
+    /// the worker takes no entries, because it could not finish them.
     pub fn new(
         redis: Redis,
         settings: ResponderSettings,
@@ -83,17 +89,16 @@ impl<H: Handler> Responder<H> {
         Self { redis, group, settings, metrics, handler, reading, permitted }
     }
 
-    /// The group it reads as a member of.
+    /// The consumer group that the worker belongs to.
     pub fn group(&self) -> &ConsumerGroup {
         &self.group
     }
 
-    /// Works until `stop`, then finishes what it holds within `grace`, hands back the rest and leaves the
-    /// group. If a worker of its name is alive, it works under a name of its own.
+    /// Works until `stop`. Then it finishes the requests it holds within `grace`, hands back the others and leaves
+    /// the group. If another worker with its name is alive, this worker takes a different name.
     ///
     /// # Errors
-    /// A part of the worker ended although nobody asked it to: a defect. What it held is claimed by
-    /// others.
+    /// A part of the worker ended before `stop`, which is a defect. Other workers claim the entries it held.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), PartEnded> {
         let Self { reading, permitted, .. } = self;
         let may_work = permitted.view();
@@ -139,7 +144,7 @@ impl<H: Handler> Responder<H> {
         tokio::select! {
             () = read_loop::take(consumer, claimer, &execution, reading, may_work, &stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
-            _ = &mut keeper => return Err(PartEnded("keeper of leases")),
+            _ = &mut keeper => return Err(PartEnded("lease keeper")),
             _ = &mut keeping_house => return Err(PartEnded("housekeeping")),
         }
         drain(&execution, grace).await;
@@ -147,23 +152,25 @@ impl<H: Handler> Responder<H> {
         let ending = async {
             let _ = settler.await;
             drained.cancel();
-            // A sign of life after the end would bring the consumer back.
+            // A later sign of life would create the consumer again.
             let _ = keeper.await;
             leave(&self.group).await;
         };
         if tokio::time::timeout(HAND_BACK_TIME, ending).await.is_err() {
-            tracing::warn!("Redis did not confirm everything in time; what is left is claimed by others");
+            tracing::warn!(
+                "Redis did not confirm everything in time; other workers claim the remaining entries"
+            );
         }
         Ok(())
     }
 }
 
-/// A part that must not end did.
+/// A part of the worker ended although it must not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} ended by itself")]
 pub struct PartEnded(&'static str);
 
-/// Keeps the stream short until `stop`, if that is wanted.
+/// Trims the stream until `stop`, if there are settings for it.
 async fn housekeep(
     redis: Redis,
     group: ConsumerGroup,
@@ -176,29 +183,34 @@ async fn housekeep(
     }
 }
 
-/// Leaves the group, so that nobody counts on this worker.
+/// Leaves the group, so that gateways no longer count this worker as alive.
 async fn leave(group: &ConsumerGroup) {
     match group.leave().await {
         Ok(true) => tracing::debug!(worker = group.consumer(), "left the group"),
-        Ok(false) => tracing::info!(worker = group.consumer(), "what it handed back is claimed by others"),
-        Err(error) => tracing::warn!(%error, "the group was not left; it is until the grace period is over"),
+        Ok(false) => {
+            tracing::info!(worker = group.consumer(), "other workers claim the entries it handed back")
+        }
+        Err(error) => tracing::warn!(
+            %error,
+            "could not leave the group; gateways count this worker as alive until the grace period ends"
+        ),
     }
 }
 
-/// Waits for what is held; what is not done when the time is up is handed back.
+/// Waits until the held requests are finished. Those that are not finished in time are handed back.
 async fn drain<H: Handler>(execution: &Execution<H>, grace: Duration) {
     let held = execution.limit.taken();
     let patience = grace.saturating_sub(HAND_BACK_TIME * 2).max(grace / 2);
     let started = Instant::now();
     if tokio::time::timeout(patience, execution.limit.wait_until_idle()).await.is_err() {
-        tracing::warn!(held = execution.limit.taken(), "time is up; handing back what is not done");
+        tracing::warn!(held = execution.limit.taken(), "time is up; handing back the unfinished requests");
         execution.abandon.cancel();
         let _ = tokio::time::timeout(HAND_BACK_TIME, execution.limit.wait_until_idle()).await;
     }
     tracing::info!(held, drained_ms = started.elapsed().as_millis() as u64, "worker drained");
 }
 
-/// Keeps the gauges of what is held.
+/// Updates the gauges of the held requests.
 async fn gauge(limit: ConcurrencyLimit, metrics: ResponderMetrics, stop: CancellationToken) {
     metrics.in_flight_limit.set(limit.limit() as f64);
     let mut ticks = tokio::time::interval(Duration::from_millis(250));

@@ -1,4 +1,4 @@
-//! How the work on a delivery ended, and what has to be settled then.
+//! How the work on a delivery ended, and what the settler then has to do.
 
 use std::sync::Arc;
 
@@ -21,8 +21,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// What a span says of it.
-    pub(super) fn tell(&self, span: &mut Span) {
+    pub(super) fn record_in(&self, span: &mut Span) {
         match self {
             Self::Answered(response) => {
                 let status = response.status;
@@ -39,18 +38,17 @@ impl Outcome {
     }
 }
 
-/// A delivery whose work is over, one way or another. It keeps its lease and its slot until Redis
-/// has confirmed its end.
+/// A delivery whose work has ended, with or without success. It keeps its lease and its slot until it is settled.
 pub(super) struct Settlement {
     pub(super) delivery: Delivery,
-    /// Counts against the worker's concurrency until then: a Redis that refuses replies slows the
-    /// reading down instead of filling the memory.
+    /// Counts against the worker's concurrency until then. If Redis refuses replies, the worker therefore reads less
+    /// instead of filling its memory.
     pub(super) _slot: Slot,
-    /// Held by an entry that must be alone in its worker until it is settled.
+    /// The write lock of a suspect, which must run alone until it is settled.
     pub(super) _alone: Option<OwnedRwLockWriteGuard<()>>,
-    /// What the caller is told, and where; nothing for work nobody waits for.
+    /// The reply and its lane; `None` if the caller no longer waits.
     pub(super) reply: Option<Outgoing>,
-    /// What becomes of the entry once the reply is stored.
+    /// What to do with the entry once the reply is stored.
     pub(super) disposition: Disposition,
 }
 

@@ -12,18 +12,18 @@ use crate::connection::{Error, RetryLog, Waker};
 use crate::stream::{Claimer, Consumer};
 use crate::telemetry::{Latch, LatchView};
 
-/// Entries in one read, however many slots are free.
+/// The most entries in one read.
 const LARGEST_READ: usize = 256;
 
-/// How often a worker that holds a suspect looks whether it is settled; and the longest a read blocks
-/// while further ones wait.
+/// How often a worker that holds a suspect checks whether the suspect is settled. While other suspects wait to be
+/// claimed, no read blocks for longer.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often a worker that may not work looks whether it may.
+/// How often a worker without permissions checks whether it has them.
 const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
 
-/// Takes entries until `stop`, as many as there are free slots: twice per lease what others let
-/// idle, else what is new. One loop does both, so that they never fill the same slot.
+/// Takes entries until `stop`, as many as slots are free. Twice per lease it claims entries that other consumers let
+/// idle; otherwise it reads new ones. One loop does both, so that claims and reads never fill the same slot.
 pub(super) async fn take<H: Handler>(
     mut consumer: Consumer,
     mut claimer: Claimer,
@@ -42,7 +42,7 @@ pub(super) async fn take<H: Handler>(
             }
         }
         if claimer.holds_suspect() {
-            // It runs alone; what would be taken meanwhile would wait here instead of elsewhere.
+            // A suspect runs alone. Other entries would wait behind it here; another worker can take them.
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(SUSPECT_PAUSE) => continue,
@@ -62,7 +62,7 @@ pub(super) async fn take<H: Handler>(
                 }
                 Err(error) => {
                     claims.failed(&error);
-                    // Its answer may have been lost, and then what it claimed is ours already.
+                    // If only the answer was lost, this consumer already owns the claimed entries.
                     consumer.recover();
                 }
             }
@@ -92,8 +92,8 @@ pub(super) async fn take<H: Handler>(
     }
 }
 
-/// Ends a blocked read once `stop` is cancelled, again and again until the reader is gone: it may be
-/// just about to block.
+/// Ends a blocked read once `stop` is cancelled. Repeats this until the reader has ended, because the reader may be
+/// about to block.
 fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
     let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
     let guard = reader_gone.clone().drop_guard();
@@ -109,7 +109,7 @@ fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
     guard
 }
 
-/// When to look for entries that others let idle.
+/// Schedules the claims of entries that other consumers let idle.
 struct Claims {
     claim_min_idle: Duration,
     due: Instant,
@@ -125,7 +125,7 @@ impl Claims {
         self.due <= Instant::now()
     }
 
-    /// While pending entries are left to look at, the next look is due at once.
+    /// Time until the next claim; zero if the last one has not seen all pending entries.
     fn until_next(&self) -> Duration {
         self.due.saturating_duration_since(Instant::now())
     }
@@ -142,7 +142,7 @@ impl Claims {
         self.pause();
     }
 
-    /// Twice per lease, jittered, so that workers do not all look at once.
+    /// Twice per lease, jittered, so that workers do not all claim at the same time.
     fn pause(&mut self) {
         self.due = Instant::now() + self.claim_min_idle.mul_f64(rand::random_range(0.35..0.5));
     }

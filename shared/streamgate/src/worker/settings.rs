@@ -9,23 +9,23 @@ use crate::telemetry::Tracer;
 /// Settings of a [`Responder`](super::Responder).
 #[derive(Debug, Clone)]
 pub struct ResponderSettings {
-    /// Which stream, as whom.
+    /// The stream, the consumer group and this worker's name in the group.
     pub group: GroupSettings,
-    /// The worker's name, as replies carry it; the consumer's if that had to be another one than wanted.
+    /// The worker's name in its replies. If the worker had to join the group under another name, that name is used.
     pub worker: Arc<str>,
-    /// Replies go to this stream or one of its lanes; anything else is refused.
+    /// Replies go to this stream or one of its lanes. A request with another `reply_to` becomes a dead letter.
     pub reply_stream: StreamKey,
-    /// Requests worked on at once.
+    /// The most requests that the worker works on at once.
     pub concurrency: usize,
     /// The longest a handler may take.
     pub handler_timeout: Duration,
     /// Deliveries after which an entry is given up.
     pub max_deliveries: u32,
-    /// The deadline of a request that names none, counted from its entry.
+    /// Time from a request's entry to its deadline, if the request names no deadline.
     pub request_timeout: Duration,
-    /// How the worker keeps the stream short. `None`: it does not, and somebody else must.
+    /// How the worker keeps the stream short. `None`: it does not trim, so another process must.
     pub housekeeping: Option<HousekeepingSettings>,
-    /// Where spans of the work go.
+    /// Starts the spans of the work.
     pub tracer: Tracer,
 }
 
@@ -45,7 +45,7 @@ impl ResponderSettings {
         }
     }
 
-    /// What a worker does on its streams, without doing it.
+    /// The commands that a worker needs, in forms without effect.
     pub(super) fn rehearsal(&self) -> Rehearsal {
         let GroupSettings { stream, group, consumer, .. } = &self.group;
         let (dead_letters, replies) = (stream.dead_letters(), self.reply_stream.as_str());

@@ -1,4 +1,4 @@
-//! Where every delivery ends: reply first, acknowledge after.
+//! Settles every delivery: first it stores the reply, then it acknowledges the entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,19 +10,17 @@ use tokio::time::Instant;
 
 use super::metrics::ResponderMetrics;
 use super::outcome::{Outgoing, Settlement};
-use super::reply_batch::{
-    MOST_REPLIES, as_one_entry, as_one_pipeline, bring_lanes_together, replies_in, store,
-};
+use super::reply_batch::{MOST_REPLIES, as_one_entry, as_one_pipeline, group_by_lane, replies_in, store};
 use crate::clock::Clock;
 use crate::connection::{Commands, Error, ErrorKind, ExclusiveConnection, RetryLog, checked};
 use crate::envelope::CorrelationId;
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
-/// The writer of one worker: it puts finished replies into one pipeline and acknowledges the
-/// confirmed ones at the head of the next, or at once when none waits.
+/// The writer of one worker. It sends finished replies in one pipeline. The next pipeline starts with the XACK of
+/// those that Redis has confirmed; if no reply waits, the XACK is sent alone.
 ///
-/// XACK names only entries whose reply or dead letter Redis has confirmed, or that nobody waits
-/// for. In one pipeline with its reply it would pass even if the reply were refused (OOM).
+/// XACK names only entries whose reply Redis has confirmed, and entries that need no reply. If a reply and its XACK
+/// were in one pipeline, Redis could refuse the reply (OOM) and still execute the XACK.
 pub(super) struct Settler {
     group: ConsumerGroup,
     metrics: ResponderMetrics,
@@ -30,22 +28,22 @@ pub(super) struct Settler {
     lane_ttl: Duration,
     connection: ExclusiveConnection,
     pipeline: Commands,
-    /// Lanes that were given a time to live lately, if they had none.
-    cared_for: HashMap<Arc<str>, Instant>,
+    /// Lanes that this settler has lately given a time to live, if they had none.
+    expire_sent: HashMap<Arc<str>, Instant>,
     queue: mpsc::UnboundedReceiver<Settlement>,
-    /// Each has a reply.
+    /// Settlements with a reply to store.
     storing: Vec<Settlement>,
-    /// How many of the first of them were packed as one entry, entry by entry.
-    together: Vec<usize>,
+    /// For each entry of the current pipeline, how many of the first settlements in `storing` it packs.
+    replies_per_entry: Vec<usize>,
     confirmed: Vec<Settlement>,
-    burying: Vec<Settlement>,
+    dead: Vec<Settlement>,
     handing_back: Vec<Settlement>,
     outage: RetryLog,
-    burial: RetryLog,
+    dead_letter_outage: RetryLog,
 }
 
-/// A lane that is written to is looked after so often: it may have been removed and made anew meanwhile.
-const LANE_CARE: Duration = Duration::from_secs(1);
+/// How often EXPIRE is sent again for a lane: the lane may have been deleted and created again without a time to live.
+const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
 
 impl Settler {
     pub(super) fn new(
@@ -58,19 +56,19 @@ impl Settler {
         Self {
             connection: ExclusiveConnection::new(group.redis().clone()),
             pipeline: Commands::default(),
-            cared_for: HashMap::new(),
+            expire_sent: HashMap::new(),
             group,
             metrics,
             leases,
             lane_ttl,
             queue,
             storing: Vec::new(),
-            together: Vec::new(),
+            replies_per_entry: Vec::new(),
             confirmed: Vec::new(),
-            burying: Vec::new(),
+            dead: Vec::new(),
             handing_back: Vec::new(),
-            outage: RetryLog::new("settle"),
-            burial: RetryLog::new("dead letters"),
+            outage: RetryLog::new("settler"),
+            dead_letter_outage: RetryLog::new("dead letters"),
         }
     }
 
@@ -89,7 +87,7 @@ impl Settler {
                 incoming.push(settlement);
             }
             for settlement in incoming.drain(..) {
-                self.sort(settlement);
+                self.route(settlement);
             }
             match self.step().await {
                 Ok(()) => self.outage.healed(),
@@ -101,16 +99,16 @@ impl Settler {
     fn is_idle(&self) -> bool {
         self.storing.is_empty()
             && self.confirmed.is_empty()
-            && self.burying.is_empty()
+            && self.dead.is_empty()
             && self.handing_back.is_empty()
     }
 
-    /// Reply first; then what the disposition says.
-    fn sort(&mut self, settlement: Settlement) {
+    /// Stores the reply first; then follows the disposition.
+    fn route(&mut self, settlement: Settlement) {
         let next = match (&settlement.reply, &settlement.disposition) {
             (Some(_), _) => &mut self.storing,
             (None, Disposition::Acknowledge) => &mut self.confirmed,
-            (None, Disposition::DeadLetter(_)) => &mut self.burying,
+            (None, Disposition::DeadLetter(_)) => &mut self.dead,
             (None, Disposition::HandBack) => &mut self.handing_back,
         };
         next.push(settlement);
@@ -119,16 +117,16 @@ impl Settler {
     async fn step(&mut self) -> Result<(), Error> {
         self.drop_lost().await?;
         self.write().await?;
-        self.bury().await?;
+        self.move_to_dead_letters().await?;
         self.hand_back().await
     }
 
-    /// After a pause that was too long Redis decides what is still ours; the rest is another
-    /// worker's to settle.
+    /// After a pause longer than a lease, another worker may have claimed entries. Redis is asked which ones; those
+    /// are dropped here, and the other worker settles them.
     async fn drop_lost(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        let doubtful = |s: &Settlement| !s.delivery.lease.is_current(now);
-        if self.storing.iter().chain(&self.confirmed).any(doubtful) {
+        let may_be_lost = |s: &Settlement| !s.delivery.lease.is_current(now);
+        if self.storing.iter().chain(&self.confirmed).any(may_be_lost) {
             self.leases.renew().await?;
             for list in [&mut self.storing, &mut self.confirmed] {
                 list.retain(|settlement| !settlement.delivery.lease.is_lost());
@@ -137,8 +135,8 @@ impl Settler {
         Ok(())
     }
 
-    /// One pipeline: acknowledge what is confirmed, store what is finished, and once a second give every
-    /// lane that has none a time to live.
+    /// Sends one pipeline: XACK of the confirmed entries, then XADD of the finished replies. Once a second it adds an
+    /// EXPIRE for each lane, which gives the lane a time to live if it has none.
     async fn write(&mut self) -> Result<(), Error> {
         if self.confirmed.is_empty() && self.storing.is_empty() {
             return Ok(());
@@ -155,11 +153,11 @@ impl Settler {
         }
         let batch = self.pack_replies();
         let now = Instant::now();
-        self.cared_for.retain(|_, since| now.duration_since(*since) < LANE_CARE);
+        self.expire_sent.retain(|_, since| now.duration_since(*since) < EXPIRE_PERIOD);
         for Outgoing { lane, .. } in replies_in(&self.storing[..batch]) {
-            if !self.cared_for.contains_key(lane) {
+            if !self.expire_sent.contains_key(lane) {
                 self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
-                self.cared_for.insert(Arc::clone(lane), now);
+                self.expire_sent.insert(Arc::clone(lane), now);
             }
         }
         let answers = self.connection.pipeline(&self.pipeline).await;
@@ -167,21 +165,21 @@ impl Settler {
         let mut answers = match answers {
             Ok(answers) => answers.into_iter().map(checked),
             Err(error) => {
-                self.cared_for.clear();
+                self.expire_sent.clear();
                 self.drop_expired();
                 return Err(error);
             }
         };
         let acknowledged = if self.confirmed.is_empty() { None } else { answers.next() };
-        let stored = self.sort_stored(answers);
-        if stored.trouble.is_some() {
-            // EXPIRE does nothing for a lane that is not there yet.
-            self.cared_for.clear();
+        let stored = self.route_stored(answers);
+        if stored.error.is_some() {
+            // If the refused reply was to create its lane, the EXPIRE has had no effect.
+            self.expire_sent.clear();
         }
-        let refused = match acknowledged {
+        let xack_error = match acknowledged {
             Some(Err(error)) if error.kind() != ErrorKind::NoGroup => Some(error),
             Some(Err(_)) => {
-                // Nothing is pending in a group that is gone.
+                // The group is gone, so none of its entries are pending.
                 self.confirmed.clear();
                 self.confirmed.extend(stored.confirmed);
                 return self.group.heal().await;
@@ -189,38 +187,38 @@ impl Settler {
             Some(Ok(_)) | None => {
                 let finished =
                     self.confirmed.drain(..).map(|settlement| settlement.delivery.entry.fields.size());
-                self.group.finished(finished.sum());
+                self.group.count_finished(finished.sum());
                 None
             }
         };
         self.confirmed.extend(stored.confirmed);
-        refused.or(stored.trouble).map_or(Ok(()), Err)
+        xack_error.or(stored.error).map_or(Ok(()), Err)
     }
 
-    /// Packs what is to be stored, as much as fits, the replies to one lane together; answers how many.
+    /// Packs as many replies as fit into the pipeline, grouped by lane; returns how many.
     fn pack_replies(&mut self) -> usize {
         let most = as_one_pipeline(replies_in(&self.storing));
-        bring_lanes_together(&mut self.storing[..most], Settlement::lane);
-        self.together.clear();
+        group_by_lane(&mut self.storing[..most], Settlement::lane);
+        self.replies_per_entry.clear();
         let mut rest = &self.storing[..most];
         while !rest.is_empty() {
             let (entry, later) = rest.split_at(as_one_entry(replies_in(rest)).max(1));
             store(replies_in(entry), &mut self.pipeline);
-            self.together.push(entry.len());
+            self.replies_per_entry.push(entry.len());
             rest = later;
         }
         most
     }
 
-    /// Moves each reply that was stored on to its next station; a refused one stays, or makes its
-    /// entry a dead letter if trying again cannot help.
-    fn sort_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
-        let mut result = Stored { confirmed: Vec::new(), trouble: None };
+    /// If a reply was stored, its settlement goes on as its disposition says. If Redis refused the reply for now, the
+    /// settlement stays in `storing`. If Redis will never take the reply, the entry becomes a dead letter.
+    fn route_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
+        let mut result = Stored { confirmed: Vec::new(), error: None };
         let metrics = self.metrics.clone();
         let mut refused = Vec::new();
-        let batch: usize = self.together.iter().sum();
+        let batch: usize = self.replies_per_entry.iter().sum();
         let mut settlements = self.storing.drain(..batch);
-        for (count, answer) in self.together.drain(..).zip(answers) {
+        for (count, answer) in self.replies_per_entry.drain(..).zip(answers) {
             let settlements = settlements.by_ref().take(count);
             let refusal = match answer {
                 Ok(_) => {
@@ -229,7 +227,7 @@ impl Settler {
                 }
                 Err(error) if error.is_transient() => {
                     metrics.reply_retries.increment(count as u64);
-                    result.trouble = Some(error);
+                    result.error = Some(error);
                     refused.extend(settlements);
                     continue;
                 }
@@ -244,20 +242,20 @@ impl Settler {
                 }
                 match settlement.disposition {
                     Disposition::Acknowledge => result.confirmed.push(settlement),
-                    Disposition::DeadLetter(_) => self.burying.push(settlement),
+                    Disposition::DeadLetter(_) => self.dead.push(settlement),
                     Disposition::HandBack => self.handing_back.push(settlement),
                 }
             }
         }
         drop(settlements);
         self.storing.splice(..0, refused);
-        if result.trouble.is_some() {
+        if result.error.is_some() {
             self.drop_expired();
         }
         result
     }
 
-    /// A reply that could not be stored in time has nobody to reach any more.
+    /// Drops replies whose deadline has passed: their callers no longer wait.
     fn drop_expired(&mut self) {
         let clock = Arc::clone(self.group.redis().clock());
         for settlement in std::mem::take(&mut self.storing) {
@@ -265,40 +263,42 @@ impl Settler {
                 settlement.reply.as_ref().is_none_or(|r| r.deadline.has_passed(&*clock as &dyn Clock));
             if passed {
                 self.metrics.expired.increment(1);
-                self.sort(Settlement { reply: None, ..settlement });
+                self.route(Settlement { reply: None, ..settlement });
             } else {
                 self.storing.push(settlement);
             }
         }
     }
 
-    async fn bury(&mut self) -> Result<(), Error> {
-        while let Some(settlement) = self.burying.last() {
+    async fn move_to_dead_letters(&mut self) -> Result<(), Error> {
+        while let Some(settlement) = self.dead.last() {
             let Disposition::DeadLetter(reason) = &settlement.disposition else {
-                self.burying.pop();
+                self.dead.pop();
                 continue;
             };
             let (id, attempt) = (settlement.delivery.entry.id, settlement.delivery.attempt);
-            match self.group.bury(&settlement.delivery.entry, attempt, reason).await {
+            match self.group.move_to_dead_letters(&settlement.delivery.entry, attempt, reason).await {
                 Ok(Some(dead_letter)) => {
-                    self.burial.healed();
+                    self.dead_letter_outage.healed();
                     self.group.metrics().dead_letters.increment(1);
                     let request =
                         settlement.delivery.entry.fields.get("id").and_then(CorrelationId::from_bytes);
                     let request = request.map(tracing::field::display);
                     tracing::warn!(id = request, entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
                 }
-                Ok(None) => tracing::info!(entry = %id, "entry is another consumer's now; left to it"),
+                Ok(None) => {
+                    tracing::info!(entry = %id, "another consumer has claimed the entry and settles it")
+                }
                 Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,
                 Err(error) if error.is_transient() => return Err(error),
-                // Waiting for it here would hold up everybody else's replies.
-                // The entry stays pending and is tried again after its lease.
+                // Retries here would delay the replies of other requests.
+                // The entry stays pending and is claimed again after its lease.
                 Err(error) => {
                     self.group.metrics().dead_letters_refused.increment(1);
-                    self.burial.failed(&error);
+                    self.dead_letter_outage.failed(&error);
                 }
             }
-            self.burying.pop();
+            self.dead.pop();
         }
         Ok(())
     }
@@ -313,7 +313,9 @@ impl Settler {
     }
 }
 
+/// What became of the replies in one pipeline.
 struct Stored {
     confirmed: Vec<Settlement>,
-    trouble: Option<Error>,
+    /// Why Redis refused some of them for now.
+    error: Option<Error>,
 }

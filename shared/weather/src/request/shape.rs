@@ -1,16 +1,16 @@
-//! From bytes to fields, and an explanation when that fails.
+//! Decodes bytes to fields, and explains why bytes cannot be decoded.
 
 use serde_json::Value;
 
 use super::{ParseError, WeatherRequest};
 
-/// The longest name of an unknown field that is repeated in an error, in characters.
+/// Most characters of an unknown field's name that an error shows.
 const NAME_SHOWN: usize = 64;
 
-/// Decodes one JSON object, without looking at its values.
+/// Decodes one JSON object without checking its values.
 pub(super) fn decode(bytes: &[u8]) -> Result<WeatherRequest, ParseError> {
     match serde_json::from_slice(bytes) {
-        // A derived struct also accepts its fields as an array, which is not in the contract.
+        // serde also decodes a struct from an array, which the contract does not allow.
         Ok(request) if starts_an_object(bytes) => Ok(request),
         Ok(_) => Err(no_object()),
         Err(error) if error.is_data() => Err(explain(bytes, &error)),
@@ -18,9 +18,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<WeatherRequest, ParseError> {
     }
 }
 
-/// Off the hot path: says what is wrong with bytes whose first error is one of shape.
+/// Explains why bytes whose first error is one of shape are refused. Only refused requests take this path.
 ///
-/// The decoder stopped there, so the rest is read now: if it is no JSON, that is the answer.
+/// The decoder stopped at that error. If the rest is not JSON, the error is that the body is not JSON.
 fn explain(bytes: &[u8], error: &serde_json::Error) -> ParseError {
     let fields = match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => fields,
@@ -30,7 +30,7 @@ fn explain(bytes: &[u8], error: &serde_json::Error) -> ParseError {
     let message = error.to_string();
     let named = |kind: &str| {
         let (name, _) = message.strip_prefix(kind)?.strip_prefix(" field `")?.rsplit_once('`')?;
-        // An unknown name is followed by the known ones, in backticks as well.
+        // In the message, the known names follow the unknown one, also in backticks.
         let name = name.rsplit_once("`, expected ").map_or(name, |(name, _)| name);
         Some(name.chars().take(NAME_SHOWN).collect::<String>())
     };
@@ -50,7 +50,7 @@ fn explain(bytes: &[u8], error: &serde_json::Error) -> ParseError {
     } else if !text("location") {
         wrong(Some("location".to_owned()), "must be a string or null")
     } else {
-        wrong(None, "the body must be an object with `city` and perhaps `location`")
+        wrong(None, "the body must be an object with `city` and optionally `location`")
     }
 }
 

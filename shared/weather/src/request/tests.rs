@@ -38,7 +38,7 @@ fn a_request_is_trimmed_and_a_blank_location_is_none() {
 }
 
 #[test]
-fn what_is_not_json_is_malformed() {
+fn bytes_that_are_not_json_are_malformed() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
     for body in [
         &b""[..],
@@ -60,7 +60,7 @@ fn what_is_not_json_is_malformed() {
 }
 
 #[test]
-fn json_of_another_shape_names_the_first_field_that_is_wrong() {
+fn the_error_for_another_shape_names_the_first_wrong_field() {
     let long = format!("{{\"{}\":1}}", "n".repeat(10_000));
     for (body, field) in [
         (r#"{"city":5}"#, Some("city")),
@@ -85,7 +85,7 @@ fn json_of_another_shape_names_the_first_field_that_is_wrong() {
 }
 
 #[test]
-fn all_broken_rules_are_told_together() {
+fn the_error_lists_all_broken_rules() {
     let long = "x".repeat(101);
 
     let fields = broken_fields(&format!(r#"{{"city":"  ","location":"{long}\u0007"}}"#));
@@ -104,7 +104,7 @@ fn lengths_count_characters_after_trimming_not_bytes() {
 }
 
 #[test]
-fn characters_that_make_logs_lie_are_refused_but_no_joiners() {
+fn characters_that_falsify_logs_are_refused_but_not_joiners() {
     for c in ["\\u0000", "\\n", "\\u007f", "\\u0085", "\\u2028", "\\u2029", "\\u202e", "\\u2066", "\\ufeff"] {
         assert_eq!(broken_fields(&format!(r#"{{"city":"Os{c}lo"}}"#)), ["city"], "{c}");
     }
@@ -128,12 +128,12 @@ fn an_error_reads_as_a_sentence() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(bytes);
     }
 
     #[test]
-    fn what_is_accepted_is_accepted_again(city in "\\PC{1,120}", location in proptest::option::of("\\PC{0,120}")) {
+    fn an_accepted_request_is_accepted_again(city in "\\PC{1,120}", location in proptest::option::of("\\PC{0,120}")) {
         let body = serde_json::to_vec(&WeatherRequest { city, location }).expect("encodes");
         if let Ok(first) = parse(body) {
             let again = parse(serde_json::to_vec(&first).expect("encodes"));
@@ -142,14 +142,14 @@ proptest! {
     }
 }
 
-/// The described pattern of a field.
+/// The pattern of a field in the schema.
 fn pattern(field: &str) -> regex::Regex {
     let schema = serde_json::to_value(<WeatherRequest as utoipa::PartialSchema>::schema()).expect("JSON");
     let pattern = schema["properties"][field]["pattern"].as_str().expect("a pattern");
     regex::Regex::new(pattern).expect("a regular expression")
 }
 
-/// What the check says to a value in both fields: whether it is accepted as city, as location.
+/// Whether `text` is accepted as city and as location.
 fn accepted(text: &str) -> (bool, bool) {
     let broken = request(text, Some(text)).normalized().check().err().unwrap_or_default();
     let accepts = |field| broken.iter().all(|violation| violation.field != field);
@@ -157,9 +157,9 @@ fn accepted(text: &str) -> (bool, bool) {
 }
 
 #[test]
-fn description_and_check_agree_on_each_character_and_length() {
+fn schema_and_check_agree_on_each_character_and_length() {
     let (city, location) = (pattern("city"), pattern("location"));
-    // All that Unicode has of white space and invisible characters is in these.
+    // These ranges contain all white space and invisible characters of Unicode.
     let characters = ('\0'..='\u{3100}').chain('\u{FE00}'..='\u{10000}');
     let lengths = [0, 1, 99, 100, 101].map(|length| "é".repeat(length));
 

@@ -3,20 +3,20 @@ use super::ledger::Ledger;
 use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::Micros;
 
-/// As a caller measures it.
+/// How much longer than its deadline a call may take, measured by the caller.
 const ALLOWANCE: Micros = 1_000_000;
 
 pub(super) fn no_call_outlasts_its_deadline(ledger: &Ledger<'_>, finding: &mut Finding) {
     let longest = REQUEST_TIMEOUT.as_micros() as u64 + ALLOWANCE;
     let mut worst = 0;
     for call in &ledger.history.calls {
-        // While nobody ran, nobody measured either.
+        // While the machine did not run the harness, the caller could not see its answer.
         let stalled = ledger.stalled(call.started, call.ended);
         let took = call.ended.saturating_sub(call.started).saturating_sub(stalled);
         worst = worst.max(took);
         finding.demand(took <= longest, || {
             let process = &ledger.history.processes[call.process].name;
-            format!("{} at {process} took {} ms", call.location, took / 1_000)
+            format!("the call for {} at {process} took {} ms", call.location, took / 1_000)
         });
     }
     finding.note = format!("the longest call took {} ms", worst / 1_000);

@@ -2,20 +2,22 @@ use super::Finding;
 use super::ledger::Ledger;
 use crate::history::Role;
 
-/// As the system tells how a process ended.
+/// The texts of the standard library for the end of a process.
 const EXITED_WELL: &str = "exit status: 0";
 const KILLED: &str = "signal: 9";
 const ABORTED: &str = "signal: 6";
 
-/// A process ends well, or by the signal of a fault: kill -9, or what the planted abort raises in a
-/// worker. Anything else is a part that gave up, a drain that failed, a crash.
+/// A process may end with exit status 0, by kill -9 or, if it is a worker, by the planted abort. Any other end
+/// is a crash, a failed drain, or a task that stopped by itself.
 pub(super) fn every_end_has_a_reason(ledger: &Ledger<'_>, finding: &mut Finding) {
     for process in &ledger.history.processes {
         let Some((_, how)) = &process.ended else { continue };
         let planted = |signal| how.starts_with(signal);
         let explained =
             how == EXITED_WELL || planted(KILLED) || (process.role == Role::Worker && planted(ABORTED));
-        finding.demand(explained, || format!("{} ({}) ended with {how}", process.name, process.consumer));
+        finding.demand(explained, || {
+            format!("{} ({}) ended unexpectedly with {how}", process.name, process.consumer)
+        });
     }
 }
 

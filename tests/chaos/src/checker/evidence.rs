@@ -2,13 +2,13 @@ use super::Finding;
 use super::ledger::Ledger;
 use crate::history::{EventKind, History, Micros, Outcome, Wish};
 
-/// Under the worst schedule a good part of the callers is served.
+/// Even the worst schedule leaves enough time without a fault to answer this share of the forecasts.
 const LEAST_ANSWERED: f64 = 0.2;
 
-/// On a machine that stands still for longer than this share of a run nothing can be measured.
+/// If the machine did not run the harness for more than this share of the run, the measurements prove nothing.
 const MOST_STALLED: f64 = 0.05;
 
-/// An empty history keeps every promise, so it must not pass.
+/// An empty history violates no other invariant, so it must fail here.
 pub(super) fn the_run_shows_something(ledger: &Ledger<'_>, finding: &mut Finding) {
     let history = ledger.history;
     for fault in &history.faults {
@@ -24,16 +24,20 @@ pub(super) fn the_run_shows_something(ledger: &Ledger<'_>, finding: &mut Finding
         format!("only {answered} of {sent} forecasts were answered 200")
     });
     finding.demand(executed >= answered / 2, || {
-        format!("the logs show {executed} executions for {answered} answers")
+        format!("the logs show only {executed} executions for {answered} answers")
     });
-    finding.demand(!history.commands.is_empty(), || "MONITOR saw nothing".to_owned());
-    finding.demand(!history.entries.is_empty(), || "no stream was read".to_owned());
+    finding.demand(!history.commands.is_empty(), || "MONITOR recorded no command".to_owned());
+    finding.demand(!history.entries.is_empty(), || "no entry was read from any stream".to_owned());
     let (stalled, lasted) = (ledger.stalled(0, Micros::MAX), lasted(history));
     finding.demand(stalled as f64 <= lasted as f64 * MOST_STALLED, || {
-        format!("the machine was too busy: it stood still for {} of {} ms", stalled / 1_000, lasted / 1_000)
+        format!(
+            "the machine was too busy: the harness could not run for {} of {} ms",
+            stalled / 1_000,
+            lasted / 1_000
+        )
     });
     finding.note = format!(
-        "{answered} of {sent} forecasts answered, {executed} executions; the machine stood still for {} ms",
+        "{answered} of {sent} forecasts answered, {executed} executions; the harness could not run for {} ms",
         stalled / 1_000
     );
 }

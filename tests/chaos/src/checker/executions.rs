@@ -4,25 +4,25 @@ use super::Finding;
 use super::ledger::{CLOCK_ERROR, Ledger};
 use crate::history::{Call, Event, EventKind, Micros, Outcome};
 
-/// A worker may start this long before the data goes that nobody else has read.
+/// A worker may start a request this long before a fault erases it. The harness may not have read the entry.
 const UNSEEN: Micros = 1_000_000;
 
-/// An execution needs a request on the stream, and that one a caller (or the harness itself).
+/// An execution needs a request on the stream. That request needs a caller, or the harness wrote it.
 pub(super) fn nothing_is_executed_unasked(ledger: &Ledger<'_>, finding: &mut Finding) {
     let asked: HashSet<&str> = ledger.history.calls.iter().map(|call| call.location.as_str()).collect();
     let own = ledger.own_ids();
     for (event, id) in executions(ledger) {
         let request = ledger.requests.get(id);
-        // What was stored and erased while nobody looked was seen by its worker alone.
+        // If a fault erased the entry before the harness read it, only the worker has seen it.
         let unseen = request.is_none() && ledger.may_be_lost(event.at, event.at + UNSEEN);
         let by_a_caller = request.and_then(|it| it.location).is_some_and(|it| asked.contains(it));
         finding.demand(by_a_caller || own.contains(id) || unseen, || {
-            format!("{id} was executed by {} and nobody asked for it", name(ledger, event))
+            format!("{} executed {id}, but no caller sent that request", name(ledger, event))
         });
     }
 }
 
-/// By the clock of the worker, whose planted error is forgiven.
+/// The start is by the clock of the worker, so the planted error of that clock is allowed for.
 pub(super) fn nothing_starts_after_its_deadline(ledger: &Ledger<'_>, finding: &mut Finding) {
     for (event, id) in executions(ledger) {
         let Some(request) = ledger.requests.get(id) else { continue };
@@ -30,13 +30,13 @@ pub(super) fn nothing_starts_after_its_deadline(ledger: &Ledger<'_>, finding: &m
         let latest = request.deadline() + behind + CLOCK_ERROR;
         finding.demand(event.at <= latest, || {
             let late = (event.at - request.deadline()) / 1_000;
-            format!("{id} was started by {} {late} ms after its deadline", name(ledger, event))
+            format!("{} started {id} {late} ms after its deadline", name(ledger, event))
         });
     }
-    finding.note = format!("clock error forgiven: {} ms and what was planted", CLOCK_ERROR / 1_000);
+    finding.note = format!("allowed clock error: {} ms plus the planted error", CLOCK_ERROR / 1_000);
 }
 
-/// A 4xx of the gateway, or a refusal that says that nothing was done.
+/// An answer is a refusal if its status is 4xx or its detail says that nothing was done.
 pub(super) fn what_was_refused_was_not_done(ledger: &Ledger<'_>, finding: &mut Finding) {
     let executed: HashSet<&str> = executions(ledger).map(|(_, id)| id).collect();
     let stored: HashSet<&str> = ledger.requests.values().filter_map(|request| request.location).collect();
@@ -45,7 +45,9 @@ pub(super) fn what_was_refused_was_not_done(ledger: &Ledger<'_>, finding: &mut F
         let done = ledger.requests.contains_key(answer.id.as_str())
             || executed.contains(answer.id.as_str())
             || stored.contains(call.location.as_str());
-        finding.demand(!done, || format!("{} was refused with {} and done", answer.id, answer.status));
+        finding.demand(!done, || {
+            format!("{} was refused with {}, but was stored or executed", answer.id, answer.status)
+        });
     }
 }
 
@@ -73,7 +75,7 @@ mod tests {
     use crate::history::Answer;
 
     #[test]
-    fn an_execution_nobody_asked_for_is_noticed() {
+    fn an_execution_without_a_caller_is_noticed() {
         let mut sample = Sample::default();
         let worker = sample.worker("w");
         sample.request("a", 0);
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_and_done_all_the_same_is_noticed() {
+    fn a_refused_request_that_is_stored_is_noticed() {
         let detail = Some("too many requests are waiting: nothing was done; try again".to_owned());
         let refusals =
             [Answer { status: 503, detail, ..good_answer("a") }, Answer { status: 422, ..good_answer("a") }];

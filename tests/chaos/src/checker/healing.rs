@@ -6,14 +6,18 @@ const HEALED_WITHIN_MS: u64 = 10_000;
 
 pub(super) fn nothing_is_left_over(ledger: &Ledger<'_>, finding: &mut Finding) {
     let Some(settled) = &ledger.history.settled else {
-        return finding.case(Some("nobody looked".to_owned()));
+        return finding.case(Some("the harness did not look at the system after the run".to_owned()));
     };
     finding.note = format!("after {} ms: {}", settled.after_ms.unwrap_or_default(), settled.last);
     let in_time = settled.after_ms.is_some_and(|ms| ms <= HEALED_WITHIN_MS);
     finding.demand(in_time, || format!("{:?} ms after the last fault: {}", settled.after_ms, settled.last));
     for fault in ledger.history.faults.iter().filter(|fault| fault.failed.is_none()) {
         finding.demand(fault.healed.is_some(), || {
-            format!("both gateways never answered again after {} on {}", fault.planned.fault.name(), fault.on)
+            format!(
+                "after {} on {}, both gateways never answered again",
+                fault.planned.fault.name(),
+                fault.on
+            )
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::history::{CommandKind, EventKind, History, Micros, WritingKind};
 
 /// Redis itself keeps an idle time in XAUTOCLAIM, so only claims by name can steal. Such a claim
 /// must be its owner's (a renewal), or follow an XAUTOCLAIM of the claimer at a time when the lease
-/// had run out as far as anybody could see.
+/// had run out, judged by every renewal that was recorded.
 pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
     let idle = CLAIM_MIN_IDLE.as_micros() as u64;
     let mut owners = Owners::of(ledger);
@@ -16,7 +16,7 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
         match &command.kind {
             CommandKind::AutoClaim { consumer, min_idle_ms } => {
                 finding.demand(min_idle_ms * 1_000 >= idle, || {
-                    format!("{consumer} claims what is idle for {min_idle_ms} ms")
+                    format!("{consumer} claims entries that are idle for only {min_idle_ms} ms")
                 });
             }
             CommandKind::Claim { consumer, min_idle_ms, entries, hand_back }
@@ -32,7 +32,9 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                     };
                     let stolen = rival
                         .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
-                    finding.case(stolen.map(|(rival, _)| format!("{consumer} took {entry} from {rival}")));
+                    finding.case(stolen.map(|(rival, _)| {
+                        format!("{consumer} claimed {entry} while {rival} held its lease")
+                    }));
                     if *hand_back {
                         owners.handed_back(entry, command.at);
                     } else {
@@ -109,7 +111,7 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// Whoever held it: from now on anybody may take it.
+    /// Ends the lease of the consumer that held `entry`: every consumer may claim it from now on.
     fn handed_back(&mut self, entry: &str, at: Micros) {
         let run_out = at.saturating_sub(CLAIM_MIN_IDLE.as_micros() as u64);
         for held in self.0.get_mut(entry).into_iter().flatten().filter(|held| held.delivered <= at) {
@@ -118,7 +120,7 @@ impl<'a> Owners<'a> {
     }
 }
 
-/// When each consumer asked for what is idle.
+/// The times at which each consumer sent XAUTOCLAIM.
 fn auto_claims(history: &History) -> HashMap<&str, Vec<Micros>> {
     let mut claims: HashMap<&str, Vec<Micros>> = HashMap::new();
     for command in &history.commands {

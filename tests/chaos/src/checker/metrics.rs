@@ -5,7 +5,7 @@ use crate::history::{Call, EventKind, Micros, Outcome, Process, Role, WritingKin
 use crate::observe::metrics::total;
 use crate::schedule::Fault;
 
-/// For every process that ran to the end. Those that were killed took their counts with them.
+/// Checks every process that ran to the end. The counts of a killed process are lost.
 pub(super) fn metrics_logs_and_callers_agree(ledger: &Ledger<'_>, finding: &mut Finding) {
     let mut survivors = 0;
     for (process, ingress) in ledger.survivors(Role::Ingress) {
@@ -17,10 +17,10 @@ pub(super) fn metrics_logs_and_callers_agree(ledger: &Ledger<'_>, finding: &mut 
         survivors += 1;
         works(ledger, process, worker, finding);
     }
-    finding.demand(survivors > 0, || "no process told what it counted".to_owned());
+    finding.demand(survivors > 0, || "no process returned its metrics".to_owned());
 }
 
-/// Answers by status: as counted, as logged, as seen.
+/// Compares the answers of each status: counted by ingress, logged by ingress, seen by callers.
 fn statuses(ledger: &Ledger<'_>, process: usize, ingress: &Process, finding: &mut Finding) {
     let name = &ingress.name;
     for status in 200..600 {
@@ -65,16 +65,16 @@ fn lane(ledger: &Ledger<'_>, ingress: &Process, finding: &mut Finding) {
     let lane = if ingress.name == "ingress-a" { named_lane() } else { REPLIES.to_owned() };
     let on_it = || ledger.history.entries.iter().filter(|entry| entry.stream == lane);
     let stored = on_it().filter(|entry| entry.added() >= ingress.started).count();
-    let doubtful = on_it().filter(|entry| is_doubtful(ledger, ingress, entry.added())).count();
+    let uncertain = on_it().filter(|entry| is_uncertain(ledger, ingress, entry.added())).count();
     let delivered = count(ingress, "streamgate_request_duration_seconds_count");
     let late = count(ingress, "streamgate_replies_late_total");
     let foreign = count(ingress, "streamgate_replies_foreign_total");
     let garbage = count(ingress, "streamgate_replies_undecodable_total");
     let counted = delivered + late + foreign + garbage;
-    finding.demand(counted.abs_diff(stored) <= doubtful, || {
+    finding.demand(counted.abs_diff(stored) <= uncertain, || {
         format!(
             "{} read {counted} replies ({delivered} delivered, {late} late, {foreign} foreign, {garbage} no \
-             replies); its lane had {stored}, {doubtful} of them around a loss or its start",
+             replies); its lane had {stored}, {uncertain} of them near a data loss or near its start",
             ingress.name
         )
     });
@@ -83,20 +83,23 @@ fn lane(ledger: &Ledger<'_>, ingress: &Process, finding: &mut Finding) {
         .writings
         .iter()
         .filter(|it| it.kind == WritingKind::Garbage && it.stream == lane && it.at >= ingress.started);
-    let (sure, all): (Vec<_>, Vec<_>) = written.partition(|it| !is_doubtful(ledger, ingress, it.at));
+    let (sure, all): (Vec<_>, Vec<_>) = written.partition(|it| !is_uncertain(ledger, ingress, it.at));
     let range = sure.len()..=sure.len() + all.len();
     finding.demand(range.contains(&garbage), || {
-        format!("{} counted {garbage} entries that are no replies; {range:?} were written", ingress.name)
+        format!(
+            "{} counted {garbage} entries that are not replies; the harness wrote {range:?}",
+            ingress.name
+        )
     });
 }
 
-/// A gateway that starts resolves the end of its lane some time in this span.
+/// A starting gateway looks up the end of its reply lane within this time.
 const START: Micros = 3_000_000;
 
-/// What was stored this long before a loss may not have been read.
+/// A reply stored less than this before a data loss may not have been read.
 const UNREAD: Micros = 8_000_000;
 
-fn is_doubtful(ledger: &Ledger<'_>, ingress: &Process, at: Micros) -> bool {
+fn is_uncertain(ledger: &Ledger<'_>, ingress: &Process, at: Micros) -> bool {
     let starting = (ingress.started.saturating_sub(START)..=ingress.started + START).contains(&at);
     let lost = ledger.history.faults.iter().any(|it| {
         let loses = matches!(it.planned.fault, Fault::FlushAll | Fault::RedisKill);
@@ -105,7 +108,7 @@ fn is_doubtful(ledger: &Ledger<'_>, ingress: &Process, at: Micros) -> bool {
     starting || lost
 }
 
-/// Executions and burials: as counted, as logged. Replies: no more than were stored.
+/// Compares executions and dead letters, counted and logged. Replies: no more than were stored.
 fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Finding) {
     let name = &worker.consumer;
     let mut agree = |what: &str, metric: &str, logged: usize| {
@@ -118,7 +121,7 @@ fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Fi
     agree("dead letters", "streamgate_dead_letters_total", buried);
     let delivered = ledger.events(process, |kind| matches!(kind, EventKind::Delivered { .. }));
     finding.demand(delivered >= executed, || {
-        format!("{name} was delivered {delivered} entries and executed {executed}")
+        format!("{name} received {delivered} entries but executed {executed}")
     });
     let by_it = |worker: &Option<String>| worker.as_deref() == Some(name.as_str());
     let seen = ledger.history.entries.iter().filter(|entry| entry.stream.starts_with(REPLIES));
@@ -129,7 +132,7 @@ fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Fi
             it.to >= worker.started && matches!(it.planned.fault, Fault::FlushAll | Fault::RedisKill)
         });
     finding.demand(counted <= seen || erased, || {
-        format!("{name} counted {counted} replies stored, {seen} were seen")
+        format!("{name} counted {counted} stored replies, MONITOR saw {seen}")
     });
 }
 

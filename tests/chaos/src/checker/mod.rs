@@ -70,31 +70,35 @@ impl Invariant {
         Self::NoSecret,
     ];
 
-    /// What it promises.
+    /// The promise in words.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Evidence => "the run shows something: every fault was injected, callers were answered",
+            Self::Evidence => {
+                "the run is evidence: every fault was injected, and enough callers got an answer"
+            }
             Self::NothingLost => {
                 "every admitted request ends as replied, dead-lettered, expired or declared lost"
             }
             Self::OwnAnswers => "every reply carries its own request's id, city and location",
             Self::AtMostOneCaller => "no id reaches two callers",
-            Self::NoStrangeExecution => "nothing is executed that was not admitted",
-            Self::NoLateExecution => "no execution starts after its deadline",
-            Self::RefusedMeansNotDone => "what was refused before XADD was neither stored nor executed",
+            Self::NoStrangeExecution => "workers execute only requests that ingress stored for a caller",
+            Self::NoLateExecution => "no execution starts after the deadline of its request",
+            Self::RefusedMeansNotDone => "a request that ingress refused was neither stored nor executed",
             Self::ReplyBeforeAcknowledgement => {
                 "XACK never precedes the stored reply or dead letter, unless the deadline had passed"
             }
-            Self::LeasesRespected => "a lease is only taken when it was idle long enough or handed back",
+            Self::LeasesRespected => {
+                "a worker claims an entry only if it was idle long enough or was handed back"
+            }
             Self::Healed => {
                 "within 10 s of healing nothing is pending, lagging or waiting; live consumers = workers"
             }
             Self::DeadlinesKept => "no call outlasted its deadline by more than 1 s",
             Self::ResourcesBack => "streams, memory and descriptors are back to their baseline",
             Self::MetricsReconcile => "metrics, logs and callers agree",
-            Self::EndsExplained => "every process that ended was told to, or was ended by a fault",
-            Self::NoPanic => "no panic but the planted one, and nothing but log lines in a log",
-            Self::NoSecret => "no secret in a log or an answer",
+            Self::EndsExplained => "every process ended with exit status 0 or by the signal of a fault",
+            Self::NoPanic => "no process panicked except by plan, and each line of a log is a log line",
+            Self::NoSecret => "no log and no answer contains a secret",
         }
     }
 
@@ -116,34 +120,34 @@ impl Invariant {
             Self::ResourcesBack => resources::everything_is_back_to_its_baseline(ledger, &mut finding),
             Self::MetricsReconcile => metrics::metrics_logs_and_callers_agree(ledger, &mut finding),
             Self::EndsExplained => endings::every_end_has_a_reason(ledger, &mut finding),
-            Self::NoPanic => silence::nobody_panicked(ledger, &mut finding),
-            Self::NoSecret => silence::nobody_told_a_secret(ledger, &mut finding),
+            Self::NoPanic => silence::no_process_panicked(ledger, &mut finding),
+            Self::NoSecret => silence::no_process_reveals_a_secret(ledger, &mut finding),
         }
         finding
     }
 }
 
-/// What was found about one promise.
+/// The result of checking one promise.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// Which.
+    /// The promise.
     pub invariant: Invariant,
     /// How many cases were looked at.
     pub checked: usize,
     /// Each case that breaks it, in words.
     pub violations: Vec<String>,
-    /// What else is worth knowing.
+    /// Numbers that help to judge the result.
     pub note: String,
 }
 
 impl Finding {
-    /// Looks at one case: `complaint` tells what is wrong, if anything.
+    /// Counts one case; `complaint` describes the violation, if there is one.
     fn case(&mut self, complaint: Option<String>) {
         self.checked += 1;
         self.violations.extend(complaint);
     }
 
-    /// Looks at one case that must hold.
+    /// Counts one case and, unless it `holds`, a violation.
     fn demand(&mut self, holds: bool, complaint: impl FnOnce() -> String) {
         self.case((!holds).then(complaint));
     }

@@ -6,7 +6,7 @@ use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{CommandKind, Fields, Micros};
 
 /// Walks through MONITOR: at each XACK the reply or the dead letter must have come before, or the
-/// deadline must have passed. What was stored in a gap is believed if its stream had it by then.
+/// deadline must have passed. A reply stored in a gap of MONITOR counts if its stream had it by then.
 pub(super) fn no_acknowledgement_comes_first(ledger: &Ledger<'_>, finding: &mut Finding) {
     let mut ended = Ended::default();
     let (mut unknown, mut forgiven) = (0, 0);
@@ -24,7 +24,7 @@ pub(super) fn no_acknowledgement_comes_first(ledger: &Ledger<'_>, finding: &mut 
                         Excuse::UnknownEntry => unknown += 1,
                         Excuse::NotSeen => forgiven += 1,
                         Excuse::None => finding.case(Some(format!(
-                            "{entry} ({}) was acknowledged before anything was stored",
+                            "{entry} ({}) was acknowledged before a reply or dead letter was stored",
                             ledger.ids.get(entry.as_str()).copied().unwrap_or("no id")
                         ))),
                     }
@@ -33,7 +33,9 @@ pub(super) fn no_acknowledgement_comes_first(ledger: &Ledger<'_>, finding: &mut 
             _ => {}
         }
     }
-    finding.note = format!("not claimed for {forgiven} beside gaps and {unknown} whose entry nobody saw");
+    finding.note = format!(
+        "not checked: {forgiven} near gaps of MONITOR and {unknown} whose entry the harness did not read"
+    );
 }
 
 /// What has an end so far: by correlation id and, for dead letters, by entry.

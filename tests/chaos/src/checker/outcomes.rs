@@ -6,7 +6,7 @@ use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{Micros, WritingKind};
 use crate::{POISON_ABORT, POISON_PANIC};
 
-/// What nobody waits for any more is off the stream within this time, whatever happens.
+/// A request past its deadline is acknowledged within this time, whatever happens.
 const CLEARED_WITHIN: Micros = 15_000_000;
 
 /// How requests ended, by the first that applies.
@@ -18,7 +18,7 @@ pub struct Outcomes {
     pub dead_lettered: usize,
     /// It was acknowledged after its deadline, or unseen in a gap after it.
     pub expired: usize,
-    /// It went with the data: FLUSHALL, DEL, a killed server.
+    /// A planted fault deleted it: FLUSHALL, DEL, a killed server.
     pub declared_lost: usize,
     /// None of these: a violation.
     pub unaccounted: usize,
@@ -51,7 +51,10 @@ pub fn outcomes(ledger: &Ledger<'_>) -> Outcomes {
 pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Finding) {
     for (id, request) in &ledger.requests {
         finding.demand(outcome(ledger, request) != Outcome::Unaccounted, || {
-            format!("{id} ({:?}) was stored in {:?} and came to no end", request.location, request.entries)
+            format!(
+                "{id} ({:?}) was stored in {:?}, but its outcome is unknown",
+                request.location, request.entries
+            )
         });
     }
     for writing in ledger.history.writings.iter().filter(|it| it.kind == WritingKind::Request) {
@@ -59,9 +62,9 @@ pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Fin
         let ended = ledger.dead_entries.contains_key(writing.entry.as_str())
             || writing.id.as_deref().and_then(|id| ledger.requests.get(id)).is_some_and(has_replies)
             || ledger.may_be_lost(added(&writing.entry), deadline);
-        finding.demand(ended, || format!("{}, which the harness wrote, came to no end", writing.entry));
+        finding.demand(ended, || format!("the harness wrote {}, but no worker finished it", writing.entry));
     }
-    finding.note = format!("{} dead letters of requests that are no poison", innocent_dead_letters(ledger));
+    finding.note = format!("{} dead letters of requests that are not poison", innocent_dead_letters(ledger));
 }
 
 /// No promise is broken by them (their callers are answered 502 or their deadline has passed), but
@@ -95,7 +98,7 @@ fn outcome(ledger: &Ledger<'_>, request: &Request<'_>) -> Outcome {
     } else if ledger.may_be_lost(request.added, deadline + CLEARED_WITHIN) {
         Outcome::DeclaredLost
     } else if ledger.was_blind(deadline, deadline + CLEARED_WITHIN) {
-        // Its acknowledgement was not seen; that nothing was pending in the end was.
+        // MONITOR missed the acknowledgement, but nothing was pending at the end.
         Outcome::Expired
     } else {
         Outcome::Unaccounted

@@ -39,7 +39,7 @@ fn complaint_of_a_caller(call: &Call, answer: &Answer) -> Option<String> {
     let asked = (call.city.as_str(), call.location.as_str());
     let got = (answer.city.as_deref().unwrap_or(""), answer.location.as_deref().unwrap_or(""));
     if answer.body_id.as_ref() != Some(&answer.id) {
-        return Some(format!("{} got the body of {:?}", answer.id, answer.body_id));
+        return Some(format!("the answer to {} has the body of {:?}", answer.id, answer.body_id));
     }
     (answer.status == 200 && asked != got).then(|| format!("{}: asked for {asked:?}, got {got:?}", answer.id))
 }

@@ -15,7 +15,7 @@ const REDIS_GROWTH: u64 = 32 * MB;
 const RESIDENT_GROWTH: u64 = 48 * MB;
 /// A process may have this many more descriptors open.
 const MORE_DESCRIPTORS: u64 = 16;
-/// The request stream may be this many times as long as what is kept: the cut is interpolated.
+/// The request stream may be this many times as long as its retention: the trim position is interpolated.
 const RETENTION_SLACK: u64 = 3;
 /// Redis cuts dead letters by whole nodes of a hundred entries.
 const DEAD_LETTERS_SLACK: u64 = 200;
@@ -27,11 +27,11 @@ const LANE_AGE: Micros = REQUEST_TIMEOUT.as_micros() as u64 + 12_000_000;
 pub(super) fn everything_is_back_to_its_baseline(ledger: &Ledger<'_>, finding: &mut Finding) {
     let history = ledger.history;
     let (Some(before), Some(settled)) = (&history.baseline, &history.settled) else {
-        return finding.case(Some("nobody measured".to_owned()));
+        return finding.case(Some("the harness did not measure the resources".to_owned()));
     };
     let after = &settled.measured;
     let mut bound = |what: String, value: u64, most: u64| {
-        finding.demand(value <= most, || format!("{what} is {value}, at most {most} is allowed"));
+        finding.demand(value <= most, || format!("{what} is {value}; the limit is {most}"));
     };
     for (stream, length) in &after.lengths {
         bound(format!("the length of {stream}"), *length, longest(history, stream));
@@ -64,7 +64,7 @@ fn longest(history: &History, stream: &str) -> u64 {
     LANE_KEPT + young.len() as u64
 }
 
-/// What the most modest excuse allows: the largest baseline of a process with the same part.
+/// The largest baseline of all processes with the same role as `process`.
 fn baseline(history: &History, before: &std::collections::BTreeMap<usize, u64>, process: usize) -> u64 {
     let role = |process: usize| -> Option<Role> { history.processes.get(process).map(|it| it.role) };
     let same = before.iter().filter(|(other, _)| role(**other) == role(process));

@@ -4,33 +4,35 @@ use crate::PLANTED_PANIC;
 use crate::cluster::PASSWORD;
 use crate::history::{EventKind, Outcome};
 
-pub(super) fn nobody_panicked(ledger: &Ledger<'_>, finding: &mut Finding) {
+pub(super) fn no_process_panicked(ledger: &Ledger<'_>, finding: &mut Finding) {
     let mut planted = 0;
     for event in &ledger.history.events {
         let name = &ledger.history.processes[event.process].name;
         match &event.kind {
             EventKind::Panic(text) if text.starts_with(PLANTED_PANIC) => planted += 1,
             EventKind::Panic(text) => finding.case(Some(format!("{name} panicked: {text}"))),
-            EventKind::Garbage(text) => finding.case(Some(format!("{name} wrote {text:?}"))),
+            EventKind::Garbage(text) => {
+                finding.case(Some(format!("{name} wrote a line that is not a log line: {text:?}")))
+            }
             _ => finding.case(None),
         }
     }
-    finding.note = format!("{planted} planted");
+    finding.note = format!("{planted} planted panics");
 }
 
-pub(super) fn nobody_told_a_secret(ledger: &Ledger<'_>, finding: &mut Finding) {
+pub(super) fn no_process_reveals_a_secret(ledger: &Ledger<'_>, finding: &mut Finding) {
     for event in &ledger.history.events {
         let told = match &event.kind {
             EventKind::Secret(line) => Some(line),
             _ => None,
         };
         let name = &ledger.history.processes[event.process].name;
-        finding.case(told.map(|line| format!("{name} logged {line:?}")));
+        finding.case(told.map(|line| format!("{name} logged a secret: {line:?}")));
     }
     for call in &ledger.history.calls {
         let Outcome::Answered(answer) = &call.outcome else { continue };
         let told = answer.detail.as_deref().is_some_and(|detail| detail.contains(PASSWORD));
-        finding.demand(!told, || format!("a caller was told {:?}", answer.detail));
+        finding.demand(!told, || format!("an answer contains the password: {:?}", answer.detail));
     }
 }
 

@@ -1,12 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use stack::LogReader;
 use streamgate::testing::Link;
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     RETENTION_ENTRIES,
 };
 use crate::history::{Process, Recorder, Role, now};
-use crate::observe::logs::{self, Addresses};
+use crate::observe::logs::{Addresses, LogTaker};
 
 /// A place in the system that one process after another takes.
 pub struct Place {
@@ -23,16 +22,17 @@ pub struct Place {
     link: Link,
     binary: PathBuf,
     folder: PathBuf,
-    /// False while nobody should take it.
+    /// False while no process should run here.
     wanted: watch::Sender<bool>,
     /// A setting that differs for now.
     odd: Mutex<Option<(&'static str, String)>>,
     current: Mutex<Option<Current>>,
-    /// False while nobody reads its log.
-    log_read: watch::Sender<bool>,
+    /// The process that has it, until it is known to have ended.
+    running: Mutex<Option<stack::Process>>,
+    log_reader: Mutex<LogReader>,
 }
 
-/// Who has a place now.
+/// The process that runs in a place now.
 #[derive(Debug, Clone)]
 pub struct Current {
     /// In the history.
@@ -52,6 +52,9 @@ impl Current {
 /// An orchestrator needs a moment, too.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two looks whether a process has ended.
+const END_PAUSE: Duration = Duration::from_millis(5);
+
 impl Place {
     pub(super) fn new(name: &'static str, role: Role, link: Link, binary: PathBuf, folder: &Path) -> Self {
         Self {
@@ -63,7 +66,8 @@ impl Place {
             wanted: watch::Sender::new(true),
             odd: Mutex::default(),
             current: Mutex::default(),
-            log_read: watch::Sender::new(true),
+            running: Mutex::default(),
+            log_reader: Mutex::new(LogReader::Reads),
         }
     }
 
@@ -82,35 +86,37 @@ impl Place {
         &self.link
     }
 
-    /// Who has it now.
+    /// The process that runs here now.
     pub fn current(&self) -> Option<Current> {
         lock(&self.current).clone()
     }
 
-    /// Whether anybody should have it.
+    /// Sets whether a process should run here.
     pub fn want(&self, wanted: bool) {
         self.wanted.send_replace(wanted);
     }
 
-    /// Whether anybody reads its log.
-    pub fn read_log(&self, read: bool) {
-        self.log_read.send_replace(read);
+    /// Sets how the logs of this process and the next ones are read.
+    pub fn log_reader(&self, reader: LogReader) {
+        *lock(&self.log_reader) = reader;
+        if let Some(process) = &*lock(&self.running) {
+            process.log_reader(reader);
+        }
     }
 
-    /// A setting for the next who take it; `None`: as usual.
+    /// Sets an extra setting for the next processes here; `None` removes it.
     pub fn set_odd(&self, setting: Option<(&'static str, String)>) {
         *lock(&self.odd) = setting;
     }
 
-    /// Signals who has it now, if anybody.
+    /// Signals the process that runs here, if there is one.
     pub fn signal(&self, signal: Signal) {
-        if let Some(current) = self.current() {
-            // An error means that it has just ended.
-            let _ = kill(Pid::from_raw(current.pid as i32), signal);
+        if let Some(process) = &*lock(&self.running) {
+            process.signal(signal);
         }
     }
 
-    /// True if who has it now says so.
+    /// True if the process that runs here says that it is ready.
     pub async fn is_ready(&self, client: &reqwest::Client) -> bool {
         let Some(admin) = self.current().and_then(|current| current.addresses().admin) else { return false };
         let asked = client.get(format!("http://{admin}/readyz")).timeout(Duration::from_secs(1)).send().await;
@@ -125,9 +131,8 @@ impl Place {
                 return;
             }
             match self.start(generation, &recorder) {
-                Ok((mut child, process)) => {
-                    let how =
-                        child.wait().await.map_or_else(|error| error.to_string(), |how| how.to_string());
+                Ok(process) => {
+                    let how = self.end().await.to_string();
                     *lock(&self.current) = None;
                     recorder.with(|history| history.processes[process].ended = Some((now(), how)));
                 }
@@ -137,23 +142,29 @@ impl Place {
         }
     }
 
-    fn start(&self, generation: usize, recorder: &Recorder) -> std::io::Result<(Child, usize)> {
+    /// Waits for the end of its process.
+    async fn end(&self) -> ExitStatus {
+        loop {
+            // Let go of the lock before sleeping.
+            let ended = lock(&self.running).as_mut().and_then(stack::Process::ended);
+            if let Some(status) = ended {
+                lock(&self.running).take();
+                return status;
+            }
+            tokio::time::sleep(END_PAUSE).await;
+        }
+    }
+
+    /// Has a process take the place; where it is in the history.
+    fn start(&self, generation: usize, recorder: &Recorder) -> anyhow::Result<usize> {
         // One worker keeps its name as in a StatefulSet, the others get new ones as in a Deployment.
         let consumer = match self.name {
             "worker-1" => self.name.to_owned(),
             name => format!("{name}-{generation}"),
         };
         let odd = lock(&self.odd).clone();
-        let mut child = Command::new(&self.binary)
-            .env_clear()
-            .envs(self.environment(&consumer))
-            .envs(odd.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let pid = child.id().unwrap_or_default();
+        let mut command = stack::clean(&self.binary);
+        command.envs(self.environment(&consumer)).envs(odd.iter().map(|(name, value)| (*name, value)));
         let skew = odd.filter(|(name, _)| *name == "CLOCK_SKEW").and_then(|(_, ms)| ms.parse().ok());
         let process = recorder.with(|history| {
             history.processes.push(Process {
@@ -161,7 +172,7 @@ impl Place {
                 role: self.role,
                 consumer,
                 skew_ms: skew.unwrap_or(0),
-                pid,
+                pid: 0,
                 started: now(),
                 ended: None,
                 metrics: Default::default(),
@@ -169,13 +180,15 @@ impl Place {
             history.processes.len() - 1
         });
         let (sender, addresses) = watch::channel(Addresses::default());
-        if let Some(log) = child.stderr.take() {
-            let file = self.folder.join(format!("{process:03}-{}.log", self.name));
-            let reading = self.log_read.subscribe();
-            tokio::spawn(logs::read(log, process, file, reading, sender, recorder.clone()));
-        }
+        let file = self.folder.join(format!("{process:03}-{}.log", self.name));
+        let mut log = LogTaker::new(process, &file, sender, recorder.clone());
+        let running = stack::Process::start_with(self.name, command, move |line| log.take(line))?;
+        running.log_reader(*lock(&self.log_reader));
+        let pid = running.pid();
+        recorder.with(|history| history.processes[process].pid = pid);
+        *lock(&self.running) = Some(running);
         *lock(&self.current) = Some(Current { process, pid, addresses });
-        Ok((child, process))
+        Ok(process)
     }
 
     /// Short times, so that everything that takes time is at work within a minute.

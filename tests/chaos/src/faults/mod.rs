@@ -1,4 +1,4 @@
-//! What is done to the system, and undone.
+//! Injects faults into the system and undoes them.
 //!
 //! A fault is inflicted by one function that returns once it is over; [`inject`] times it and then
 //! waits for the gateways to answer again, while the next fault may already come.
@@ -24,16 +24,16 @@ use crate::schedule::{Fault, Planned};
 pub struct Arena {
     /// The system.
     pub cluster: Arc<Cluster>,
-    /// Whoever asks whether it is well again.
+    /// Probes the gateways after a fault.
     pub caller: Caller,
-    /// What is known.
+    /// Records each fault in the history.
     pub recorder: Recorder,
 }
 
 /// The `worker` of forged replies.
 pub const FORGER: &str = "forger";
 
-/// A gateway that has not answered for so long is not healing.
+/// A gateway that has not answered after this time has not healed.
 const HEALING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Injects `schedule`, counted from now, one fault after the other; returns once everything was
@@ -63,7 +63,7 @@ pub async fn inject(schedule: Vec<Planned>, arena: &Arena) {
     while healing.join_next().await.is_some() {}
 }
 
-/// Does it and undoes it; tells on whom or what.
+/// Injects the fault, then undoes it. Returns the name of the process or server it was injected on.
 async fn inflict(planned: &Planned, arena: &Arena) -> anyhow::Result<String> {
     let (target, lasts) = (planned.target, planned.lasts);
     match planned.fault {
@@ -99,10 +99,10 @@ async fn inflict(planned: &Planned, arena: &Arena) -> anyhow::Result<String> {
     }
 }
 
-/// How often in a row a gateway must answer to count as well.
+/// A gateway counts as well after this many probes in a row were answered 200.
 const IN_A_ROW: u32 = 3;
 
-/// False if they do not within a time in which they should.
+/// Waits until every gateway answers; false after [`HEALING_PATIENCE`].
 async fn wait_until_well(arena: &Arena) -> bool {
     let give_up = Instant::now() + HEALING_PATIENCE;
     for gateway in 0..arena.cluster.gateways().len() {

@@ -1,10 +1,11 @@
-//! Trouble of gateways and workers. Who dies is replaced by the cluster.
+//! Faults of gateways and workers. The cluster replaces each process that ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
+use stack::LogReader;
 
 use super::Arena;
 use crate::cluster::Place;
@@ -40,7 +41,7 @@ pub(super) async fn restart_gateway(arena: &Arena, target: usize) -> anyhow::Res
     signal(&gateway(arena, target), Signal::SIGTERM)
 }
 
-/// It comes back to find that what it held is another's.
+/// While the worker is stopped, other workers claim its entries.
 pub(super) async fn stop_worker(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
     let place = worker(arena, target);
     place.signal(Signal::SIGSTOP);
@@ -60,16 +61,16 @@ pub(super) async fn no_workers(arena: &Arena, lasts: Duration) -> anyhow::Result
 }
 
 pub(super) async fn slow_worker(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
-    odd_worker(arena, target, lasts, ("SIMULATED_LATENCY", "1s..3s".to_owned())).await
+    replace_worker(arena, target, lasts, ("SIMULATED_LATENCY", "1s..3s".to_owned())).await
 }
 
 pub(super) async fn skew_clock(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
     let skew = if target.is_multiple_of(2) { 2_000 } else { -2_000 };
-    odd_worker(arena, target, lasts, ("CLOCK_SKEW", skew.to_string())).await
+    replace_worker(arena, target, lasts, ("CLOCK_SKEW", skew.to_string())).await
 }
 
 /// One worker is replaced by one with another setting, and that one by a normal one.
-async fn odd_worker(
+async fn replace_worker(
     arena: &Arena,
     target: usize,
     lasts: Duration,
@@ -85,16 +86,16 @@ async fn odd_worker(
     Ok(on)
 }
 
-/// Another worker takes the name of one that lives; it has to find out and take one of its own.
+/// A worker starts under the name of a live worker; it must notice and choose a name of its own.
 pub(super) async fn double_name(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
     let taken = worker(arena, target + 1).current().map(|current| current.process);
     let name =
         taken.map(|process| arena.recorder.with(|history| history.processes[process].consumer.clone()));
-    let name = name.context("nobody to share a name with")?;
-    odd_worker(arena, target, lasts, ("WORKER_NAME", name)).await
+    let name = name.context("no other worker runs whose name could be taken")?;
+    replace_worker(arena, target, lasts, ("WORKER_NAME", name)).await
 }
 
-/// What it logs meanwhile fills the pipe; it has to go on working all the same.
+/// The log fills the pipe meanwhile; the process must go on working.
 pub(super) async fn stop_reading_log(
     arena: &Arena,
     target: usize,
@@ -102,8 +103,8 @@ pub(super) async fn stop_reading_log(
 ) -> anyhow::Result<String> {
     let places = arena.cluster.places();
     let place = &places[target % places.len()];
-    place.read_log(false);
+    place.log_reader(LogReader::Sleeps);
     tokio::time::sleep(lasts).await;
-    place.read_log(true);
+    place.log_reader(LogReader::Reads);
     Ok(place.name().to_owned())
 }

@@ -20,7 +20,7 @@ pub(super) async fn kill_clients(arena: &Arena, lasts: Duration) -> anyhow::Resu
     Ok(format!("{killed} connections"))
 }
 
-/// All but the monitor, without which nobody would know what happened, and this one.
+/// Kills all connections except this one and MONITOR, which records the run.
 async fn kill_all_clients(arena: &Arena) -> anyhow::Result<usize> {
     let mut connection = arena.cluster.control().connect().await?;
     let me: u64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
@@ -81,7 +81,7 @@ async fn kill_a_save(arena: &Arena) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its new primary is a port where nobody listens, so nothing is synchronised and nothing lost.
+/// No server listens on the port of the new primary, so Redis synchronises nothing and loses nothing.
 pub(super) async fn read_only(arena: &Arena, lasts: Duration) -> anyhow::Result<String> {
     let control = arena.cluster.control();
     control.insist(&["REPLICAOF", "127.0.0.1", "1"]).await?;
@@ -90,7 +90,7 @@ pub(super) async fn read_only(arena: &Arena, lasts: Duration) -> anyhow::Result<
     Ok(SERVER.to_owned())
 }
 
-/// What some process cannot do without.
+/// Commands that a gateway or a worker needs.
 const NEEDED: [&str; 7] = ["xadd", "xread", "xreadgroup", "xack", "xclaim", "xautoclaim", "evalsha"];
 
 pub(super) async fn deny(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {

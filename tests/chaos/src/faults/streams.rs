@@ -1,4 +1,4 @@
-//! Trouble of what is stored: streams that vanish, entries that nobody of ours wrote.
+//! Faults of the stored data: streams that vanish, and entries that neither ingress nor a worker wrote.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn delete(arena: &Arena) -> anyhow::Result<String> {
     Ok(REQUESTS.to_owned())
 }
 
-/// Workers are so fast that little would be lost: they are held up for a moment.
+/// The workers are held up first: otherwise they are so fast that the erased stream is almost empty.
 async fn erase(arena: &Arena, erase: &Cmd) -> anyhow::Result<()> {
     let workers = arena.cluster.workers();
     workers.iter().for_each(|worker| worker.link().hold());
@@ -84,7 +84,7 @@ pub(super) async fn poison(arena: &Arena, target: usize) -> anyhow::Result<Strin
     Ok(calls.join(", "))
 }
 
-/// Replies nobody waits for: a second one, one to a request that was never sent, one that is too
+/// Replies that no caller waits for: a second one, one to a request that was never sent, one that is too
 /// late; and entries that are no replies.
 pub(super) async fn forge(arena: &Arena, target: usize) -> anyhow::Result<String> {
     let (first, last) = arena.recorder.with(|history| {

@@ -1,4 +1,4 @@
-//! What Redis was seen to do and to hold.
+//! The commands that Redis executed and the entries that its streams held.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub enum CommandKind {
         min_idle_ms: u64,
         /// Which.
         entries: Vec<String>,
-        /// Made claimable at once for everybody.
+        /// True if a stopping worker handed the entries back, so that any worker may claim them at once.
         hand_back: bool,
     },
     /// Idle entries were claimed.

@@ -62,7 +62,7 @@ impl Caller {
         let gateways = cluster.gateways();
         let place = gateways[planned.gateway % gateways.len()];
         let intended = now();
-        // While nobody has the place there is nobody to call, as behind a load balancer.
+        // While the gateway is being replaced no call is made, as behind a load balancer.
         let (process, api) = place.current().and_then(|it| Some((it.process, it.addresses().api?)))?;
         let started = now();
         let patience = planned.leaves_after.unwrap_or(PATIENCE);

@@ -1,11 +1,11 @@
 //! What processes log: kept whole in a file, and what the checker looks at as events.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::sync::watch;
 
 use crate::cluster::PASSWORD;
@@ -20,35 +20,35 @@ pub struct Addresses {
     pub admin: Option<String>,
 }
 
-/// Reads the log of `process` to its end, but for the times when it is not `reading`.
-pub async fn read(
-    log: impl AsyncRead + Unpin,
+/// Takes the log of one process, line by line.
+pub struct LogTaker {
     process: usize,
-    file: PathBuf,
-    mut reading: watch::Receiver<bool>,
+    file: Option<File>,
     addresses: watch::Sender<Addresses>,
     recorder: Recorder,
-) {
-    let mut file = File::create(file).await.ok();
-    let mut log = BufReader::new(log);
-    let mut line = Vec::new();
-    while let Ok(1..) = log.read_until(b'\n', &mut line).await {
-        if let Some(file) = &mut file {
-            let _ = file.write_all(&line).await;
-        }
-        let text = String::from_utf8_lossy(&line);
-        let value: Value = serde_json::from_str(&text).unwrap_or_default();
-        learn(&value, &addresses);
-        if let Some(name) = name_taken(&value) {
-            recorder.with(|history| history.processes[process].consumer = name.to_owned());
-        }
-        let _ = reading.wait_for(|reading| *reading).await;
-        let events = interpret(&text, &value).into_iter().map(|(at, kind)| Event { at, process, kind });
-        recorder.with(|history| history.events.extend(events));
-        line.clear();
+}
+
+impl LogTaker {
+    /// The log of `process` goes to `file`, what it says of itself to `addresses`, and events to the history.
+    pub fn new(process: usize, file: &Path, addresses: watch::Sender<Addresses>, recorder: Recorder) -> Self {
+        Self { process, file: File::create(file).ok(), addresses, recorder }
     }
-    if let Some(mut file) = file {
-        let _ = file.flush().await;
+
+    /// Takes one line.
+    pub fn take(&mut self, text: &str) {
+        if let Some(file) = &mut self.file {
+            let _ = writeln!(file, "{text}");
+        }
+        let value: Value = serde_json::from_str(text).unwrap_or_default();
+        learn(&value, &self.addresses);
+        let process = self.process;
+        let events = interpret(text, &value).into_iter().map(|(at, kind)| Event { at, process, kind });
+        self.recorder.with(|history| {
+            if let Some(name) = name_taken(&value) {
+                history.processes[process].consumer = name.to_owned();
+            }
+            history.events.extend(events);
+        });
     }
 }
 

@@ -4,55 +4,56 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Lets a small batch grow by those who are about to send: it gives the processor to other threads
-/// (`sched_yield`), looks at the sockets and takes what has come, as long as that brings something.
+/// Lets a small batch grow by the commands that are about to come. The writer yields its processor to other threads
+/// (`sched_yield`), polls the sockets and takes the commands that have come; it repeats this while new commands come.
 ///
-/// Where callers, gateways, Redis and workers share processors, each wakes the next with its first
-/// message and is put off it; a pipeline of two or three requests then costs all of them as much as one
-/// of fifteen. Measured: `docs/PERFORMANCE.md`, "What was tried".
+/// This helps if callers, gateways, Redis and workers share processors. The first message of each process wakes the
+/// next process, which then takes the processor before more messages are ready. So pipelines stay small, and a
+/// pipeline of two or three requests costs all processes as much as a pipeline of fifteen.
+/// Measured: `docs/PERFORMANCE.md`, "What was tried".
 pub(super) struct BatchSize {
-    /// How many wait for something that is sent here.
+    /// The number of callers that now wait for replies to these commands.
     callers: Box<dyn Fn() -> usize + Send>,
-    /// How many at most waited lately: some of them are about to ask again.
-    crowd: usize,
-    /// This process runs on one processor only; what it waits for then usually runs there, too.
+    /// Decaying maximum of waiting callers: some of them are about to send again.
+    recent_callers: usize,
+    /// True if this process runs on one processor only. Then Redis and the workers usually run on the same one.
     one_processor: bool,
-    /// How many commands the batch before had.
+    /// Number of commands in the last batch.
     last: usize,
-    /// How often yields took long lately: more for each that did, less for each that did not.
+    /// Score of long yields: grows with each long yield, shrinks with each short one.
     long_yields: u32,
-    /// Until then the processor belongs to somebody who does not give it back soon.
+    /// Until then the writer does not yield, because an unrelated process keeps the processor for long.
     paused_until: Option<Instant>,
 }
 
-/// The least number of commands that is worth waiting for, and the largest.
+/// Bounds of the number of commands that a batch waits for.
 const ENOUGH: RangeInclusive<usize> = 16..=64;
 
-/// However few or many callers there are, so many commands fit into one batch.
+/// Bounds of the largest number of commands in one batch.
 const MOST: RangeInclusive<usize> = 16..=128;
 
-/// Yields for one batch.
+/// The most yields for one batch.
 const MOST_YIELDS: usize = 8;
 
-/// Replicas, Redis and workers on one processor give it back sooner, all of them together; strangers each
-/// keep it for a time slice of the scheduler (3 to 4 ms).
+/// A yield of at least this time is long. Replicas, Redis and workers on one processor together take less; each
+/// unrelated process keeps the processor for a time slice of the scheduler (3 to 4 ms).
 const LONG_YIELD: Duration = Duration::from_millis(10);
 
-/// A long yield weighs as much as so many short ones: now and then the host takes a processor away.
+/// A long yield counts as much as this many short ones: sometimes the host takes a processor away.
 const LONG_WEIGHT: u32 = 4;
 
-/// Three long yields close together.
+/// The score of three long yields close together.
 const TOO_OFTEN: u32 = 3 * LONG_WEIGHT;
 
-/// How long not to yield to a stranger again.
+/// How long the writer does not yield after too many long yields.
 const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
 impl BatchSize {
-    /// `callers` tells how many wait for something that is sent here, at this moment.
+    /// `callers` returns the number of callers that now wait for replies to these commands.
     pub(super) fn new(callers: impl Fn() -> usize + Send + 'static) -> Self {
         Self {
             callers: Box::new(callers),
-            crowd: 0,
+            recent_callers: 0,
             one_processor: has_one_processor(),
             last: 0,
             long_yields: 0,
@@ -60,7 +61,7 @@ impl BatchSize {
         }
     }
 
-    /// Waits for a command, and adds those that may go with it. Empty once the queue is closed.
+    /// Waits for a command, and adds others to its batch. The batch is empty once the queue is closed.
     pub(super) async fn next<T>(&mut self, batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>) {
         queue.recv_many(batch, *MOST.start()).await;
         let (enough, most) = self.size();
@@ -76,46 +77,46 @@ impl BatchSize {
         self.last = batch.len();
     }
 
-    /// How many commands are worth waiting for, and how many fit into one batch.
+    /// The number of commands that a batch waits for, and the largest number in one batch.
     fn size(&mut self) -> (usize, usize) {
-        self.crowd = (self.crowd - self.crowd / 8).max((self.callers)());
-        // One processor does one thing after the other, so all may come together; several work at the
-        // same time only while some requests are here and others there.
+        self.recent_callers = (self.recent_callers - self.recent_callers / 8).max((self.callers)());
+        // With one processor, a batch waits for all recent callers, because the processes run one after the other.
+        // With several, it is sent once a third of them has joined, so that the processes work at the same time.
         let (enough, most) = match self.one_processor {
-            true => (self.crowd, self.crowd * 2),
-            false => (self.crowd / 3, self.crowd / 2),
+            true => (self.recent_callers, self.recent_callers * 2),
+            false => (self.recent_callers / 3, self.recent_callers / 2),
         };
         (enough.clamp(*ENOUGH.start(), *ENOUGH.end()), most.clamp(*MOST.start(), *MOST.end()))
     }
 
-    /// Yields once; false if that brought nothing or took long.
+    /// Yields once; false if no command came or the yield was long.
     async fn wait<T>(&mut self, batch: &mut Vec<T>, most: usize, queue: &mut mpsc::Receiver<T>) -> bool {
         let (before, had) = (Instant::now(), batch.len());
         std::thread::yield_now();
         let long = before.elapsed() >= LONG_YIELD;
-        self.learn(long);
-        // The runtime looks at its sockets before it comes back here.
+        self.record_yield(long);
+        // The runtime polls its sockets before this task continues.
         tokio::task::yield_now().await;
         take(batch, most, queue);
         batch.len() > had && !long
     }
 
-    fn learn(&mut self, long: bool) {
+    fn record_yield(&mut self, long: bool) {
         self.long_yields = match long {
             true => self.long_yields + LONG_WEIGHT,
             false => self.long_yields.saturating_sub(1),
         };
         self.paused_until = None;
         if self.long_yields >= TOO_OFTEN {
-            // The next one decides.
+            // After the pause, one more long yield starts the next pause.
             self.long_yields = TOO_OFTEN - LONG_WEIGHT;
             self.paused_until = Some(Instant::now() + YIELD_PAUSE);
         }
     }
 }
 
-/// A share of several, such as the CPU limit of a container, is not one processor, though
-/// `available_parallelism` may count it so.
+/// True if this process may run on one processor only. A CPU limit of a container, a share of several processors,
+/// does not count as one, although `available_parallelism` may return 1 for it.
 #[cfg(target_os = "linux")]
 fn has_one_processor() -> bool {
     use nix::sched::{CpuSet, sched_getaffinity};
@@ -131,7 +132,7 @@ fn has_one_processor() -> bool {
     std::thread::available_parallelism().is_ok_and(|count| count.get() == 1)
 }
 
-/// Takes what is in the queue already.
+/// Takes the commands that are already in the queue.
 fn take<T>(batch: &mut Vec<T>, most: usize, queue: &mut mpsc::Receiver<T>) {
     while batch.len() < most
         && let Ok(command) = queue.try_recv()
@@ -148,8 +149,7 @@ mod tests {
         BatchSize::new(move || callers)
     }
 
-    /// The size of a batch if `first` commands are there and four others send one each, one after the
-    /// other, whenever they get to run.
+    /// The size of a batch if `first` commands are queued and another task sends four more, one for each time it runs.
     async fn filled(batch_size: &mut BatchSize, first: usize) -> usize {
         let (queue, mut commands) = mpsc::channel(1_024);
         (0..first).for_each(|_| queue.try_send(()).expect("room"));
@@ -166,26 +166,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_grows_by_those_who_are_about_to_send() {
+    async fn a_small_batch_waits_for_commands_about_to_come() {
         assert!(filled(&mut batch_size(8), 2).await > 2);
         assert!(filled(&mut BatchSize { last: 2, ..batch_size(8) }, 1).await > 1);
     }
 
     #[tokio::test]
-    async fn a_lone_command_and_a_large_batch_leave_at_once() {
+    async fn a_single_command_and_a_large_batch_are_sent_at_once() {
         assert_eq!(filled(&mut batch_size(8), 1).await, 1);
         assert_eq!(filled(&mut batch_size(8), 16).await, 16);
     }
 
     #[tokio::test]
-    async fn what_is_queued_goes_along_if_it_has_callers() {
+    async fn more_callers_allow_a_larger_batch() {
         assert_eq!(filled(&mut batch_size(8), 100).await, 16);
         assert_eq!(filled(&mut batch_size(200), 100).await, 100);
         assert_eq!(filled(&mut batch_size(1_000), 1_000).await, 128);
     }
 
     #[test]
-    fn batches_fit_the_callers_and_the_processors() {
+    fn the_batch_size_depends_on_callers_and_processors() {
         let sizes = |one_processor, callers| BatchSize { one_processor, ..batch_size(callers) }.size();
 
         assert_eq!(
@@ -199,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_there_a_moment_ago_still_count_for_a_while() {
-        let mut batch_size = BatchSize { one_processor: false, crowd: 128, ..batch_size(0) };
+    fn recent_callers_count_less_and_less() {
+        let mut batch_size = BatchSize { one_processor: false, recent_callers: 128, ..batch_size(0) };
 
         let sizes: Vec<usize> = (0..20).map(|_| batch_size.size().1).collect();
 
@@ -220,18 +220,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_processor_that_others_keep_is_not_given_away_again() {
+    async fn the_writer_does_not_yield_after_three_long_yields() {
         let mut batch_size = batch_size(8);
-        (0..3).for_each(|_| batch_size.learn(true));
+        (0..3).for_each(|_| batch_size.record_yield(true));
 
         assert_eq!(filled(&mut batch_size, 2).await, 2);
     }
 
     #[tokio::test]
-    async fn a_long_yield_now_and_then_changes_nothing() {
+    async fn rare_long_yields_change_nothing() {
         let mut batch_size = batch_size(8);
         for turn in 0..100 {
-            batch_size.learn(turn % 10 == 0);
+            batch_size.record_yield(turn % 10 == 0);
         }
 
         assert!(filled(&mut batch_size, 2).await > 2);

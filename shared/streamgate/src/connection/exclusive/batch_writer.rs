@@ -8,45 +8,44 @@ use crate::connection::error::{Error, ErrorKind, checked};
 use crate::connection::{Redis, RetryLog};
 use crate::resilience::BreakerState;
 
-/// One command on its way to Redis and what to do with its result.
+/// One command on its way to Redis, and the use of its result.
 pub trait Outbound: Send + 'static {
     /// Writes the command: its name and its arguments.
     fn write(&self, args: &mut Arguments<'_>);
 
-    /// Until when it is worth sending again after trouble with the connection. A command that is
-    /// sent again may have been executed before.
+    /// Until this time the command is sent again if the connection fails. It may then be executed twice.
     fn give_up_at(&self) -> Instant;
 
-    /// False if nobody waits for what it does any more: it is not sent again.
+    /// False if its result is no longer needed; it is then not sent again.
     fn is_wanted(&self) -> bool {
         true
     }
 
-    /// A try ended without an answer: it may have been executed.
+    /// A try ended without an answer: the command may have been executed.
     fn became_uncertain(&mut self) {}
 
-    /// The end of its way.
+    /// Takes the final result.
     fn settle(self, result: Result<Value, Error>);
 }
 
-/// Writes commands in natural batches: takes the first, adds whatever else is queued already,
-/// sends them as one pipeline, or as several if they are large. There is no timer: alone, a command
-/// leaves at once; with others about it lets those come who are about to (see `BatchSize`).
+/// Writes commands in batches: it takes the first command, adds all others that are already queued,
+/// and sends them as one pipeline, or as several if they are large. There is no timer: a single command
+/// is sent at once, and a small batch waits only for commands that are about to come (see `BatchSize`).
 ///
-/// One task writes for all clones, one pipeline at a time, so batches form by themselves while
-/// the previous one is on its way.
+/// One task writes for all clones, one pipeline at a time. While it waits for one pipeline, the next batch
+/// collects in the queue.
 pub struct BatchWriter<O> {
     queue: mpsc::Sender<O>,
 }
 
-/// The queue is full, or its writer has ended; the command comes back unsent.
+/// The queue is full, or its writer has ended; the unsent command is returned.
 #[derive(Debug)]
 pub struct QueueFull<O>(pub O);
 
 impl<O: Outbound> BatchWriter<O> {
     /// Starts the writer. It ends when the last clone is dropped and the queue is empty. `part`
-    /// names it in logs; `capacity` bounds the queue. `callers` tells how many wait for something that
-    /// is sent here, at this moment: the more, the larger a batch may be.
+    /// names it in logs; `capacity` bounds the queue. `callers` returns the number of callers that now wait for
+    /// replies to these commands: the more callers, the larger a batch may be.
     pub fn spawn(
         redis: Redis,
         part: &'static str,
@@ -61,7 +60,7 @@ impl<O: Outbound> BatchWriter<O> {
     /// Queues a command if there is room.
     ///
     /// # Errors
-    /// [`QueueFull`] gives it back.
+    /// [`QueueFull`] returns the command.
     pub fn try_send(&self, command: O) -> Result<(), QueueFull<O>> {
         self.queue.try_send(command).map_err(|error| QueueFull(error.into_inner()))
     }
@@ -69,7 +68,7 @@ impl<O: Outbound> BatchWriter<O> {
     /// Queues a command, waiting for room.
     ///
     /// # Errors
-    /// The writer has ended; [`QueueFull`] gives the command back.
+    /// The writer has ended; [`QueueFull`] returns the command.
     pub async fn send(&self, command: O) -> Result<(), QueueFull<O>> {
         self.queue.send(command).await.map_err(|error| QueueFull(error.0))
     }
@@ -127,8 +126,8 @@ async fn write<O: Outbound>(
     }
 }
 
-/// Settles the commands of a batch that were answered, its first ones; what failed for the connection's
-/// sake stays for another try, and its error is returned.
+/// Gives each answer to its command; the first commands of the batch have answers. If a command failed because of the
+/// connection or the node, it stays in the batch for another try, and the error is returned.
 fn settle<O: Outbound>(batch: &mut Vec<O>, values: Vec<Value>) -> Option<Error> {
     let mut trouble = None;
     let mut kept = Vec::new();
@@ -146,17 +145,17 @@ fn settle<O: Outbound>(batch: &mut Vec<O>, values: Vec<Value>) -> Option<Error> 
     trouble
 }
 
-/// Settles what waited in the queue for too long: sending it now would hold up those behind it.
+/// Fails the commands that waited in the queue for too long: to send them now would delay the others.
 fn drop_overdue<O: Outbound>(batch: &mut Vec<O>) {
     let now = Instant::now();
     for outbound in batch.extract_if(.., |outbound| outbound.give_up_at() <= now) {
-        let error = Error::new(ErrorKind::NotServing, "Redis did not take it in time");
+        let error = Error::new(ErrorKind::NotServing, "Redis did not take the command in time");
         outbound.settle(Err(error));
     }
 }
 
-/// Settles with `error` what is not worth another try: nobody wants it any more, its time is up, or the
-/// circuit is open and everybody gets a fast answer now.
+/// Fails with `error` the commands that get no further try: their result is no longer wanted, their time is up, or the
+/// circuit is open and all callers get a fast answer.
 fn give_up<O: Outbound>(redis: &Redis, batch: &mut Vec<O>, error: &Error) {
     let now = Instant::now();
     let open = redis.circuit().state() != BreakerState::Closed;
@@ -190,9 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn unsent_entries_and_those_to_try_again_stay_in_order() {
-        let (told, settled) = channel();
-        let mut batch: Vec<Numbered> = (0..5).map(|number| Numbered(number, told.clone())).collect();
+    fn unsent_and_failed_commands_stay_in_order() {
+        let (sender, settled) = channel();
+        let mut batch: Vec<Numbered> = (0..5).map(|number| Numbered(number, sender.clone())).collect();
         let answer = |text: &[u8]| redis::parse_redis_value(text).expect("RESP2");
         let values =
             vec![answer(b"+OK\r\n"), answer(b"-LOADING it is not there yet\r\n"), answer(b"+OK\r\n")];

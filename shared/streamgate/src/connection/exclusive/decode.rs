@@ -1,14 +1,14 @@
-//! Answers in RESP2, as Redis writes them to a connection of ours.
+//! Decodes the answers of Redis in RESP2.
 //!
-//! The client library's own parser takes most of the 15,000 to 19,000 instructions that an entry of a
-//! stream cost with it (`docs/PERFORMANCE.md`, "What was tried"); this one is for the few connections
-//! that carry every request. Format: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+//! With the client library's parser, an entry of a stream cost 15,000 to 19,000 instructions, most of them in the
+//! parser (`docs/PERFORMANCE.md`, "What was tried"). So the few connections that carry every request use this one.
+//! Format: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
 use bytes::{Buf, BytesMut};
 use redis::Value;
 
-/// Turns bytes into answers as they arrive: an answer may come in any number of pieces, and no
-/// piece is looked at twice but for the line it begins with.
+/// Turns bytes into answers. An answer may arrive in any number of pieces. No piece is parsed twice, except
+/// its first line.
 #[derive(Default)]
 pub struct Decoder {
     /// Arrays that are not complete yet, the outermost first.
@@ -20,33 +20,33 @@ struct Open {
     missing: usize,
 }
 
-/// The bytes are no RESP2: whoever is at the other end is no Redis, or we lost our place.
+/// The bytes are not RESP2: the peer is no Redis, or the position in the input is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an answer of Redis: {0}")]
 pub struct Malformed(pub(crate) &'static str);
 
-/// Arrays within arrays; the answers to our commands have four.
+/// The deepest nesting of arrays; the answers to the commands here have four levels.
 const DEEPEST: usize = 32;
 /// The longest bulk string of Redis (`proto-max-bulk-len`).
 const LONGEST_BULK: i64 = 512 << 20;
 /// The longest line: an error's text, in practice.
 const LONGEST_LINE: usize = 64 << 10;
-/// Room for items is made ahead up to here; a length is only a claim until they are there.
+/// Memory is reserved for at most this many items, because the announced number may be wrong.
 const LARGEST_RESERVE: usize = 1 << 10;
 
-/// Makes answers of the bytes that Redis sends.
+/// Decodes answers from the bytes that Redis sends.
 pub trait Decode {
-    /// What becomes of the answer to one command.
+    /// The decoded answer to one command.
     type Answer;
 
-    /// The next answer, if all of it is there; what was understood is taken from `input`.
+    /// The next answer, if it is complete; decoded bytes are removed from `input`.
     ///
     /// # Errors
-    /// The bytes are no RESP2; the connection is of no use any more.
+    /// The bytes are not RESP2; the connection must not be used again.
     fn next(&mut self, input: &mut BytesMut) -> Result<Option<Self::Answer>, Malformed>;
 
-    /// How many bytes are missing at the least until there is something to understand in `input`: a
-    /// large string then arrives in few reads.
+    /// The least number of bytes that must arrive before more can be decoded. With it, a
+    /// large string arrives in few reads.
     fn missing(&self, input: &[u8]) -> usize;
 }
 
@@ -118,7 +118,7 @@ impl Decoder {
     }
 }
 
-/// How many bytes are missing at the least until the bulk string that `input` begins with is whole.
+/// The least number of bytes that must arrive until the bulk string at the start of `input` is complete.
 pub(crate) fn missing(input: &[u8]) -> usize {
     match input.split_first() {
         Some((b'$', rest)) => match integer(rest) {
@@ -131,7 +131,7 @@ pub(crate) fn missing(input: &[u8]) -> usize {
     }
 }
 
-/// Something and how many bytes it takes; nothing if it is not complete.
+/// A decoded value and its number of bytes; `None` if it is not complete.
 pub(crate) type Measured<T> = Result<Option<(T, usize)>, Malformed>;
 
 /// `*<length>\r\n`, the beginning of an array, or `*-1\r\n` for nil; anything else is malformed.
@@ -169,12 +169,12 @@ fn bulk(input: &[u8]) -> Measured<Option<&[u8]>> {
     let end = line + length;
     match input.get(end..end + 2) {
         Some(b"\r\n") => Ok(Some((Some(&input[line..end]), end + 2))),
-        Some(_) => Err(Malformed("a string does not end where it says")),
+        Some(_) => Err(Malformed("a string does not end at its announced length")),
         None => Ok(None),
     }
 }
 
-/// A line of text, `+OK` or an error, whose code the client library knows how to read.
+/// A line of text, `+OK` or an error. The client library parses it, because it knows the error codes.
 fn simple(input: &[u8]) -> Measured<Value> {
     let Some(end) = input.windows(2).position(|two| two == b"\r\n") else {
         return if input.len() > LONGEST_LINE { Err(Malformed("a line does not end")) } else { Ok(None) };
@@ -184,7 +184,7 @@ fn simple(input: &[u8]) -> Measured<Value> {
     Ok(Some((value, line.len())))
 }
 
-/// `<digits>\r\n`. Nearly all have up to three.
+/// `<digits>\r\n`. Nearly all numbers have up to three digits, so these have a fast path.
 #[inline]
 fn integer(input: &[u8]) -> Measured<i64> {
     let (a, b, c, length) = match *input {
@@ -197,13 +197,13 @@ fn integer(input: &[u8]) -> Measured<i64> {
     Ok(Some((digit(a) * 100 + digit(b) * 10 + digit(c), length)))
 }
 
-/// `<digits>\r\n`, however many, or less of it.
+/// `<digits>\r\n` with any number of digits.
 fn any_integer(input: &[u8]) -> Measured<i64> {
-    /// So many digits fit whatever they are.
+    /// Any number with this many digits fits.
     const SAFE: usize = 18;
-    /// No number is longer, but for zeros in front of it.
+    /// No number is longer, except with zeros in front.
     const LONGEST: usize = 24;
-    const NO_NUMBER: Malformed = Malformed("a length or number is none");
+    const NO_NUMBER: Malformed = Malformed("a length or a number is not a number");
     let start = usize::from(input.first() == Some(&b'-'));
     let (mut number, mut at) = (0i64, start);
     while let Some(digit) = input.get(at).map(|byte| byte.wrapping_sub(b'0'))
@@ -218,7 +218,7 @@ fn any_integer(input: &[u8]) -> Measured<i64> {
         };
         at += 1;
     }
-    // Counted below zero, where there is one number more.
+    // Computed as a negative number, because the smallest one has no positive counterpart.
     let number = if start == 1 { number } else { number.checked_neg().ok_or(NO_NUMBER)? };
     match &input[at..] {
         [b'\r', b'\n', ..] if at > start => Ok(Some((number, at + 2))),
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_numbers_are_read_as_others_are() {
+    fn the_fast_path_for_numbers_gives_the_same_results() {
         for number in (0..1_100).chain([-1, 99_999]) {
             for text in [format!("{number}\r\n"), format!("0{number}\r\nrest")] {
                 for end in 0..=text.len() {
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What RESP2 can say, as Redis would write it.
+    /// Encodes a value as Redis does.
     fn write(value: &Value, out: &mut Vec<u8>) {
         match value {
             Value::Nil => out.extend_from_slice(b"$-1\r\n"),
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn answers_are_read_whatever_pieces_they_come_in(
+        fn answers_may_arrive_in_any_pieces(
             sent in prop::collection::vec(values(), 1..5),
             cuts in prop::collection::vec(1usize..9, 1..400),
         ) {
@@ -301,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![
+        fn no_input_causes_a_panic(bytes in prop::collection::vec(prop_oneof![
             prop::sample::select(b"*$:+-\r\n0123456789".to_vec()), any::<u8>()
         ], 0..200)) {
             let (mut decoder, mut input) = (Decoder::default(), BytesMut::from(&bytes[..]));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn bytes_that_are_no_answer_are_refused() {
         let deep = "*1\r\n".repeat(DEEPEST + 1);
         let long = format!("+{}", "x".repeat(LONGEST_LINE));
         for text in [
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_string_says_what_is_missing() {
+    fn the_missing_bytes_of_a_large_string_are_known() {
         assert_eq!(missing(b"$60000\r\nabc"), 60_000 + 2 - 3);
         assert_eq!(missing(b"$3\r\nabc\r\n"), 0);
         assert_eq!(missing(b"*3\r\n"), 0);

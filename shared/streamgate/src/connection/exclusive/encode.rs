@@ -1,26 +1,26 @@
 use redis::Cmd;
 
-/// Commands packed for the socket, one after another (RESP2 arrays of bulk strings). It has no `Debug`:
-/// a password may be among them.
+/// Commands encoded for the socket, one after another (RESP2 arrays of bulk strings). It has no `Debug`, because
+/// a command may contain a password.
 #[derive(Default)]
 pub struct Commands {
     packed: Vec<u8>,
     count: usize,
 }
 
-/// A buffer that grew beyond this is given back: more than a pipeline of bodies of 64 KB, whose memory
-/// would cost more to get anew each time than to copy.
+/// A buffer that grew beyond this is freed. The limit is above a pipeline of bodies of 64 KB: to allocate its memory
+/// again each time would cost more than to copy the bodies.
 const KEPT: usize = 8 << 20;
 
-/// Bytes in one pipeline, but for a single larger command: what a link of 100 Mbit/s carries well within
-/// the response timeout. A pipeline that times out is sent again from its start.
+/// The most bytes in one pipeline; only a single command may exceed it. A network of 100 Mbit/s carries this well
+/// within the response timeout. A pipeline that times out is sent again from its start.
 pub(crate) const LARGEST_PIPELINE: usize = 4 << 20;
 
-/// `*NN\r\n`: the head of a command with 10 to 99 arguments, as nearly all of ours have.
+/// `*NN\r\n`: the head of a command with 10 to 99 arguments, as nearly all commands here have.
 const USUAL_HEAD: usize = 5;
 
 impl Commands {
-    /// Packs a command whose name and arguments `write` gives.
+    /// Encodes a command; `write` writes its name and its arguments.
     pub fn command(&mut self, write: impl FnOnce(&mut Arguments<'_>)) {
         let start = self.packed.len();
         self.packed.extend_from_slice(&[0; USUAL_HEAD]);
@@ -40,7 +40,7 @@ impl Commands {
         self.count += 1;
     }
 
-    /// The same, unless a pipeline would become larger than is good for a link; true if it was packed. The
+    /// Encodes a command, unless the pipeline would exceed [`LARGEST_PIPELINE`]; true if it was encoded. The
     /// first command always is.
     pub(crate) fn command_if_it_fits(&mut self, write: impl FnOnce(&mut Arguments<'_>)) -> bool {
         let (length, count) = (self.packed.len(), self.count);
@@ -53,13 +53,13 @@ impl Commands {
         fits
     }
 
-    /// Packs a command that is built already.
+    /// Encodes a command of the client library.
     pub fn add(&mut self, cmd: &Cmd) {
         cmd.write_packed_command(&mut self.packed);
         self.count += 1;
     }
 
-    /// How many there are, and how many answers there will be.
+    /// The number of commands, which is also the number of their answers.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -69,7 +69,7 @@ impl Commands {
         self.count == 0
     }
 
-    /// Forgets all.
+    /// Removes all commands.
     pub fn clear(&mut self) {
         self.count = 0;
         self.packed.clear();
@@ -78,7 +78,7 @@ impl Commands {
         }
     }
 
-    /// What goes to the socket.
+    /// The bytes for the socket.
     pub fn packed(&self) -> &[u8] {
         &self.packed
     }
@@ -91,10 +91,10 @@ pub struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    /// Appends one.
+    /// Appends the name or an argument.
     pub fn arg(&mut self, argument: &[u8]) -> &mut Self {
         self.count += 1;
-        // "$", up to 20 digits and two ends of line.
+        // "$", up to 20 digits and two line ends.
         self.packed.reserve(argument.len() + 25);
         push_length(self.packed, argument.len());
         self.packed.extend_from_slice(argument);
@@ -103,7 +103,7 @@ impl Arguments<'_> {
     }
 }
 
-/// `$<length>\r\n`. Nearly all have one or two digits, and then it is written at once.
+/// Writes `$<length>\r\n`. Nearly all lengths have one or two digits; these are written without a loop.
 fn push_length(out: &mut Vec<u8>, length: usize) {
     let digit = |number: usize| b'0' + (number % 10) as u8;
     match length {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_ends_before_it_is_too_large_unless_one_alone_is() {
+    fn only_a_single_command_may_exceed_the_largest_pipeline() {
         let large = vec![0; LARGEST_PIPELINE];
         let pack = |commands: &mut Commands, argument: &[u8]| {
             commands.command_if_it_fits(|args| {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_packed_as_the_client_library_packs_them() {
+    fn commands_are_encoded_as_by_the_client_library() {
         for arguments in [0, 1, 8, 9, 10, 98, 99, 150] {
             let values: Vec<String> = (0..arguments).map(|n| "x".repeat(n * n)).collect();
             let mut expected = redis::cmd("XADD");

@@ -6,28 +6,27 @@ use super::resp_socket::{RespSocket, late};
 use super::{Commands, Decode, Decoder};
 use crate::connection::{Error, ErrorKind, Redis};
 
-/// A connection of one user who sends a pipeline, waits for its answers and then sends the next: the
-/// writers of requests and of replies, and every blocking reader. The traffic of all others goes
-/// through [`Redis`].
+/// A connection with one user, which sends a pipeline, waits for its answers and then sends the next. The writers of
+/// requests and of replies and every blocking reader have one. All other commands go through [`Redis`].
 ///
-/// It connects when it is first used; a failure, or a call that is dropped, drops the socket.
+/// It connects when it is first used. If a call fails or is dropped, the socket is dropped.
 pub struct ExclusiveConnection {
     redis: Redis,
     patience: Duration,
     socket: Option<RespSocket>,
-    /// Which of the process's shared connections was there when the socket was made.
+    /// The generation of the process's connections in which the socket was made.
     generation: u64,
     has_connected: bool,
 }
 
 impl ExclusiveConnection {
-    /// A connection that waits as long for its answers as `redis` does.
+    /// A connection with the response timeout of `redis`.
     pub fn new(redis: Redis) -> Self {
         let patience = redis.settings().response_timeout;
         Self::with_patience(redis, patience)
     }
 
-    /// One for commands that block up to `block`.
+    /// A connection for commands that block up to `block`.
     pub(super) fn blocking(redis: Redis, block: Duration) -> Self {
         let patience = block + redis.settings().response_timeout;
         Self::with_patience(redis, patience)
@@ -37,17 +36,17 @@ impl ExclusiveConnection {
         Self { redis, patience, socket: None, generation: 0, has_connected: false }
     }
 
-    /// Whose server it is.
+    /// The handle of the process.
     pub fn redis(&self) -> &Redis {
         &self.redis
     }
 
     /// Sends a pipeline and returns one value per command, in order; a command that failed has
-    /// [`Value::ServerError`] in its place (see [`checked`](crate::connection::checked)). The circuit breaker
-    /// learns how it went.
+    /// [`Value::ServerError`] in its place (see [`checked`](crate::connection::checked)). The result is reported to
+    /// the circuit breaker.
     ///
     /// # Errors
-    /// Nothing is known of any of the commands: no connection, or no response in time.
+    /// There was no connection, or no response in time; it is unknown whether any command was executed.
     pub async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<Value>, Error> {
         let result = self.exchange(commands, &mut Decoder::default()).await;
         let failed = match &result {
@@ -63,14 +62,14 @@ impl ExclusiveConnection {
         result
     }
 
-    /// Sends a pipeline; nobody but the caller learns how it went.
+    /// Sends a pipeline without a report to the circuit breaker.
     pub(super) async fn exchange<D: Decode>(
         &mut self,
         commands: &Commands,
         decoder: &mut D,
     ) -> Result<Vec<D::Answer>, Error> {
         self.connect().await?;
-        // Taken out: whoever drops this future drops the socket with the answers that are due on it.
+        // Taken out, so that dropping this future also drops the socket with its unread answers.
         let Some(mut socket) = self.socket.take() else { return Err(late("no connection")) };
         let exchange = tokio::time::timeout(self.patience, socket.exchange(commands, decoder));
         let answers = exchange.await.map_err(|_| late("no response"))??;
@@ -78,21 +77,21 @@ impl ExclusiveConnection {
         Ok(answers)
     }
 
-    /// Connects before there is something to send, so that the first to send does not wait for it. If that
-    /// fails, the first to send will say so.
+    /// Connects in advance, so that the first pipeline does not wait for it. If this fails, the first pipeline
+    /// reports the error.
     pub async fn prepare(&mut self) {
         if let Err(error) = self.connect().await {
             tracing::debug!(%error, "not connected yet");
         }
     }
 
-    /// Connects unless there is a good connection: one that Redis has not closed meanwhile, to a server
-    /// of which nobody in this process has learned since that it is gone. A new one must lead to the server
-    /// that the whole process speaks to; if it leads elsewhere, the name of the server has moved, and the
-    /// process finds out which one is right by connecting anew.
+    /// Connects, unless there is a good connection: Redis has not closed it, and the process has not dropped its
+    /// shared connection since. A new connection must lead to the same server as the shared connection. If it leads to
+    /// another server, the address has moved: the shared connection is dropped, and the next one decides which server
+    /// the process uses.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// No connection can be made.
     pub(super) async fn connect(&mut self) -> Result<(), Error> {
         if self.redis.generation() != self.generation
             || self.socket.as_mut().is_some_and(RespSocket::is_stale)
@@ -116,13 +115,13 @@ impl ExclusiveConnection {
         Ok(())
     }
 
-    /// What Redis calls the connection, if there is one and its user may know, and the generation of the
-    /// process's connections that it belongs to.
+    /// The generation and the server's number of the connection; `None` without a connection, or if the user may not
+    /// ask for the number.
     pub(super) fn client_id(&self) -> Option<(u64, i64)> {
         Some((self.generation, self.socket.as_ref()?.peer().client_id?))
     }
 
-    /// The server it leads to, if that tells who it is.
+    /// The identity of the server it leads to, if known.
     pub(super) fn server(&self) -> Option<&str> {
         self.socket.as_ref()?.peer().server.as_deref()
     }

@@ -1,10 +1,14 @@
-//! The hot path's own sockets: each has one user, who writes a pipeline of commands, waits for their answers
-//! and then writes the next.
+//! The sockets of the hot path. Each has one user, which writes a pipeline of commands, waits for all answers
+//! and then writes the next pipeline.
 //!
-//! The client library multiplexes one socket for many users. That costs a task and a channel for each
-//! command, which `docs/PERFORMANCE.md` measures; the few connections that carry every request go without.
-//! [`Commands`] packs, [`Decoder`] unpacks, [`ExclusiveConnection`] connects. [`BlockingConnection`] is for
-//! reads that block, [`BatchWriter`] for writes from many tasks.
+//! The client library shares one socket between many users, which costs a task and a channel for each
+//! command (`docs/PERFORMANCE.md` has the measurements). The few connections that carry every request avoid this cost.
+//!
+//! In reading order: [`Commands`] (`encode`) encodes commands and [`Decoder`] (`decode`) decodes answers; `socket`
+//! opens TCP, TLS and Unix sockets, and `resp_socket` exchanges commands and answers over one;
+//! [`ExclusiveConnection`] (`exclusive_connection`) connects when needed. Built on it: [`BlockingConnection`]
+//! (`blocking`) for reads that block, and [`BatchWriter`] (`batch_writer`) for writes from many tasks, with
+//! `batch_size` for the size of its batches.
 
 mod batch_size;
 mod batch_writer;

@@ -11,18 +11,18 @@ use super::{Commands, Decode, Decoder};
 use crate::connection::error::{Error, ErrorKind, checked};
 use crate::connection::peer::{Peer, introduction};
 
-/// One socket to Redis whose user sends some commands, waits for as many answers, and only then
-/// sends again. No task stands between the user and the socket.
+/// One socket to Redis. Its user sends commands, waits for as many answers, and only then
+/// sends again. The user reads and writes the socket directly, without another task.
 pub(in crate::connection) struct RespSocket {
     socket: Box<dyn Socket>,
     input: BytesMut,
     peer: Peer,
 }
 
-/// Room for one read: a burst of replies.
+/// Bytes reserved for one read.
 const READ_SIZE: usize = 64 << 10;
 
-/// A buffer that had to hold a single value larger than this is given back.
+/// If one value was larger than this, the buffer is freed afterwards.
 const KEPT: usize = 1 << 20;
 
 impl RespSocket {
@@ -36,21 +36,21 @@ impl RespSocket {
     ) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect(info.addr()).await?;
-            let mut link = Self { socket, input: BytesMut::new(), peer: Peer::default() };
-            link.greet(info.redis_settings()).await?;
-            Ok(link)
+            let mut connected = Self { socket, input: BytesMut::new(), peer: Peer::default() };
+            connected.greet(info.redis_settings()).await?;
+            Ok(connected)
         };
         tokio::time::timeout(patience, connecting).await.map_err(|_| late("no connection"))?
     }
 
-    /// Who is at the other end.
+    /// The server at the other end.
     pub(in crate::connection) fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// True if Redis has closed it meanwhile, or said something nobody asked for.
+    /// True if Redis has closed the connection, or sent data without a command.
     pub(super) fn is_stale(&mut self) -> bool {
-        // Asks no more than what the runtime knows already, unless there is something.
+        // Makes a system call only if the runtime knows that the socket is readable.
         self.socket.read_buf(&mut self.input).now_or_never().is_some()
     }
 
@@ -63,7 +63,7 @@ impl RespSocket {
             });
             commands.add(auth.arg(password));
             let answer = self.exchange(&commands, &mut Decoder::default()).await?.pop();
-            // What a server says of arguments it does not like may repeat them.
+            // The server's text is not used, because it may repeat the password.
             if !matches!(answer, Some(Value::Okay)) {
                 return Err(Error::new(ErrorKind::Denied, "AUTH was refused: wrong user or password"));
             }
@@ -79,8 +79,8 @@ impl RespSocket {
         answers.into_iter().try_for_each(|answer| checked(answer).map(drop))
     }
 
-    /// Sends `commands` and reads one answer for each. A call that fails or is dropped leaves the
-    /// link of no use.
+    /// Sends `commands` and reads one answer for each. After a call that fails or is dropped, the socket must not be
+    /// used again.
     pub(super) async fn exchange<D: Decode>(
         &mut self,
         commands: &Commands,
@@ -109,7 +109,7 @@ impl RespSocket {
         Ok(answers)
     }
 
-    /// Reads what is there, into at least so much room.
+    /// Reads the bytes that have arrived, into a buffer with at least `room` free bytes.
     async fn read(&mut self, room: usize) -> Result<(), Error> {
         self.input.reserve(room);
         match self.socket.read_buf(&mut self.input).await? {
@@ -119,7 +119,7 @@ impl RespSocket {
     }
 }
 
-/// No answer in time.
+/// The error for a timeout; `what` is what did not come.
 pub(super) fn late(what: &str) -> Error {
     Error::new(ErrorKind::Unreachable, format!("{what} in time"))
 }

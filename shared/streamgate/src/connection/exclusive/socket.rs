@@ -1,5 +1,4 @@
-//! Sockets for the connections that this module reads and writes itself: TCP, TLS or a Unix socket,
-//! as the URL says.
+//! Opens the sockets of the exclusive connections: TCP, TLS or a Unix socket, as the URL says.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,19 +19,19 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
-/// A silent peer is asked whether it is still there after so long, and then as often.
+/// Time of silence before the first keepalive probe, and between probes.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
-/// Bytes that nobody confirms for so long end the connection.
+/// If the peer does not confirm sent bytes for this long, the connection ends.
 pub(in crate::connection) const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Nagle's algorithm off; keepalive and TCP user timeout on, so that a peer that vanished without
-/// a word is noticed within about 15 seconds even by a socket that only waits.
+/// Settings of TCP keepalive. With it and the TCP user timeout, even a socket that only waits notices within about
+/// 15 seconds that its peer has vanished.
 pub(in crate::connection) fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
-/// Connects to `addr`. A name with several addresses is tried at all of them at once: one that does not
-/// answer must not take the time of the others.
+/// Connects to `addr`. If a name has several addresses, all are tried at the same time, so that one that does not
+/// answer does not delay the others.
 pub(super) async fn connect(addr: &ConnectionAddr) -> io::Result<Box<dyn Socket>> {
     match addr {
         ConnectionAddr::Tcp(host, port) => any(host, *port, None).await,
@@ -43,7 +42,7 @@ pub(super) async fn connect(addr: &ConnectionAddr) -> io::Result<Box<dyn Socket>
         }
         ConnectionAddr::TcpTls { .. } => Err(io::Error::other("TLS without verification is not supported")),
         ConnectionAddr::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
-        other => Err(io::Error::other(format!("{other} is no address this gateway can connect to"))),
+        other => Err(io::Error::other(format!("this gateway cannot connect to an address like {other}"))),
     }
 }
 
@@ -71,7 +70,7 @@ async fn one(address: SocketAddr, tls: Tls) -> io::Result<Box<dyn Socket>> {
     }
 }
 
-/// Fails if no certificate can be trusted, so that no server will ever do.
+/// Fails if this machine has no trusted certificates: then no server can be verified.
 pub(in crate::connection) fn check_trust() -> io::Result<()> {
     match tls_roots()?.is_empty() {
         true => Err(io::Error::other("no certificate was found")),
@@ -83,8 +82,8 @@ fn tls() -> io::Result<ClientConfig> {
     Ok(ClientConfig::builder().with_root_certificates(tls_roots()?).with_no_client_auth())
 }
 
-/// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), as they are now:
-/// they are renewed while the process runs.
+/// The trusted certificates of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. They are read for
+/// each connection, because they may be renewed while the process runs.
 fn tls_roots() -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.into_iter().next() {

@@ -11,15 +11,15 @@ pub struct DeadLetter {
     pub id: EntryId,
     /// Why the entry was given up.
     pub reason: String,
-    /// How often it had been delivered.
+    /// How often the entry was delivered.
     pub attempts: u32,
-    /// Its id on the original stream.
+    /// The entry's id on the original stream.
     pub origin_id: Option<EntryId>,
-    /// Which group gave it up.
+    /// The group that gave it up.
     pub group: String,
-    /// Which consumer gave it up.
+    /// The consumer that gave it up.
     pub consumer: String,
-    /// How many of the original fields were too many to keep.
+    /// How many of the original fields were not kept, because the entry had too many.
     pub left_out: u64,
     /// The original fields.
     pub fields: Fields,
@@ -31,25 +31,25 @@ const ORIGIN_ID: &str = "dlq_origin_id";
 const GROUP: &str = "dlq_group";
 const CONSUMER: &str = "dlq_consumer";
 
-/// How many original fields were too many to keep.
+/// The field that counts the original fields that were not kept.
 pub(super) const LEFT_OUT: &str = "dlq_fields_left_out";
 
-/// The fields every dead letter starts with.
+/// The fields that every dead letter starts with.
 pub(super) const OWN_FIELDS: [&str; 5] = [REASON, ATTEMPTS, ORIGIN_ID, GROUP, CONSUMER];
 
-/// The field in which a replayed entry names the dead letter it was.
+/// The field in which a replayed entry names its dead letter.
 pub const REPLAY_OF: &str = "replay_of";
 
 impl DeadLetter {
-    /// True if `name` is one of the fields a dead letter has of its own.
+    /// True if `name` is one of a dead letter's own fields.
     fn is_own(name: &[u8]) -> bool {
         OWN_FIELDS.iter().chain([&LEFT_OUT]).any(|own| name == own.as_bytes())
     }
 }
 
 impl From<Entry> for DeadLetter {
-    /// A letter's own fields come first, each once; whatever follows is the original's, even if it
-    /// has such a name.
+    /// A letter's own fields come first, each once. All fields after them are original fields, even if one has the
+    /// name of an own field.
     fn from(entry: Entry) -> Self {
         let mut seen = HashSet::new();
         let own =
@@ -79,8 +79,8 @@ mod tests {
             ("dlq_reason", "because"),
             ("dlq_attempts", "2"),
             ("dlq_fields_left_out", "7"),
-            ("dlq_reason", "theirs"),
-            ("dlq_consumer", "theirs"),
+            ("dlq_reason", "original"),
+            ("dlq_consumer", "original"),
             ("body", "x"),
         ]);
 
@@ -88,7 +88,7 @@ mod tests {
 
         assert_eq!((letter.reason.as_str(), letter.attempts, letter.left_out), ("because", 2, 7));
         assert_eq!(letter.consumer, "");
-        let theirs = [("dlq_reason", "theirs"), ("dlq_consumer", "theirs"), ("body", "x")];
-        assert_eq!(letter.fields, Fields::from_iter(theirs));
+        let original = [("dlq_reason", "original"), ("dlq_consumer", "original"), ("body", "x")];
+        assert_eq!(letter.fields, Fields::from_iter(original));
     }
 }

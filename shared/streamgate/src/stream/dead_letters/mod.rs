@@ -1,7 +1,7 @@
-//! What nobody could process: kept beside the stream, with a reason, until somebody looks.
+//! Dead letters: entries that no worker could process, kept beside the stream with a reason, for a person to look at.
 //!
-//! [`DeadLetterQueue`] buries and counts; `letter` reads what was buried, `search` finds it again,
-//! `replay` puts it back or throws it away.
+//! In reading order: [`DeadLetterQueue`] (here) adds and counts them, `letter` reads them, `search` finds them,
+//! `replay` puts them back or removes them.
 
 mod letter;
 mod replay;
@@ -19,41 +19,42 @@ pub use letter::{DeadLetter, REPLAY_OF};
 pub use replay::{NotReplayable, Replay};
 pub use search::{DeadLetterFilter, DeadLetterPage};
 
-/// Where entries go that nobody can process: a bounded stream beside the original one.
+/// The dead letters of a stream: a bounded stream beside the original one.
 ///
 /// A dead letter has the fields `dlq_reason`, `dlq_attempts`, `dlq_origin_id`, `dlq_group`,
-/// `dlq_consumer` and then the original fields as they were (the first 1,000; `dlq_fields_left_out`
-/// counts the others); its id says when.
+/// `dlq_consumer` and then the original fields unchanged (the first 1,000; `dlq_fields_left_out`
+/// counts the others). Its id contains the time at which it was added.
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     redis: Redis,
     stream: StreamKey,
     key: StreamKey,
     keep: usize,
-    bury: Arc<Script>,
+    add: Arc<Script>,
     replay: Arc<Script>,
     discard: Arc<Script>,
 }
 
 /// An entry that became a dead letter.
-pub(super) struct Buried {
-    /// The dead letter.
+pub(super) struct Added {
+    /// The id of the dead letter.
     pub(super) id: EntryId,
-    /// How many older ones were cut off to make room for it.
+    /// How many older dead letters were trimmed to make room for it.
     pub(super) trimmed: u64,
 }
 
-/// Original fields kept of one entry: Lua passes a few thousand values at most, and a request has six.
+/// The most original fields kept of one entry: a Lua call takes a few thousand values at most. A request has six
+/// fields.
 const MOST_FIELDS: usize = 1_000;
 
 impl DeadLetterQueue {
-    /// The dead letters of `stream`, of which about `keep` are kept (whole nodes are cut).
+    /// The dead letters of `stream`. About `keep` of them are kept (Redis trims whole nodes).
     pub fn new(redis: Redis, stream: StreamKey, keep: usize) -> Self {
         let key = stream.dead_letters();
-        let bury = Arc::new(Script::new(include_str!("../scripts/dead_letter.lua")));
+        let add = Arc::new(Script::new(include_str!("../scripts/dead_letter.lua")));
         let replay = Arc::new(Script::new(include_str!("../scripts/replay.lua")));
         let discard = Arc::new(Script::new(include_str!("../scripts/discard.lua")));
-        Self { redis, stream, key, keep, bury, replay, discard }
+        Self { redis, stream, key, keep, add, replay, discard }
     }
 
     /// The dead-letter stream.
@@ -61,24 +62,24 @@ impl DeadLetterQueue {
         &self.key
     }
 
-    /// About how many are kept.
+    /// About how many dead letters are kept.
     pub fn keep(&self) -> usize {
         self.keep
     }
 
-    /// Moves an entry here and acknowledges it, in one step. `None` if another consumer has
-    /// claimed it meanwhile: it is that one's to settle.
+    /// Moves an entry to the dead letters and acknowledges it, in one step. `None` if another consumer has
+    /// claimed the entry: then that consumer settles it.
     ///
     /// # Errors
-    /// The connection's or the server's; the entry then stays pending.
-    pub(super) async fn bury(
+    /// The connection failed, or the server refused the command; the entry then stays pending.
+    pub(super) async fn add(
         &self,
         group: &str,
         consumer: &str,
         entry: &Entry,
         attempt: u32,
         reason: &str,
-    ) -> Result<Option<Buried>, Error> {
+    ) -> Result<Option<Added>, Error> {
         let id = entry.id.to_string();
         let (attempts, keep) = (attempt.to_string(), self.keep.to_string());
         let mut args: Vec<&[u8]> =
@@ -95,24 +96,24 @@ impl DeadLetterQueue {
         for (name, value) in fields.iter().take(MOST_FIELDS) {
             args.extend([name, value]);
         }
-        let buried = self.bury.run(&self.redis, &[self.stream.as_str(), self.key.as_str()], &args).await?;
-        match buried {
+        let answer = self.add.run(&self.redis, &[self.stream.as_str(), self.key.as_str()], &args).await?;
+        match answer {
             Value::Nil => Ok(None),
             Value::Array(parts) => match &parts[..] {
                 [id, Value::Int(trimmed)] => {
                     let trimmed = u64::try_from(*trimmed).unwrap_or(0);
-                    Ok(EntryId::from_value(id).map(|id| Buried { id, trimmed }))
+                    Ok(EntryId::from_value(id).map(|id| Added { id, trimmed }))
                 }
-                _ => Err(Error::unexpected("the burial", &Value::Array(parts))),
+                _ => Err(Error::unexpected("the dead_letter script", &Value::Array(parts))),
             },
-            other => Err(Error::unexpected("the burial", &other)),
+            other => Err(Error::unexpected("the dead_letter script", &other)),
         }
     }
 
-    /// How many dead letters there are.
+    /// The number of dead letters.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn count(&self) -> Result<u64, Error> {
         let length = self.redis.admin_command(redis::cmd("XLEN").arg(self.key.as_str())).await?;
         redis::from_redis_value(length).map_err(|_| Error::unexpected("XLEN", &Value::Nil))

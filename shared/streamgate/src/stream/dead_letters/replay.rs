@@ -4,24 +4,24 @@ use super::letter::{LEFT_OUT, OWN_FIELDS, REPLAY_OF};
 use super::{DeadLetterQueue, EntryId};
 use crate::connection::Error;
 
-/// What became of a dead letter that was to be replayed.
+/// The result of the replay of one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replay {
-    /// Its original fields are this new entry of the stream, and the dead letter is gone.
+    /// This new entry of the stream has its original fields, and the dead letter is removed.
     Replayed(EntryId),
-    /// There is no such dead letter (any more).
+    /// There is no such dead letter, or it is already gone.
     NotFound,
-    /// It cannot be put back as it was; it stays.
+    /// It cannot be put back unchanged; it stays.
     Refused(NotReplayable),
 }
 
-/// Why a dead letter cannot be put back as it was.
+/// Why a dead letter cannot be put back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReplayable {
     /// Some of its fields were not kept.
     #[error("{0} of its fields were too many to keep, so it cannot be put back as it was")]
     FieldsLeftOut(u64),
-    /// It has more fields than a script can pass on.
+    /// It has more fields than a Lua call can take.
     #[error("it has {0} fields, more than can be put back in one step")]
     TooManyFields(u64),
     /// It has no original fields.
@@ -29,17 +29,17 @@ pub enum NotReplayable {
     Empty,
 }
 
-/// Fields that Lua can pass on: it takes about 8,000 values on its stack.
+/// The most fields of one replay: a Lua call takes about 8,000 values, two for each field.
 const MOST_REPLAYED: usize = 3_500;
 
 impl DeadLetterQueue {
     /// Puts the original fields of dead letter `id` back on the stream as a new entry and removes
-    /// the letter, in one step: of any number of callers one replays it. Fields named in
-    /// `replace` get the value given there, where they exist; the field [`REPLAY_OF`] is added.
+    /// the letter. Both are one step, so two callers cannot replay the same letter. If a field is named in
+    /// `replace`, it gets the value given there; the field [`REPLAY_OF`] is added.
     ///
     /// # Errors
-    /// The connection's or the server's. Without an answer it may have been replayed all the same;
-    /// trying again then finds nothing.
+    /// The connection failed, or the server refused the command. If no answer came, the letter may still have been
+    /// replayed; the next try then returns [`Replay::NotFound`].
     pub async fn replay(&self, id: EntryId, replace: &[(&str, &str)]) -> Result<Replay, Error> {
         let (id, most) = (id.to_string(), MOST_REPLAYED.to_string());
         let own = OWN_FIELDS.len().to_string();
@@ -49,13 +49,13 @@ impl DeadLetterQueue {
         let args: Vec<&[u8]> = args.into_iter().map(str::as_bytes).collect();
         let keys = [self.stream.as_str(), self.key.as_str()];
         let answer = self.replay.run_aside(&self.redis, &keys, &args).await?;
-        replay_from(&answer).ok_or_else(|| Error::unexpected("the replay", &answer))
+        replay_from(&answer).ok_or_else(|| Error::unexpected("the replay script", &answer))
     }
 
-    /// Removes dead letters for good; returns which of them were there, in the order of `ids`.
+    /// Removes dead letters; returns which of them existed, in the order of `ids`.
     ///
     /// # Errors
-    /// The connection's or the server's. Without an answer they may be gone all the same.
+    /// The connection failed, or the server refused the command. If no answer came, they may still have been removed.
     pub async fn discard(&self, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());

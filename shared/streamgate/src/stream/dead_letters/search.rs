@@ -5,14 +5,15 @@ use crate::connection::Error;
 use crate::stream::EntryId;
 use crate::stream::entry::Entry;
 
-/// Which dead letters are meant: those that meet every condition that is there.
+/// Selects the dead letters that meet every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
-    /// The reason contains this, whatever the case of its letters.
+    /// The reason contains this text; upper and lower case count as equal.
     pub reason: Option<String>,
     /// This consumer gave it up.
     pub consumer: Option<String>,
-    /// An original field has this name and this value, whatever the case of ASCII letters in it.
+    /// An original field has this name and this value; in the value, upper and lower case of ASCII letters count as
+    /// equal.
     pub field: Option<(String, String)>,
     /// Given up in this millisecond of the server's clock or later.
     pub since_ms: Option<u64>,
@@ -23,31 +24,31 @@ pub struct DeadLetterFilter {
 /// Some dead letters, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterPage {
-    /// Those that were found.
+    /// The dead letters that match.
     pub letters: Vec<DeadLetter>,
-    /// Where to look on: `before` of the next page. `None` once everything was looked at.
+    /// The argument `before` for the next page. `None` on the last page.
     pub next: Option<EntryId>,
 }
 
-/// Entries one page looks at, at most: what a filter leaves out costs as much as what it finds.
+/// The most entries that one page reads: an entry that does not match costs as much as one that does.
 const MOST_SCANNED: usize = 2_000;
 
-/// Bytes of fields after which a page is full: bodies are as large as callers may make them.
+/// Bytes of fields after which a page is full, because bodies may be large.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Entries read at once, at first: enough to learn how large they are.
+/// Entries in the first read of a page: enough to estimate their size.
 const FIRST_READ: usize = 4;
 
-/// Entries read at once, at most.
+/// The most entries in one read.
 const LARGEST_READ: usize = 256;
 
 impl DeadLetterQueue {
-    /// Up to `count` dead letters that match `filter`, the newest first, starting below `before`
-    /// (from the newest where it is `None`). A page looks at 2,000 letters or 16 MiB at most, so
-    /// it may be short, even empty, and still have a `next`.
+    /// Finds up to `count` dead letters that match `filter`, the newest first, starting below `before`
+    /// (`None`: from the newest). A page reads at most 2,000 letters or 16 MiB, so
+    /// it may be short, or even empty, and still have a `next`.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn search(
         &self,
         filter: &DeadLetterFilter,
@@ -59,7 +60,7 @@ impl DeadLetterQueue {
         loop {
             let Some(range) = filter.range(before) else { return Ok(page) };
             if !filter.selects_by_content() {
-                // One more shows whether there is a next page.
+                // One entry more shows whether there is a next page.
                 read = read.min(count.saturating_sub(page.letters.len()) + 1);
             }
             let entries = self.newest(&range, read).await?;
@@ -85,10 +86,10 @@ impl DeadLetterQueue {
         }
     }
 
-    /// The dead letter `id`; `None` if there is none (any more).
+    /// The dead letter `id`; `None` if it does not exist, or no longer exists.
     ///
     /// # Errors
-    /// The connection's or the server's.
+    /// The connection failed, or the server refused the command.
     pub async fn get(&self, id: EntryId) -> Result<Option<DeadLetter>, Error> {
         let only = Range { newest: id.to_string(), oldest: id.to_string() };
         Ok(self.newest(&only, 1).await?.pop().map(DeadLetter::from))
@@ -102,17 +103,17 @@ impl DeadLetterQueue {
     }
 }
 
-/// Ids as XREVRANGE takes them.
+/// The ids at both ends of a range, in the format of XREVRANGE.
 struct Range {
     newest: String,
     oldest: String,
 }
 
 impl DeadLetterFilter {
-    /// The ids that `since_ms`, `until_ms` and `before` leave; `None` if that is none.
+    /// The range given by `since_ms`, `until_ms` and `before`; `None` if it is empty.
     fn range(&self, before: Option<EntryId>) -> Option<Range> {
         let newest = match (before, self.until_ms) {
-            // Nothing is below it, and Redis refuses to look there.
+            // No id is below it, and Redis refuses such a range.
             (Some(EntryId::MIN), _) => return None,
             (Some(id), Some(until)) if until < id.ms => until.to_string(),
             (Some(id), _) => format!("({id}"),
@@ -123,7 +124,7 @@ impl DeadLetterFilter {
         Some(Range { newest, oldest })
     }
 
-    /// True if a letter has to be read to know whether it is meant.
+    /// True if only the content of a letter shows whether it matches.
     fn selects_by_content(&self) -> bool {
         self.reason.is_some() || self.consumer.is_some() || self.field.is_some()
     }

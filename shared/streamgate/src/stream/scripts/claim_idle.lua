@@ -1,9 +1,11 @@
 -- Takes over entries that their consumer has let idle for longer than a lease.
 -- KEYS[1] stream; ARGV: group, consumer, min idle (ms), cursor, count, deliveries that make a suspect,
--- the suspect the caller holds (or ''), idle (ms) of what is given back
--- One suspect at a time: a further one is given back, this delivery not counted, because it would
--- be counted as delivered to a worker that another one may kill.
--- Returns {next cursor, {{id, deliveries, fields}, ...}, {deleted ids}, suspects left}
+-- the suspect that the caller holds (or ''), idle time (ms) of entries that are given back
+--
+-- A consumer holds one suspect at a time. A further one is given back and this delivery is not counted: the first
+-- suspect may kill the worker, and that must not count against the second.
+--
+-- Returns {next cursor, {{id, deliveries, fields}, ...}, {deleted ids}, number of suspects given back}
 local claimed = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
 local entries, suspects_from, held, left = {}, tonumber(ARGV[6]), ARGV[7], 0
 for _, entry in ipairs(claimed[2]) do

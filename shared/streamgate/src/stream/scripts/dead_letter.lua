@@ -1,8 +1,8 @@
 -- Moves one entry to the dead letters and acknowledges it, unless another consumer has claimed it.
 -- KEYS[1] stream, KEYS[2] dead letters; ARGV: group, consumer, entry id, longest length, then the
 -- names and values of the dead letter
--- Returns {the dead letter's id, how many older ones were cut off}, or false if the entry is not
--- the caller's any more.
+-- Returns {the dead letter's id, how many older ones were trimmed}, or false if the entry no longer belongs to the
+-- caller.
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
 if not pending[1] then return false end
 local add = {'XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*'}

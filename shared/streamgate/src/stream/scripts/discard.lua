@@ -1,4 +1,4 @@
--- Removes dead letters and says which of them were there.
+-- Removes dead letters and tells which of them existed.
 -- KEYS[1] dead letters; ARGV: ids
 -- Returns 1 or 0 for each id.
 local removed = {}

@@ -1,5 +1,5 @@
--- Gives entries back unworked: any consumer may claim them at once, and this delivery is not
--- counted. Touches nothing that another has claimed meanwhile.
+-- Gives entries back without work: any consumer may claim them at once, and this delivery is not
+-- counted. Leaves out entries that another consumer has claimed meanwhile.
 -- KEYS[1] stream; ARGV: group, consumer, idle (ms), ids...
 -- Returns how many were given back.
 local group, consumer, handed = ARGV[1], ARGV[2], 0

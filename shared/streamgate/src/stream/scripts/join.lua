@@ -1,7 +1,8 @@
--- Makes a worker a consumer of its group under a name that nobody else lives under. Looking and
--- joining are one step: of two workers that start together, the second one finds the first.
--- KEYS[1] stream; ARGV: group, name, a name for when that one lives, idle (ms) of one that is dead,
--- an id past the last possible one (a read of own entries from there only refreshes the idle time)
+-- Makes a worker a consumer of its group with a name that no live consumer has. The check and the join
+-- are one step: if two workers start at the same time, the second one sees the first.
+-- KEYS[1] stream; ARGV: group, wanted name, spare name (if a live consumer has the wanted one), idle time (ms)
+-- from which a consumer counts as dead, an id behind every possible one
+-- A read of own entries from that id creates the consumer and resets its idle time, without a delivery.
 -- Returns the name taken.
 local name = ARGV[2]
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

@@ -1,12 +1,16 @@
 -- Reads a consumer's own pending entries, oldest first.
 -- KEYS[1] stream; ARGV: group, consumer, first id, count, 'redeliver' or 'recover', deliveries that
--- make a suspect, idle (ms) of what is given back, length of a lease (ms)
--- 'redeliver' counts a delivery (this process may be the one that died of it); 'recover' does not
--- (a read that this same process abandoned). Of several suspects 'redeliver' takes the first and
--- gives back the others: a second one would be counted as delivered to a worker that the first may
--- kill. 'redeliver' leaves alone what was delivered within a lease: a process of the same name may
--- have it in hand, and a dead one's is claimed later. What was given back is left to whoever claims it. Entries deleted meanwhile leave the list.
--- Returns {last id seen or false, {{id, deliveries, fields}, ...}, {deleted ids}, suspects left}
+-- make a suspect, idle time (ms) of entries that are given back, length of a lease (ms)
+--
+-- 'redeliver', at the start of a process, counts a delivery: the process before it may have died of the entry.
+-- 'recover', after a read that this process abandoned, does not count one.
+-- Of several suspects, 'redeliver' takes the first and gives back the others: the first may kill the worker, and that
+-- must not count against the others.
+-- 'redeliver' leaves out entries that were delivered within the last lease: another process with the same name may
+-- be working on them. If no process is, they are claimed later.
+-- Entries that were given back are left for a claim. Entries deleted meanwhile are acknowledged.
+--
+-- Returns {last id seen or false, {{id, deliveries, fields}, ...}, {deleted ids}, number of entries left for a claim}
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], '+', ARGV[4], ARGV[2])
 local entries, deleted, last, suspects, left = {}, {}, false, 0, 0
 local redeliver, suspects_from, given_back = ARGV[5] == 'redeliver', tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -19,7 +23,7 @@ for _, item in ipairs(pending) do
   if redeliver then deliveries = deliveries + 1 end
   local suspect = redeliver and deliveries >= suspects_from
   if in_hand then
-    -- Not to be touched, nor counted.
+    -- Neither claimed nor counted.
   elseif not found[1] then
     redis.call('XACK', KEYS[1], ARGV[1], id)
     deleted[#deleted + 1] = id

@@ -1,7 +1,7 @@
--- Deletes consumers that have been silent for long and hold nothing. XGROUP DELCONSUMER drops a
--- consumer's pending entries, so looking and deleting must be one step.
--- KEYS[1] stream; ARGV: group, idle (ms)
--- Returns the names deleted.
+-- Deletes consumers that were silent for long and hold no entries. XGROUP DELCONSUMER also deletes the
+-- consumer's pending entries, so the check and the deletion must be one step.
+-- KEYS[1] stream; ARGV: group, idle time (ms)
+-- Returns the names of the deleted consumers.
 local reaped = {}
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local consumer = {}

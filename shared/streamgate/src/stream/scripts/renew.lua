@@ -1,7 +1,7 @@
--- Renews the leases a consumer still owns; touches nothing that another has claimed.
+-- Renews the leases that a consumer still owns; leaves out entries that another consumer has claimed.
 -- KEYS[1] stream; ARGV: group, consumer, ids...
--- Returns {{ids that are the caller's}, {ids that are another's}}. An id in neither is pending with
--- nobody: it was acknowledged meanwhile, or the group was made anew.
+-- Returns {{ids of the caller's entries}, {ids of entries that another consumer has}}. An id in neither list is not
+-- pending: its entry was acknowledged, or the group was created again.
 local group, consumer, owned, taken = ARGV[1], ARGV[2], {}, {}
 for i = 3, #ARGV do
   local pending = redis.call('XPENDING', KEYS[1], group, ARGV[i], ARGV[i], 1)

@@ -1,8 +1,8 @@
 -- Puts the original fields of a dead letter back on its stream and removes the letter.
--- KEYS[1] stream, KEYS[2] dead letters; ARGV: dead letter's id, most fields, name of the field that
--- names the letter, name of the field that counts what was left out, number of a letter's own
--- fields and their names, then names and values that replace those of the original
--- Returns {'replayed', id of the new entry}, {'left out', how many}, {'too many', how many},
+-- KEYS[1] stream, KEYS[2] dead letters; ARGV: dead letter's id, largest number of fields, name of the field
+-- that names the letter, name of the field that counts the fields left out, number of a letter's own
+-- fields and their names, then names and values that replace original values
+-- Returns {'replayed', id of the new entry}, {'left out', number of fields}, {'too many', number of fields},
 -- {'empty'}, or false if there is no such letter.
 local found = redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1])[1]
 if not found then return false end
@@ -33,7 +33,7 @@ if not traced then
   add[#add + 1] = replay_of
   add[#add + 1] = ARGV[1]
 end
--- Add first: if it is refused (OOM), the letter stays.
+-- XADD comes first: if Redis refuses it (OOM), the letter stays.
 local id = redis.call(unpack(add))
 redis.call('XDEL', KEYS[2], ARGV[1])
 return {'replayed', id}

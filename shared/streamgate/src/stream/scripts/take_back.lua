@@ -1,7 +1,7 @@
--- Removes entries that no group has been given yet. Looking and deleting are one step: a worker that
--- comes between the two would have begun the work.
+-- Removes entries that no group has delivered yet. The check and the deletion are one step: between the two, a worker
+-- could begin the work.
 -- KEYS[1] stream; ARGV: ids
--- Returns 1 or 0 for each id: 1 if the entry was there, was nobody's yet and is gone now.
+-- Returns 1 or 0 for each id: 1 if the entry existed, was not delivered and is now deleted.
 local function less(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
@@ -21,9 +21,9 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   groups[#groups + 1] = group
   if less(delivered, group['last-delivered-id']) then delivered = group['last-delivered-id'] end
 end
--- XGROUP SETID may have moved a group back behind entries that are in hand; a group that is gone may have
--- had them in hand.
-local function is_in_hand(id)
+-- XGROUP SETID may have moved a group back, so a later entry may be pending too. If no group is left, a deleted group
+-- may have delivered the entry.
+local function may_be_delivered(id)
   for _, group in ipairs(groups) do
     if group.pending > 0 and redis.call('XPENDING', KEYS[1], group.name, id, id, 1)[1] then return true end
   end
@@ -32,6 +32,6 @@ end
 
 local taken = {}
 for i, id in ipairs(ARGV) do
-  taken[i] = less(delivered, id) and not is_in_hand(id) and redis.call('XDEL', KEYS[1], id) or 0
+  taken[i] = less(delivered, id) and not may_be_delivered(id) and redis.call('XDEL', KEYS[1], id) or 0
 end
 return taken

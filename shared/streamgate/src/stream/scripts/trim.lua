@@ -1,8 +1,8 @@
--- Cuts finished entries off the old end of a stream. The frontier (the oldest entry that some
--- group has not read or not acknowledged) and the cut are one step: entries between two steps
--- would be lost.
--- KEYS[1] stream; ARGV: an id, entries below it are too old; how many entries are wanted, at most
--- Returns {entries removed, frontier or false, entries that are too many and stay}; without a group
+-- Removes finished entries from the old end of a stream. Finding the frontier (the oldest entry that some
+-- group has not read or not acknowledged) and trimming are one step: in two steps, an entry could become
+-- unfinished between them and be lost.
+-- KEYS[1] stream; ARGV: an id below which entries are too old; the largest number of entries wanted
+-- Returns {entries removed, frontier or false, number of entries above the wanted number}; without a group
 -- nothing is removed.
 local function less(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
@@ -20,9 +20,8 @@ local frontier = false
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
-  -- Everything up to here has been read; this entry itself stays until later ones are finished,
-  -- which costs one entry and needs no arithmetic on ids. XGROUP SETID may have moved it back behind
-  -- entries that are still pending.
+  -- The group has read every entry up to this id. The last one stays although it may be finished: that costs one
+  -- entry and needs no arithmetic on ids. XGROUP SETID may have moved the id, so pending entries are checked too.
   local oldest = group['last-delivered-id']
   if group.pending > 0 then
     local pending = redis.call('XPENDING', KEYS[1], group.name)[2]
@@ -34,10 +33,10 @@ if not frontier then return {0, false, 0} end
 local cut = ARGV[1]
 if less(frontier, cut) then cut = frontier end
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', cut)
--- Counted here: somebody else may have trimmed since the caller looked.
+-- Counted here, because another process may have trimmed since the caller asked.
 local excess = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[2])
 if excess > 0 then
-  -- Whole nodes only, and never more than so many.
+  -- Removes whole nodes only, and never more than `excess` entries.
   local cut_off = redis.call('XTRIM', KEYS[1], 'MINID', '~', frontier, 'LIMIT', excess)
   removed, excess = removed + cut_off, excess - cut_off
 end

@@ -45,7 +45,7 @@ async fn counted(counts: &Counts, name: &str, times: f64) {
 }
 
 /// The log text of a gateway that gets replies to requests which it has not stored.
-const SHARED: &str = "does another gateway run with the same INGRESS_REPLICA?";
+const SHARED: &str = "another gateway seems to run with the same INGRESS_REPLICA";
 
 /// The longest timeout of a request. For this time after its start, a gateway may get replies to requests
 /// of the process before it.

@@ -1,0 +1,3 @@
+//! The program `bench` as make and CI call it.
+
+mod verdict;

@@ -1,0 +1,148 @@
+//! The command line; read by hand, because `make up` builds whatever reads it before it can say anything.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+/// What `--help` says.
+pub(crate) const HELP: &str = "\
+stack up [--bin-dir DIR] [--data-dir DIR]
+    Starts Redis, proxy and ingress on this machine, shows their logs, and stops them on Ctrl-C.
+    DIR of --bin-dir has ingress and proxy, which are built otherwise; DIR of --data-dir keeps what Redis
+    holds (.data). The processes get the environment as it is; these settings are looked at here:
+      REDIS_URL=redis://host:6379      use a running Redis, start none
+      INGRESS_LISTEN=127.0.0.1:8080    another port; also INGRESS_ADMIN_LISTEN, PROXY_LISTEN, REDIS_PORT
+      INGRESS_LISTEN=0.0.0.0:5009      open to the network; otherwise it is not
+      ADMIN_TOKEN=...                  an admin token of yours; otherwise each run makes one
+
+stack run [--bin-dir DIR] [NAME=VALUE]... -- COMMAND...
+    Runs a command beside Redis, proxy and ingress of its own, on free ports, and ends with its exit code.
+    NAME=VALUE is a setting of the processes. The command finds the addresses in INGRESS_URL, INGRESS_ADMIN_URL,
+    PROXY_URL and REDIS_URL, the programs in STACK_BINARIES, and the settings in its environment.";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    Help,
+    Up(Up),
+    Run(Run),
+    /// Become a program that ends with the process that started it, whose id this is.
+    Hold(i32, Vec<OsString>),
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Up {
+    /// Where ingress and proxy are; they are built if this is not said.
+    pub(crate) bin_dir: Option<PathBuf>,
+    /// Where servers keep their data.
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Where ingress and proxy are, if not beside this program.
+    pub(crate) bin_dir: Option<PathBuf>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Options {
+    /// Those on a command line, without the program's name.
+    pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Self> {
+        let mut words = words.into_iter();
+        let first = words.next().unwrap_or_default();
+        match first.to_str() {
+            Some("up") => Up::parse(words).map(Self::Up),
+            Some("run") => Run::parse(words).map(Self::Run),
+            Some("hold") => {
+                let parent = words.next().and_then(|word| word.to_str()?.parse().ok());
+                Ok(Self::Hold(parent.context("hold needs a process id")?, words.collect()))
+            }
+            Some("help" | "-h" | "--help") => Ok(Self::Help),
+            _ => bail!("stack up or stack run? stack --help tells more"),
+        }
+    }
+}
+
+impl Up {
+    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
+        let mut options = Self::default();
+        while let Some(word) = words.next() {
+            let folder = match word.to_str() {
+                Some("--bin-dir") => &mut options.bin_dir,
+                Some("--data-dir") => &mut options.data_dir,
+                _ => bail!("stack up knows no {}; stack --help tells more", word.display()),
+            };
+            *folder =
+                Some(words.next().with_context(|| format!("{} needs a folder", word.display()))?.into());
+        }
+        Ok(options)
+    }
+}
+
+impl Run {
+    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
+        let mut options = Self::default();
+        while let Some(word) = words.next() {
+            match word.to_str() {
+                Some("--bin-dir") => {
+                    options.bin_dir = Some(words.next().context("--bin-dir needs a folder")?.into())
+                }
+                Some("--") => options.command.extend(words.by_ref()),
+                Some(text) => {
+                    let setting = text.split_once('=');
+                    let (name, value) =
+                        setting.context("a setting is NAME=VALUE; the command stands behind --")?;
+                    options.settings.push((name.to_owned(), value.to_owned()));
+                }
+                None => bail!("{} is no text", word.display()),
+            }
+        }
+        if options.command.is_empty() {
+            bail!("stack run needs a command behind --");
+        }
+        Ok(options)
+    }
+}
+
+/// The folder of this workspace.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The folder of this program.
+pub(crate) fn own_folder() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    Ok(here.parent().context("this program is nowhere")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> anyhow::Result<Options> {
+        Options::parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_command_may_have_options_of_its_own() {
+        let run = parse("run --bin-dir there A=b=c -- make --bin-dir here D=e").expect("right");
+
+        let command = ["make", "--bin-dir", "here", "D=e"].map(OsString::from).into();
+        let settings = vec![("A".to_owned(), "b=c".to_owned())];
+        assert_eq!(run, Options::Run(Run { bin_dir: Some("there".into()), settings, command }));
+    }
+
+    #[test]
+    fn what_is_not_known_is_told() {
+        let told = |line| parse(line).expect_err("wrong").to_string();
+
+        assert_eq!(told("up --port"), "stack up knows no --port; stack --help tells more");
+        assert_eq!(told("up --data-dir"), "--data-dir needs a folder");
+        assert_eq!(told("run make"), "a setting is NAME=VALUE; the command stands behind --");
+        assert_eq!(told("run A=b"), "stack run needs a command behind --");
+        assert_eq!(told("down"), "stack up or stack run? stack --help tells more");
+    }
+}
