@@ -51,7 +51,10 @@ pub fn outcomes(ledger: &Ledger<'_>) -> Outcomes {
 pub(super) fn every_admitted_request_ends(ledger: &Ledger<'_>, finding: &mut Finding) {
     for (id, request) in &ledger.requests {
         finding.demand(outcome(ledger, request) != Outcome::Unaccounted, || {
-            format!("{id} ({:?}) was stored in {:?}, but its outcome is unknown", request.location, request.entries)
+            format!(
+                "{id} ({:?}) was stored in {:?}, but its outcome is unknown",
+                request.location, request.entries
+            )
         });
     }
     for writing in ledger.history.writings.iter().filter(|it| it.kind == WritingKind::Request) {
