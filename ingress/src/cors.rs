@@ -14,7 +14,7 @@ use axum::http::{Method, Uri};
 use service::http::host::is_host;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::answer::X_REQUEST_ID;
+use crate::answer_layer::X_REQUEST_ID;
 use crate::api_keys::guard::X_API_KEY;
 use crate::api_keys::limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::problem::Failure;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `config`, `listeners` | reads and checks every setting, then binds the two ports |
 //! | `router` | the route table and its layers |
-//! | `answer` | the layer around every route: correlation id, errors, metrics |
+//! | `answer_layer` | the layer around every route: correlation id, errors, metrics |
 //! | `api_keys` | checks the API key and its rate limit, if API_KEYS_FILE is set |
 //! | `cors` | lets web pages send requests, if CORS_ALLOWED_ORIGINS is set |
 //! | `routes/weather` | checks a request, sends it, and returns the reply without parsing it |
@@ -20,7 +20,7 @@
 //! `service::http` handles connections, their limits and the admin listener. [`run`] starts all parts
 //! and stops them again.
 
-pub mod answer;
+pub mod answer_layer;
 pub mod api_keys;
 pub mod body;
 pub mod config;

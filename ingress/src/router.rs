@@ -11,7 +11,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
-use crate::answer::AnswerLayer;
+use crate::answer_layer::AnswerLayer;
 use crate::api_keys::ApiKeys;
 use crate::api_keys::guard::guard;
 use crate::cors;

@@ -89,7 +89,7 @@ async fn the_documented_users_may_do_all_that_is_needed() {
         });
         cmd.query::<redis::Value>(&mut exporter).unwrap_or_else(|error| panic!("{words:?}: {error}"));
     }
-    // Keys of others are nobody's business.
+    // The exporter's user must not read the keys of other applications.
     let denied = redis::cmd("GET").arg("x").query::<redis::Value>(&mut exporter);
     assert!(denied.is_err(), "{denied:?}");
 

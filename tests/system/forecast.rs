@@ -60,7 +60,7 @@ async fn two_replicas_and_three_workers_send_each_reply_to_its_caller() {
 }
 
 #[tokio::test]
-async fn a_worker_of_ones_own_answers_in_the_proxys_place() {
+async fn a_custom_worker_answers_in_the_proxys_place() {
     let server = RedisServer::start();
     let ingress = ingress(&server, &[]).await;
     let _greeter = greeter(&server);

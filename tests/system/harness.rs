@@ -88,7 +88,7 @@ pub(crate) async fn ingress(server: &RedisServer, environment: &[(&str, &str)]) 
     gateway(stack::clean(binary("ingress")), server, environment).await
 }
 
-/// A gateway that may open no more than so many files, sockets included.
+/// A gateway that may open at most `files` files, sockets included.
 pub(crate) async fn ingress_with_files(
     files: u32,
     server: &RedisServer,
@@ -173,8 +173,8 @@ pub(crate) async fn ask_many(ingress: &Process, count: usize) {
     futures_util::future::join_all(answers).await;
 }
 
-/// Asks without pause from so many callers, counting the answers, until told to stop; each must be the
-/// forecast that was asked for.
+/// Sends requests without pause from `callers` callers until `stop` is set, and counts the answers. Each answer
+/// must be the forecast that its caller asked for.
 pub(crate) async fn ask_until(stop: &AtomicBool, answered: &AtomicUsize, ingress: &Process, callers: usize) {
     call_until(stop, ingress, callers, |call| {
         call.assert_right();
@@ -185,7 +185,7 @@ pub(crate) async fn ask_until(stop: &AtomicBool, answered: &AtomicUsize, ingress
 
 /// What a caller asked for and got.
 pub(crate) struct Call {
-    /// A city that nobody else asked for, before or after.
+    /// A city that no other call of the test asks for.
     city: String,
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
@@ -201,8 +201,8 @@ impl Call {
     }
 }
 
-/// Asks without pause from so many callers until told to stop, and tells what became of each call;
-/// no answer at all is a failure.
+/// Sends requests without pause from `callers` callers until `stop` is set, and passes each call to `over`.
+/// A call without an answer fails the test.
 pub(crate) async fn call_until(
     stop: &AtomicBool,
     ingress: &Process,

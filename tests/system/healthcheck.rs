@@ -14,7 +14,7 @@ fn healthcheck(name: &str, setting: &str, address: &str, flags: &[&str]) -> Outp
 }
 
 #[tokio::test]
-async fn it_tells_whether_the_process_lives_and_whether_it_is_ready() {
+async fn healthcheck_tells_a_live_process_from_a_ready_one() {
     let server = RedisServer::start();
     let (proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
     let processes = [
@@ -38,7 +38,7 @@ async fn it_tells_whether_the_process_lives_and_whether_it_is_ready() {
 }
 
 #[test]
-fn nobody_there_is_1_with_what_to_look_at() {
+fn if_no_process_listens_the_exit_code_is_1_with_the_address() {
     for (name, setting) in [("ingress", "INGRESS_ADMIN_LISTEN"), ("proxy", "PROXY_LISTEN")] {
         let asked = healthcheck(name, setting, "127.0.0.1:1", &[]);
 

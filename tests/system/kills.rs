@@ -14,7 +14,7 @@ const LANE: &str = "weather-responses.a";
 /// Work long enough to be caught in the middle of it.
 const LATENCY: (&str, &str) = ("SIMULATED_LATENCY", "2s");
 
-/// A gateway with a lane of its own: what nobody waits for there is counted as late.
+/// A gateway with its own reply lane: a reply without a waiting caller counts as late there.
 async fn gateway(server: &RedisServer) -> Process {
     ingress(server, &[("INGRESS_REPLICA", "a")]).await
 }
@@ -130,16 +130,16 @@ async fn a_worker_killed_between_its_work_and_the_reply_is_replaced() {
     });
 
     settled(&server).await;
-    assert_eq!((status, replies(&server)), (200, 1), "the work was done twice, the answer given once");
+    assert_eq!((status, replies(&server)), (200, 1), "the work was done twice, but one reply was stored");
 }
 
 #[tokio::test]
-async fn a_worker_killed_before_acknowledging_answers_nobody_twice() {
+async fn a_worker_killed_before_acknowledging_causes_one_answer() {
     let server = RedisServer::start();
     let (link, ingress, client) = (Link::to(&server), gateway(&server).await, client());
     let worker = doomed(&server, &link).await;
 
-    // Its reply is stored and it does not know.
+    // Redis stores the reply, but the worker does not learn of it.
     let ((status, forecast), ()) = tokio::join!(ask(&client, &ingress, "Oslo"), async {
         works(&worker).await;
         link.hold_replies();
@@ -150,7 +150,7 @@ async fn a_worker_killed_before_acknowledging_answers_nobody_twice() {
     let _survivor = survivor(&server).await;
 
     settled(&server).await;
-    assert_eq!(replies(&server), 2, "another worker could not know that it was done");
+    assert_eq!(replies(&server), 2, "the other worker could not know that the work was done");
     eventually_async("the second reply is counted", async || {
         metric_at(&ingress, 1, "streamgate_replies_late_total").await > 0.0
     })
@@ -174,7 +174,7 @@ async fn a_worker_killed_after_its_acknowledgement_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_killed_gateway_takes_its_callers_and_confuses_nobody_later() {
+async fn a_killed_gateway_loses_its_callers_and_spares_its_successor() {
     let server = RedisServer::start();
     let ingress = gateway(&server).await;
     let worker = proxy(&server, "w1", &[]).await;
@@ -191,8 +191,8 @@ async fn a_killed_gateway_takes_its_callers_and_confuses_nobody_later() {
     let successor = gateway(&server).await;
     worker.signal(Signal::SIGCONT);
 
-    assert!(broken.is_err(), "its connection is gone");
-    eventually_async("the reply finds nobody", async || {
+    assert!(broken.is_err(), "the caller's connection broke");
+    eventually_async("the reply is counted as late", async || {
         metric_at(&successor, 1, "streamgate_replies_late_total").await > 0.0
     })
     .await;

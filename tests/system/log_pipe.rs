@@ -1,4 +1,4 @@
-//! A log that nobody reads: the pipe behind standard error is full, or closed. It costs lines, never work.
+//! The pipe behind standard error is full or closed. The process loses log lines, never work.
 
 use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::net::TcpListener;
@@ -52,7 +52,7 @@ async fn a_proxy_with_a_full_log_pipe_works_and_ends() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_read_again_says_how_many_lines_it_lacks() {
+async fn a_log_that_is_read_again_reports_how_many_lines_were_lost() {
     let server = RedisServer::start();
     let proxy = proxy(&server, "w1", &LOUD).await;
     let ingress = ingress(&server, &[]).await;
@@ -78,7 +78,7 @@ async fn processes_whose_log_is_closed_work_and_end() {
     assert_eq!((proxy.exit().code(), ingress.exit().code()), (Some(0), Some(0)));
 }
 
-/// A pipe for standard error that nobody reads, as full as it gets.
+/// A full pipe for standard error. The test does not read it.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().expect("a pipe");
     // 16 pages of 4 KiB (pipe(7)).

@@ -80,11 +80,11 @@ async fn is_said_so_and_found_again(stop: fn(&mut RedisServer), start: fn(&mut R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_redis_is_told_and_found_again_without_a_restart() {
+async fn a_killed_redis_is_reported_and_reconnected_without_a_restart() {
     is_said_so_and_found_again(RedisServer::kill, RedisServer::restart).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hung_redis_is_told_and_found_again_without_a_restart() {
+async fn a_hung_redis_is_reported_and_reconnected_without_a_restart() {
     is_said_so_and_found_again(|server| server.pause(), |server| server.resume()).await;
 }

@@ -62,7 +62,7 @@ async fn all_goes_through_tls_as_the_user_and_database_of_the_url() {
     assert!(databases.contains("db3:") && !databases.contains("db0:"), "{databases}");
     let clients: String = server.command(&["CLIENT", "LIST"]);
     let strangers = clients.lines().filter(|client| !client.contains("user=alice"));
-    assert_eq!(strangers.count(), 1, "only this test is somebody else:\n{clients}");
+    assert_eq!(strangers.count(), 1, "every client except this test must be alice:\n{clients}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,7 +123,7 @@ async fn serve(routes: Router) -> String {
     format!("http://{address}")
 }
 
-/// Asks for a forecast as somebody who traces.
+/// Asks for a forecast as a caller that sends a trace context.
 async fn ask_traced(ingress: &crate::harness::Process, traceparent: &str) -> u16 {
     let body = json!({ "city": "Oslo" });
     let request = client().post(ingress.url(0, "/WeatherForecast/city")).json(&body);
@@ -196,7 +196,7 @@ async fn one_trace_leads_from_the_caller_to_the_weather_service() {
 }
 
 #[tokio::test]
-async fn without_a_collector_a_callers_trace_passes_and_none_is_made() {
+async fn without_a_collector_a_trace_is_passed_on_and_none_is_started() {
     let server = RedisServer::start();
     let (_proxy, ingress) = (proxy(&server, "w1", &[]).await, ingress(&server, &[]).await);
 

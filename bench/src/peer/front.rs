@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
-use ingress::answer::AnswerLayer;
+use ingress::answer_layer::AnswerLayer;
 use ingress::body::{self, BodyLimits};
 use ingress::metrics::HttpMetrics;
 use ingress::problem::Failure;

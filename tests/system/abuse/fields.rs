@@ -22,7 +22,7 @@ pub(super) fn assert_only_ours(server: &RedisServer) {
     assert_eq!(loaded.and_then(|count| count.parse().ok()), Some(ours), "scripts that are not ours");
 }
 
-/// Text that somebody might trip over, as it stands in JSON.
+/// Text that a parser, a log or Redis could misread, escaped as in JSON.
 fn odd_texts() -> Vec<String> {
     let written = [
         r"a\r\nb",

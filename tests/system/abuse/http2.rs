@@ -217,7 +217,7 @@ async fn floods_of_frames_cost_little_and_others_are_answered() {
     let stored: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "weather-requests", "-", "+"]);
     let reset =
         stored.iter().filter(|(_, fields)| fields.iter().any(|field| field.contains("Reset"))).count();
-    assert!(reset < 4 * 1_000, "{reset} of 80000 requests that nobody wanted were stored");
+    assert!(reset < 4 * 1_000, "{reset} of 80000 requests that their caller had reset were stored");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ impl Footprint {
         Self { connections: metric(ingress, "http_connections").await, files }
     }
 
-    /// Waits until no more is open than it was here, and nobody waits for an answer.
+    /// Waits until no more connections and files are open than in `self`, and no caller waits for an answer.
     async fn is_back(&self, ingress: &Process, server: &RedisServer) {
         let mut now = Self::of(ingress).await;
         let started = std::time::Instant::now();

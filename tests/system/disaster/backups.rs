@@ -108,7 +108,7 @@ async fn give_up_a_dead_letter(server: &RedisServer) {
     eventually_async("it is a dead letter", async || length(server, DEAD_LETTERS) == 1).await;
 }
 
-/// Waits until so many requests are stored and so many of them taken, and kills who took them.
+/// Waits until `stored` requests are on the stream and `taken` of them are pending, then kills the worker.
 async fn is_caught(server: &RedisServer, worker: &Process, stored: u64, taken: u64) {
     eventually_async("the worker is full", async || {
         length(server, "weather-requests") == stored && pending(server) == taken
@@ -157,7 +157,7 @@ async fn a_snapshot_made_an_append_only_file_goes_on_where_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_only_file_to_be_starts_empty_beside_a_snapshot() {
+async fn a_new_append_only_file_starts_empty_beside_a_snapshot() {
     let server = RedisServer::start_with(&EVERYSEC);
     server.command::<()>(&["XADD", "weather-requests", "*", "id", "1"]);
     let backup = snapshot(&server);
@@ -168,7 +168,7 @@ async fn an_append_only_file_to_be_starts_empty_beside_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_old_backup_brings_back_is_not_done_again() {
+async fn what_an_old_backup_brings_back_is_not_executed_again() {
     let server = RedisServer::start_with(&EVERYSEC);
     let (link, client) = (Link::to(&server), client());
     let ingress = gateway(&server, &link, "2s").await;
@@ -182,7 +182,7 @@ async fn what_an_old_backup_brings_back_is_not_done_again() {
         copy_of_the_append_only_files(&server)
     });
     assert!(answers.iter().all(|(status, _)| *status == 504), "{answers:?}");
-    // Life goes on after the backup: more answers, and somebody clears the dead letters.
+    // After the backup, more callers get answers, and an operator deletes the dead letters.
     let second = proxy(&server, "second", &[]).await;
     is_served(&client, &ingress).await;
     server.command::<()>(&["DEL", DEAD_LETTERS]);

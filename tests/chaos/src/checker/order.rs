@@ -24,7 +24,7 @@ pub(super) fn no_acknowledgement_comes_first(ledger: &Ledger<'_>, finding: &mut 
                         Excuse::UnknownEntry => unknown += 1,
                         Excuse::NotSeen => forgiven += 1,
                         Excuse::None => finding.case(Some(format!(
-                            "{entry} ({}) was acknowledged before a reply or dead letter was stored",
+                            "{entry} ({}) was acknowledged before its reply or dead letter was stored",
                             ledger.ids.get(entry.as_str()).copied().unwrap_or("no id")
                         ))),
                     }

@@ -24,8 +24,8 @@ pub struct Place {
     folder: PathBuf,
     /// False while no process should run here.
     wanted: watch::Sender<bool>,
-    /// A setting that differs for now.
-    odd: Mutex<Option<(&'static str, String)>>,
+    /// A setting that the next processes here get in addition.
+    extra: Mutex<Option<(&'static str, String)>>,
     current: Mutex<Option<Current>>,
     /// The process that has it, until it is known to have ended.
     running: Mutex<Option<stack::Process>>,
@@ -64,7 +64,7 @@ impl Place {
             binary,
             folder: folder.to_owned(),
             wanted: watch::Sender::new(true),
-            odd: Mutex::default(),
+            extra: Mutex::default(),
             current: Mutex::default(),
             running: Mutex::default(),
             log_reader: Mutex::new(LogReader::Reads),
@@ -105,8 +105,8 @@ impl Place {
     }
 
     /// Sets an extra setting for the next processes here; `None` removes it.
-    pub fn set_odd(&self, setting: Option<(&'static str, String)>) {
-        *lock(&self.odd) = setting;
+    pub fn set_extra(&self, setting: Option<(&'static str, String)>) {
+        *lock(&self.extra) = setting;
     }
 
     /// Signals the process that runs here, if there is one.
@@ -162,10 +162,10 @@ impl Place {
             "worker-1" => self.name.to_owned(),
             name => format!("{name}-{generation}"),
         };
-        let odd = lock(&self.odd).clone();
+        let extra = lock(&self.extra).clone();
         let mut command = stack::clean(&self.binary);
-        command.envs(self.environment(&consumer)).envs(odd.iter().map(|(name, value)| (*name, value)));
-        let skew = odd.filter(|(name, _)| *name == "CLOCK_SKEW").and_then(|(_, ms)| ms.parse().ok());
+        command.envs(self.environment(&consumer)).envs(extra.iter().map(|(name, value)| (*name, value)));
+        let skew = extra.filter(|(name, _)| *name == "CLOCK_SKEW").and_then(|(_, ms)| ms.parse().ok());
         let process = recorder.with(|history| {
             history.processes.push(Process {
                 name: self.name.to_owned(),

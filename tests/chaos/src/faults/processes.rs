@@ -61,16 +61,16 @@ pub(super) async fn no_workers(arena: &Arena, lasts: Duration) -> anyhow::Result
 }
 
 pub(super) async fn slow_worker(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
-    replace_worker(arena, target, lasts, ("SIMULATED_LATENCY", "1s..3s".to_owned())).await
+    worker_with_setting(arena, target, lasts, ("SIMULATED_LATENCY", "1s..3s".to_owned())).await
 }
 
 pub(super) async fn skew_clock(arena: &Arena, target: usize, lasts: Duration) -> anyhow::Result<String> {
     let skew = if target.is_multiple_of(2) { 2_000 } else { -2_000 };
-    replace_worker(arena, target, lasts, ("CLOCK_SKEW", skew.to_string())).await
+    worker_with_setting(arena, target, lasts, ("CLOCK_SKEW", skew.to_string())).await
 }
 
 /// One worker is replaced by one with another setting, and that one by a normal one.
-async fn replace_worker(
+async fn worker_with_setting(
     arena: &Arena,
     target: usize,
     lasts: Duration,
@@ -78,10 +78,10 @@ async fn replace_worker(
 ) -> anyhow::Result<String> {
     let place = worker(arena, target);
     let on = format!("{} {}={}", place.name(), setting.0, setting.1);
-    place.set_odd(Some(setting));
+    place.set_extra(Some(setting));
     place.signal(Signal::SIGTERM);
     tokio::time::sleep(lasts).await;
-    place.set_odd(None);
+    place.set_extra(None);
     place.signal(Signal::SIGTERM);
     Ok(on)
 }
@@ -91,8 +91,8 @@ pub(super) async fn double_name(arena: &Arena, target: usize, lasts: Duration) -
     let taken = worker(arena, target + 1).current().map(|current| current.process);
     let name =
         taken.map(|process| arena.recorder.with(|history| history.processes[process].consumer.clone()));
-    let name = name.context("no other worker runs whose name could be taken")?;
-    replace_worker(arena, target, lasts, ("WORKER_NAME", name)).await
+    let name = name.context("nobody to share a name with")?;
+    worker_with_setting(arena, target, lasts, ("WORKER_NAME", name)).await
 }
 
 /// The log fills the pipe meanwhile; the process must go on working.
