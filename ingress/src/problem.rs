@@ -20,7 +20,7 @@ use crate::body::BodyError;
 /// Why the gateway refuses a request or gives it up: a status, the text for the caller, and the headers
 /// that the status needs.
 ///
-/// [`crate::answer`] renders it, because a handler does not know the correlation id. The response of
+/// [`crate::answer_layer`] renders it, because a handler does not know the correlation id. The response of
 /// [`IntoResponse`] only carries it there.
 #[derive(Debug, Clone)]
 pub struct Failure {
