@@ -2,23 +2,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::{Hook, HookError};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
+use super::admin_pool::AdminPool;
 use super::denials::Denials;
 use super::error::{Error, ErrorKind, checked};
 use super::exclusive::{USER_TIMEOUT, keepalive};
-use super::peer::{Peer, introduction};
+use super::peer::{Peer, meet};
 use super::server::KnownServer;
 use super::{ConnectionMetrics, RedisUrl};
 use crate::clock::ServerClock;
 use crate::resilience::{Backoff, BreakerSettings, CircuitBreaker};
-
-/// A pool of connections for rare work: health, statistics, dead-letter administration.
-pub type AdminPool = deadpool_redis::Pool;
 
 /// Where Redis is and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -60,8 +57,6 @@ struct Shared {
     server: Arc<KnownServer>,
     /// Commands that the user may not run.
     denials: Denials,
-    /// When all connections were last dropped: older connections of the pool are not used again.
-    left: Arc<Mutex<Instant>>,
     connecting: tokio::sync::Mutex<Connecting>,
     _heartbeat: DropGuard,
 }
@@ -88,13 +83,12 @@ impl Redis {
         alive: DropGuard,
     ) -> Result<Self, Error> {
         let info = tuned(settings.url.info());
-        let left = Arc::new(Mutex::new(Instant::now()));
         let server = Arc::new(KnownServer::default());
         let shared = Shared {
             client: Client::open(info.clone())?,
             circuit: CircuitBreaker::new(BreakerSettings::default()),
             clock: Arc::new(ServerClock::with_skew(settings.clock_skew_ms)),
-            pool: admin_pool(info, &settings, Arc::clone(&left), Arc::clone(&server))?,
+            pool: AdminPool::new(info, &settings, Arc::clone(&server))?,
             metrics,
             settings,
             round_trip: Mutex::new(None),
@@ -102,7 +96,6 @@ impl Redis {
             generation: AtomicU64::new(0),
             server,
             denials: Denials::default(),
-            left,
             connecting: tokio::sync::Mutex::new(Connecting {
                 next_number: 0,
                 backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
@@ -171,23 +164,17 @@ impl Redis {
         *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pool for administrative work.
-    pub fn admin(&self) -> &AdminPool {
+    /// The connections for administrative work.
+    pub(crate) fn admin(&self) -> &AdminPool {
         &self.0.pool
     }
 
-    /// Sends one command on a connection of the pool for administrative work. If the connection failed or led to the
-    /// wrong node, it is not used again.
+    /// Sends one command on a connection for administrative work: no request waits behind it.
     ///
     /// # Errors
     /// The connection failed, or the server refused the command.
     pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
-        let mut connection = self.0.pool.get().await?;
-        let result = cmd.query_async(&mut connection).await.map_err(Error::from);
-        if result.as_ref().is_err_and(Error::is_about_the_connection) {
-            drop(deadpool_redis::Connection::take(connection));
-        }
-        result
+        self.0.pool.command(cmd).await
     }
 
     /// The address and the credentials of its connections.
@@ -267,8 +254,7 @@ impl Redis {
 
     /// Makes sure that no connection made before now is used again.
     fn retire_connections(&self) {
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.pool.retain(|_, _| false);
+        self.0.pool.retire();
         self.0.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -338,46 +324,10 @@ impl Redis {
     }
 }
 
-/// Asks the server for its identity and role.
-async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
-    let pipeline = introduction();
-    Peer::read(connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
-}
-
 /// Sets the same socket options as for the sockets of [`exclusive`](super::exclusive).
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(USER_TIMEOUT);
     info.set_tcp_settings(tcp)
-}
-
-fn admin_pool(
-    info: ConnectionInfo,
-    settings: &RedisSettings,
-    left: Arc<Mutex<Instant>>,
-    server: Arc<KnownServer>,
-) -> Result<AdminPool, Error> {
-    let manager = deadpool_redis::Manager::new(info)?;
-    let patience = Some(settings.connect_timeout + settings.response_timeout);
-    AdminPool::builder(manager)
-        .max_size(4)
-        .post_create(Hook::async_fn(move |connection, _| {
-            let server = Arc::clone(&server);
-            Box::pin(async move {
-                let peer = meet(connection).await.map_err(|error| HookError::message(error.to_string()))?;
-                match server.differs_from(peer.server.as_deref()) {
-                    true => Err(HookError::message("another server answers under this address")),
-                    false => Ok(()),
-                }
-            })
-        }))
-        .pre_recycle(Hook::sync_fn(move |_, metrics| {
-            let left = left.lock().unwrap_or_else(PoisonError::into_inner).into_std();
-            if metrics.created < left { Err(HookError::message("the server changed")) } else { Ok(()) }
-        }))
-        .runtime(deadpool_redis::Runtime::Tokio1)
-        .timeouts(deadpool_redis::Timeouts { wait: patience, create: patience, recycle: patience })
-        .build()
-        .map_err(|error| Error::new(ErrorKind::Refused, error.to_string()))
 }

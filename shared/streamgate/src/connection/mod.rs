@@ -5,9 +5,10 @@
 //! clock. The `heartbeat` checks all three once a second. [`Error`] (`error`) gives every failure a kind, and every
 //! kind a policy. [`exclusive`] has the sockets of the hot path.
 //!
-//! Beside them: `peer` and `server` find out which server answers; `rehearsal` and `denials` handle missing
+//! Beside them: `admin_pool` has connections for rare work; `peer` and `server` find out which server answers; `rehearsal` and `denials` handle missing
 //! permissions; `memory` reads the server's memory; `script`, `retry_log` and `metrics` are small tools.
 
+mod admin_pool;
 mod client;
 mod denials;
 mod error;
@@ -22,7 +23,7 @@ mod script;
 mod server;
 mod url;
 
-pub use client::{AdminPool, Redis, RedisSettings};
+pub use client::{Redis, RedisSettings};
 pub use error::{Error, ErrorKind, checked};
 pub(crate) use exclusive::LARGEST_PIPELINE;
 pub use exclusive::{

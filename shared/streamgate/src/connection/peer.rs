@@ -1,5 +1,6 @@
 //! The server at the other end of a connection: its identity, its role, and its number for the connection.
 
+use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
 use super::error::{Error, ErrorKind, checked};
@@ -22,6 +23,12 @@ pub(super) fn introduction() -> Pipeline {
     pipeline.cmd("HELLO");
     pipeline.cmd("INFO").arg("server");
     pipeline
+}
+
+/// Asks the server at the other end for its identity and role.
+pub(super) async fn meet(connection: &mut MultiplexedConnection) -> Result<Peer, Error> {
+    let pipeline = introduction();
+    Peer::read(connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?)
 }
 
 impl Peer {
