@@ -27,7 +27,7 @@ impl ConnectionMetrics {
             ),
             reconnects: declare_counter(
                 "streamgate_redis_reconnects_total",
-                "Connections to Redis that were made anew after a failure",
+                "New connections to Redis after a failure",
             ),
             retries: declare_counter(
                 "streamgate_redis_retries_total",

@@ -80,7 +80,7 @@ impl RequesterMetrics {
             pending: declare.gauge("streamgate_pending_requests", "Callers that wait for a reply"),
             duration: declare.seconds(
                 "streamgate_request_duration_seconds",
-                "From admission to the reply, as the caller's process sees it",
+                "From admission to the reply, as the requesting process measures it",
             ),
             queue: declare.seconds(
                 "streamgate_request_queue_seconds",

@@ -37,7 +37,7 @@ impl GroupMetrics {
                 .counter("streamgate_redeliveries_total", "Deliveries of an entry after its first"),
             claims: declare.counter(
                 "streamgate_claims_total",
-                "Entries taken over from a consumer that had let them idle",
+                "Entries claimed from a consumer after their lease had ended",
             ),
             deleted: declare.counter(
                 "streamgate_deleted_pending_total",
@@ -51,21 +51,23 @@ impl GroupMetrics {
                 .counter("streamgate_dead_letters_total", "Entries moved to the dead letters"),
             dead_letters_trimmed: declare.counter(
                 "streamgate_dead_letters_trimmed_total",
-                "Dead letters cut off, unseen or not, to keep about DEAD_LETTERS_KEPT",
+                "Dead letters trimmed, unseen or not, to keep about DEAD_LETTERS_KEPT",
             ),
             dead_letters_refused: declare.counter(
                 "streamgate_dead_letters_refused_total",
-                "Entries Redis would not take as dead letters; they stay pending and are tried again",
+                "Entries that Redis refused as dead letters; they stay pending and are tried again",
             ),
-            handed_back: declare
-                .counter("streamgate_handed_back_total", "Entries a stopping worker gave back unworked"),
+            handed_back: declare.counter(
+                "streamgate_handed_back_total",
+                "Entries that a stopping worker gave back without finishing their work",
+            ),
             group_recreations: declare.counter(
                 "streamgate_group_recreations_total",
                 "Consumer groups recreated after they had vanished",
             ),
             trimmed: declare.counter(
                 "streamgate_trimmed_entries_total",
-                "Finished entries cut off the old end of the request stream by this worker",
+                "Finished entries that this worker trimmed from the old end of the request stream",
             ),
         }
     }

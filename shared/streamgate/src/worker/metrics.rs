@@ -33,7 +33,7 @@ impl ResponderMetrics {
             group: GroupMetrics::declare(&settings.group),
             in_flight: declare.gauge("streamgate_in_flight_requests", "Requests this worker holds"),
             in_flight_limit: declare
-                .gauge("streamgate_in_flight_limit", "Requests this worker works on at once at most"),
+                .gauge("streamgate_in_flight_limit", "Most requests that this worker works on at once"),
             queue: declare.seconds(
                 "streamgate_delivery_queue_seconds",
                 "From the entry's id to the start of its handler",
@@ -46,7 +46,7 @@ impl ResponderMetrics {
             ),
             expired: declare.counter(
                 "streamgate_expired_total",
-                "Entries dropped because nobody waited for them any more",
+                "Entries dropped because their deadline had passed or was too close",
             ),
         }
     }
