@@ -7,6 +7,7 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`schedule`] | seed → which fault, when, on which target, for how long |
+//! | [`setup`] | names and settings of the system under test |
 //! | [`load`] | seed → requests; an open loop of clients |
 //! | [`cluster`] | the system under test, and a supervisor that restarts ended processes |
 //! | [`faults`] | each fault: inflict, undo |
@@ -31,6 +32,7 @@ pub mod report;
 pub mod rogue;
 pub mod run;
 pub mod schedule;
+pub mod setup;
 
 /// The city whose handler panics.
 pub const POISON_PANIC: &str = "Poison Panic";

@@ -11,8 +11,9 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::checker::Invariant;
-use crate::cluster::{Control, GROUP, REQUESTS};
+use crate::cluster::Control;
 use crate::history::{Recorder, Writing, WritingKind, now};
+use crate::setup::{GROUP, REQUESTS};
 
 /// Which rule is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,7 @@ use reqwest::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::checker;
-use crate::cluster::{CONSUMER_GRACE, Cluster, GROUP, REQUESTS};
+use crate::cluster::Cluster;
 use crate::faults::{self, Arena};
 use crate::history::{History, Recorder, Settled, now};
 use crate::load::{self, Caller};
@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::rogue;
 use crate::schedule::{WARM_UP, schedule};
+use crate::setup::{CONSUMER_GRACE, GROUP, REQUESTS};
 
 /// A system with work left after this time will not finish it.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 use super::Finding;
 use super::ledger::Ledger;
-use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::Micros;
+use crate::setup::REQUEST_TIMEOUT;
 
 /// How much longer than its deadline a call may take, measured by the caller.
 const ALLOWANCE: Micros = 1_000_000;

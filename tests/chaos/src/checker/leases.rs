@@ -2,8 +2,8 @@ use std::collections::HashMap;
 
 use super::Finding;
 use super::ledger::{Ledger, added};
-use crate::cluster::CLAIM_MIN_IDLE;
 use crate::history::{CommandKind, EventKind, History, Micros, WritingKind};
+use crate::setup::CLAIM_MIN_IDLE;
 
 /// Redis itself keeps an idle time in XAUTOCLAIM, so only claims by name can steal. Such a claim
 /// must be its owner's (a renewal), or follow an XAUTOCLAIM of the claimer at a time when the lease

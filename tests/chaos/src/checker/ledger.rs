@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::cluster::{REPLIES, REQUEST_TIMEOUT, REQUESTS, dead_letters};
 use crate::faults::FORGER;
 use crate::history::{
     CommandKind, EventKind, Fields, History, Micros, Process, Role, WritingKind, entry_time,
 };
 use crate::schedule::Fault;
+use crate::setup::{REPLIES, REQUEST_TIMEOUT, REQUESTS, dead_letters};
 
 /// Another process's clock is known this well: a sample over a round trip of at most a second is
 /// off by up to half of it.

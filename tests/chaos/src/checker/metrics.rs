@@ -1,9 +1,9 @@
 use super::Finding;
 use super::ledger::Ledger;
-use crate::cluster::{REPLIES, named_lane};
 use crate::history::{Call, EventKind, Micros, Outcome, Process, Role, WritingKind};
 use crate::observe::metrics::total;
 use crate::schedule::Fault;
+use crate::setup::{REPLIES, named_lane};
 
 /// Checks every process that ran to the end. The counts of a killed process are lost.
 pub(super) fn metrics_logs_and_callers_agree(ledger: &Ledger<'_>, finding: &mut Finding) {

@@ -2,8 +2,8 @@ use std::collections::HashSet;
 
 use super::Finding;
 use super::ledger::{Ledger, added};
-use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{CommandKind, Fields, Micros};
+use crate::setup::REQUEST_TIMEOUT;
 
 /// Walks through MONITOR: at each XACK the reply or the dead letter must have come before, or the
 /// deadline must have passed. A reply stored in a gap of MONITOR counts if its stream had it by then.

@@ -2,8 +2,8 @@ use serde::Serialize;
 
 use super::Finding;
 use super::ledger::{Ledger, Request, added};
-use crate::cluster::REQUEST_TIMEOUT;
 use crate::history::{Micros, WritingKind};
+use crate::setup::REQUEST_TIMEOUT;
 use crate::{POISON_ABORT, POISON_PANIC};
 
 /// A request past its deadline is acknowledged within this time, whatever happens.

@@ -2,9 +2,9 @@ use std::collections::HashMap;
 
 use super::Finding;
 use super::ledger::Ledger;
-use crate::cluster::REPLIES;
 use crate::faults::FORGER;
 use crate::history::{Answer, Call, Fields, Outcome};
+use crate::setup::REPLIES;
 
 /// On the lane and at the caller.
 pub(super) fn every_reply_is_its_requests_own(ledger: &Ledger<'_>, finding: &mut Finding) {

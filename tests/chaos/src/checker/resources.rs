@@ -2,10 +2,10 @@ use std::collections::HashSet;
 
 use super::Finding;
 use super::ledger::Ledger;
-use crate::cluster::{
+use crate::history::{History, Measured, Micros, Role};
+use crate::setup::{
     DEAD_LETTERS_KEPT, REPLIES, REQUEST_TIMEOUT, REQUESTS, RETENTION_ENTRIES, dead_letters, named_lane,
 };
-use crate::history::{History, Measured, Micros, Role};
 
 const MB: u64 = 1 << 20;
 

@@ -1,12 +1,12 @@
 //! Small histories for the tests of the checker. Times are in milliseconds from its start.
 
 use super::{Invariant, check};
-use crate::cluster::{REPLIES, REQUEST_TIMEOUT, REQUESTS, dead_letters};
 use crate::history::{
     Answer, Call, Command, CommandKind, Entry, Event, EventKind, Fields, History, Injected, Micros, Outcome,
     Process, Role, Wish,
 };
 use crate::schedule::{Fault, Planned};
+use crate::setup::{REPLIES, REQUEST_TIMEOUT, REQUESTS, dead_letters};
 
 /// Long enough ago for anything before.
 const START_MS: u64 = 1_000_000;

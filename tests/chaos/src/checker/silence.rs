@@ -1,8 +1,8 @@
 use super::Finding;
 use super::ledger::Ledger;
 use crate::PLANTED_PANIC;
-use crate::cluster::PASSWORD;
 use crate::history::{EventKind, Outcome};
+use crate::setup::PASSWORD;
 
 pub(super) fn no_process_panicked(ledger: &Ledger<'_>, finding: &mut Finding) {
     let mut planted = 0;

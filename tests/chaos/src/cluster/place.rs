@@ -8,12 +8,12 @@ use stack::LogReader;
 use streamgate::testing::Link;
 use tokio::sync::watch;
 
-use super::{
+use crate::history::{Process, Recorder, Role, now};
+use crate::observe::logs::{Addresses, LogTaker};
+use crate::setup::{
     CLAIM_MIN_IDLE, CONSUMER_GRACE, DEAD_LETTERS_KEPT, GROUP, PASSWORD, REPLIES, REQUEST_TIMEOUT, REQUESTS,
     RETENTION_ENTRIES,
 };
-use crate::history::{Process, Recorder, Role, now};
-use crate::observe::logs::{Addresses, LogTaker};
 
 /// A place in the system that one process after another takes.
 pub struct Place {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use streamgate::testing::RedisServer;
 
 use super::Arena;
-use crate::cluster::{PASSWORD, Place};
+use crate::cluster::Place;
+use crate::setup::PASSWORD;
 
 fn choose(arena: &Arena, target: usize) -> Arc<Place> {
     let places = arena.cluster.places();

@@ -6,9 +6,9 @@ use redis::Cmd;
 use uuid::Uuid;
 
 use super::{Arena, FORGER};
-use crate::cluster::{GROUP, REPLIES, REQUESTS, named_lane};
 use crate::history::{Entry, Wish, Writing, WritingKind, now};
 use crate::load::PlannedCall;
+use crate::setup::{GROUP, REPLIES, REQUESTS, named_lane};
 use crate::{POISON_ABORT, POISON_PANIC};
 
 /// How long requests pile up before they are erased.

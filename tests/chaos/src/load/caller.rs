@@ -7,8 +7,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::PlannedCall;
-use crate::cluster::{Cluster, REQUEST_TIMEOUT};
+use crate::cluster::Cluster;
 use crate::history::{Answer, Call, Micros, Outcome, Recorder, Wish, now};
+use crate::setup::REQUEST_TIMEOUT;
 
 /// Calls gateways and records what came of it. Clones share everything.
 #[derive(Clone)]

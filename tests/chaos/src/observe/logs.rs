@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::cluster::PASSWORD;
 use crate::history::{Event, EventKind, Micros, Recorder, now};
+use crate::setup::PASSWORD;
 
 /// Where a process listens, as it said in its first lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{GROUP, PASSWORD, REPLIES, REQUESTS, dead_letters};
 use crate::history::{Command, CommandKind, Fields, Micros, Recorder, now};
+use crate::setup::{GROUP, PASSWORD, REPLIES, REQUESTS, dead_letters};
 
 /// Records until `stop`. A lost connection is made anew, and the gap recorded.
 pub async fn watch(socket: PathBuf, recorder: Recorder, stop: CancellationToken) {

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::cluster::{Cluster, Control, streams};
+use crate::cluster::{Cluster, Control};
 use crate::history::Measured;
+use crate::setup::streams;
 
 /// Looks at everything that runs now.
 pub async fn measure(cluster: &Cluster) -> Measured {

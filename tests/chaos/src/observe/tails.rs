@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Control, REPLIES, streams};
+use crate::cluster::Control;
 use crate::history::{Entry, Fields, Recorder};
+use crate::setup::{REPLIES, streams};
 
 /// Far shorter than any stream keeps what is finished.
 const PERIOD: Duration = Duration::from_millis(20);
