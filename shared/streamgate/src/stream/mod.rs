@@ -6,9 +6,8 @@
 //!
 //! - Names and entries: [`StreamKey`] (`key`), [`Entry`] (`entry`).
 //! - Writing: [`Producer`] (`producer`).
-//! - Reading as a member of a group: [`ConsumerGroup`] (`group`); [`Consumer`] (`consumer`), which returns
-//!   [`Delivery`]s (`delivery`), each with a [`Lease`] (`lease`); [`Claimer`] (`claimer`), which takes over entries
-//!   that other consumers let idle. A [`Disposition`] says how a delivery is settled.
+//! - Reading as a member of a group: [`ConsumerGroup`], [`Consumer`], [`Claimer`], [`LeasedEntry`], [`Lease`] (all in
+//!   `group`).
 //! - Reading every new entry without a group: [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
 //!   answers to all reads.
 //! - Maintenance: [`DeadLetterQueue`] (`dead_letters`), [`Trimmer`] (`trimmer`), [`StreamHealth`] (`health`),
@@ -16,15 +15,11 @@
 //!
 //! `scripts` has the Lua scripts of the steps that must be atomic.
 
-mod claimer;
-mod consumer;
 mod dead_letters;
-mod delivery;
 mod entry;
 mod group;
 mod health;
 mod key;
-mod lease;
 mod metrics;
 mod producer;
 mod read_answer;
@@ -32,17 +27,15 @@ mod tail;
 mod trimmer;
 mod undelivered;
 
-pub use claimer::Claimer;
-pub use consumer::Consumer;
 pub use dead_letters::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQueue, NotReplayable, REPLAY_OF, Replay,
 };
-pub use delivery::{Delivery, Disposition};
 pub use entry::{Entry, EntryId};
-pub use group::{ConsumerGroup, GroupSettings, InvalidName};
+pub use group::{
+    Claimer, Consumer, ConsumerGroup, Disposition, GroupSettings, InvalidName, Lease, LeasedEntry, Leases,
+};
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};
-pub use lease::{Lease, Leases};
 pub use metrics::GroupMetrics;
 pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;

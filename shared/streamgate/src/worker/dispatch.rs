@@ -10,7 +10,7 @@ use tokio::task::{coop, yield_now};
 
 use super::execution::Execution;
 use super::handler::Handler;
-use crate::stream::Delivery;
+use crate::stream::LeasedEntry;
 
 /// For shorter work, a task of its own would cost too much.
 const SHORT: Duration = Duration::from_micros(100);
@@ -20,7 +20,7 @@ const LONGEST_TURN: usize = 64;
 
 impl<H: Handler> Execution<H> {
     /// Starts the work on each delivery: in a task of its own, unless the work ends at its first poll.
-    pub(super) async fn start_all(self: &Arc<Self>, deliveries: Vec<Delivery>) {
+    pub(super) async fn start_all(self: &Arc<Self>, deliveries: Vec<LeasedEntry>) {
         let mut ended = 0;
         for delivery in deliveries {
             ended += usize::from(self.start(delivery));
@@ -36,7 +36,7 @@ impl<H: Handler> Execution<H> {
     }
 
     /// True if the work has already ended.
-    fn start(self: &Arc<Self>, delivery: Delivery) -> bool {
+    fn start(self: &Arc<Self>, delivery: LeasedEntry) -> bool {
         tracing::debug!(entry = %delivery.entry.id, attempt = delivery.attempt, "delivered");
         let slot = self.limit.take_over();
         let execution = Arc::clone(self);

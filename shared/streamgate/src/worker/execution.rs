@@ -19,7 +19,7 @@ use super::settings::ResponderSettings;
 use crate::clock::{Clock, ServerClock};
 use crate::envelope::{CorrelationId, Deadline, Reply, Request};
 use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
-use crate::stream::{Delivery, Disposition};
+use crate::stream::{Disposition, LeasedEntry};
 use crate::telemetry::{Span, SpanKind};
 
 /// What all tasks of one worker share.
@@ -41,7 +41,7 @@ pub(super) struct Execution<H> {
 
 impl<H: Handler> Execution<H> {
     /// `None` if the lease was lost: another worker settles the entry.
-    pub(super) async fn work(&self, delivery: Delivery, slot: Slot) -> Option<Settlement> {
+    pub(super) async fn work(&self, delivery: LeasedEntry, slot: Slot) -> Option<Settlement> {
         let fallback = delivery.entry.id.ms.saturating_add(self.settings.request_timeout.as_millis() as u64);
         let fallback = Deadline::at(fallback);
         let request = match Request::decode(&delivery.entry.fields, fallback) {
@@ -74,7 +74,7 @@ impl<H: Handler> Execution<H> {
         &self,
         request: Request,
         origin: Origin,
-        delivery: Delivery,
+        delivery: LeasedEntry,
         slot: Slot,
     ) -> Option<Settlement> {
         if delivery.lease.is_lost() {
@@ -120,7 +120,7 @@ impl<H: Handler> Execution<H> {
     }
 
     /// The span of the work on one delivery, below the span of the request's sender.
-    fn span_of(&self, request: &Request, delivery: &Delivery) -> Span {
+    fn span_of(&self, request: &Request, delivery: &LeasedEntry) -> Span {
         let ResponderSettings { tracer, group, .. } = &self.settings;
         let stream = group.stream.as_str();
         let mut span = tracer.start(SpanKind::Consumer, request.trace, || format!("process {stream}"));
@@ -140,7 +140,7 @@ impl<H: Handler> Execution<H> {
         span
     }
 
-    async fn run(&self, work: Work, until: Instant, delivery: &Delivery) -> Outcome {
+    async fn run(&self, work: Work, until: Instant, delivery: &LeasedEntry) -> Outcome {
         if self.abandon.is_cancelled() {
             return Outcome::Abandoned;
         }
@@ -164,7 +164,7 @@ impl<H: Handler> Execution<H> {
         outcome: Outcome,
         spent: Duration,
         origin: &Origin,
-        delivery: Delivery,
+        delivery: LeasedEntry,
         slot: Slot,
     ) -> Option<Settlement> {
         let (reply, disposition) = match outcome {
@@ -216,13 +216,13 @@ impl<H: Handler> Execution<H> {
     }
 
     /// The caller no longer waits: the entry is acknowledged without a reply.
-    fn expired(&self, delivery: Delivery, slot: Slot) -> Settlement {
+    fn expired(&self, delivery: LeasedEntry, slot: Slot) -> Settlement {
         self.metrics.expired.increment(1);
         Settlement { delivery, _slot: slot, _alone: None, reply: None, disposition: Disposition::Acknowledge }
     }
 
     /// Makes the entry a dead letter. If it has a readable `id` and `reply_to`, its caller gets a 502.
-    fn undecodable(&self, delivery: Delivery, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
+    fn undecodable(&self, delivery: LeasedEntry, slot: Slot, deadline: Deadline, error: &str) -> Settlement {
         let fields = &delivery.entry.fields;
         let id = fields.get("id").and_then(CorrelationId::from_bytes);
         let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
@@ -235,15 +235,21 @@ impl<H: Handler> Execution<H> {
 
     /// A 502 for an entry that is given up; `None` once its deadline has passed. The check avoids a late reply if
     /// giving up takes several tries.
-    fn problem_in_time(&self, origin: &Origin, delivery: &Delivery, detail: &str) -> Option<Outgoing> {
+    fn problem_in_time(&self, origin: &Origin, delivery: &LeasedEntry, detail: &str) -> Option<Outgoing> {
         (!origin.deadline.has_passed(&*self.clock)).then(|| self.problem(origin, delivery, 502, detail))
     }
 
-    fn problem(&self, origin: &Origin, delivery: &Delivery, status: u16, detail: &str) -> Outgoing {
+    fn problem(&self, origin: &Origin, delivery: &LeasedEntry, status: u16, detail: &str) -> Outgoing {
         self.outgoing(origin, delivery, Response::problem(origin.id, status, detail), Duration::ZERO)
     }
 
-    fn outgoing(&self, origin: &Origin, delivery: &Delivery, response: Response, work: Duration) -> Outgoing {
+    fn outgoing(
+        &self,
+        origin: &Origin,
+        delivery: &LeasedEntry,
+        response: Response,
+        work: Duration,
+    ) -> Outgoing {
         Outgoing {
             lane: Arc::clone(&origin.lane),
             deadline: origin.deadline,
@@ -268,6 +274,6 @@ struct Origin {
     deadline: Deadline,
 }
 
-fn dead_letter(delivery: Delivery, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
+fn dead_letter(delivery: LeasedEntry, slot: Slot, reply: Option<Outgoing>, reason: String) -> Settlement {
     Settlement { delivery, _slot: slot, _alone: None, reply, disposition: Disposition::DeadLetter(reason) }
 }

@@ -8,7 +8,7 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use super::handler::Response;
 use crate::envelope::{Deadline, Reply};
 use crate::resilience::Slot;
-use crate::stream::{Delivery, Disposition};
+use crate::stream::{Disposition, LeasedEntry};
 use crate::telemetry::Span;
 
 /// How the work on a delivery ended.
@@ -40,7 +40,7 @@ impl Outcome {
 
 /// A delivery whose work has ended, with or without success. It keeps its lease and its slot until it is settled.
 pub(super) struct Settlement {
-    pub(super) delivery: Delivery,
+    pub(super) delivery: LeasedEntry,
     /// Counts against the worker's concurrency until then. If Redis refuses replies, the worker therefore reads less
     /// instead of filling its memory.
     pub(super) _slot: Slot,

@@ -8,11 +8,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::SUSPECT_FROM;
-use super::group::ids_from;
-use super::{ConsumerGroup, EntryId};
+use super::ConsumerGroup;
+use super::consumer_group::ids_from;
+use super::leased_entry::SUSPECT_FROM;
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, RetryLog, Script};
+use crate::stream::EntryId;
 
 /// The entries that this consumer holds, and the renewal of their leases.
 ///
@@ -31,7 +32,7 @@ struct Registry {
 }
 
 struct State {
-    /// See [`Delivery::is_suspect`](super::Delivery::is_suspect).
+    /// See [`LeasedEntry::is_suspect`](super::LeasedEntry::is_suspect).
     suspect: bool,
     /// The last moment at which this consumer certainly had the lease.
     proven: Mutex<Instant>,
@@ -47,7 +48,7 @@ impl Leases {
     pub fn new(group: ConsumerGroup) -> Self {
         Self(Arc::new(Registry {
             group,
-            renew: Script::new(include_str!("scripts/renew.lua")),
+            renew: Script::new(include_str!("../scripts/renew.lua")),
             held: Mutex::default(),
             suspects: AtomicUsize::new(0),
         }))

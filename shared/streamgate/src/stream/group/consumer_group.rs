@@ -5,8 +5,8 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::Notify;
 
-use super::{DeadLetterQueue, Entry, EntryId, GroupMetrics, StreamKey};
 use crate::connection::{Error, ErrorKind, Redis, Script};
+use crate::stream::{DeadLetterQueue, Entry, EntryId, GroupMetrics, StreamKey};
 
 /// The stream, the group and the consumer, and the time limits of the group.
 #[derive(Debug, Clone)]
@@ -100,10 +100,10 @@ impl ConsumerGroup {
             settings,
             metrics,
             dead_letters,
-            hand_back: Script::new(include_str!("scripts/hand_back.lua")),
-            reap: Script::new(include_str!("scripts/reap.lua")),
-            join: Script::new(include_str!("scripts/join.lua")),
-            leave: Script::new(include_str!("scripts/leave.lua")),
+            hand_back: Script::new(include_str!("../scripts/hand_back.lua")),
+            reap: Script::new(include_str!("../scripts/reap.lua")),
+            join: Script::new(include_str!("../scripts/join.lua")),
+            leave: Script::new(include_str!("../scripts/leave.lua")),
             joined_as: OnceLock::new(),
             finished: AtomicUsize::new(0),
             trim_is_due: Notify::new(),

@@ -1,8 +1,9 @@
-use super::{Entry, Lease};
+use super::Lease;
+use crate::stream::Entry;
 
 /// One entry, delivered to this consumer with a lease.
 #[derive(Debug)]
-pub struct Delivery {
+pub struct LeasedEntry {
     /// The entry.
     pub entry: Entry,
     /// Which delivery of the entry this is, counted from 1.
@@ -11,7 +12,7 @@ pub struct Delivery {
     pub lease: Lease,
 }
 
-impl Delivery {
+impl LeasedEntry {
     /// True if the entry is a suspect: its work may kill workers.
     pub fn is_suspect(&self) -> bool {
         self.attempt >= SUSPECT_FROM

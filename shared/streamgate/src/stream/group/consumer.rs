@@ -4,11 +4,12 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::SUSPECT_FROM;
-use super::entry::fields_from;
-use super::group::{CLAIMABLE_AT_ONCE_MS, ids_from};
-use super::{ConsumerGroup, Delivery, Entry, EntryId, Leases, ReadAnswer};
+use super::consumer_group::{CLAIMABLE_AT_ONCE_MS, ids_from};
+use super::leased_entry::SUSPECT_FROM;
+use super::{ConsumerGroup, LeasedEntry, Leases};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Script, Waker};
+use crate::stream::entry::fields_from;
+use crate::stream::{Entry, EntryId, ReadAnswer};
 
 /// Reads entries of a stream as a member of a group, over a connection of its own.
 ///
@@ -43,7 +44,7 @@ impl Consumer {
             group,
             leases,
             connection,
-            read_own: Script::new(include_str!("scripts/read_own.lua")),
+            read_own: Script::new(include_str!("../scripts/read_own.lua")),
             recovery: Some(Recovery { from: EntryId::MIN, mode: REDELIVER }),
             busy: false,
         }
@@ -61,7 +62,7 @@ impl Consumer {
     /// # Errors
     /// The connection failed, or the server refused the command. If the group was gone, it has been created again.
     /// Before the next read, pause as long as [`Consumer::failed`] returns.
-    pub async fn read(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
+    pub async fn read(&mut self, most: usize, patience: Duration) -> Result<Vec<LeasedEntry>, Error> {
         let result = match &self.recovery {
             Some(_) => self.read_own(most).await,
             None => self.read_new(most, patience).await,
@@ -106,7 +107,7 @@ impl Consumer {
         }
     }
 
-    async fn read_new(&mut self, most: usize, patience: Duration) -> Result<Vec<Delivery>, Error> {
+    async fn read_new(&mut self, most: usize, patience: Duration) -> Result<Vec<LeasedEntry>, Error> {
         // BLOCK 0 would block for ever.
         let block_ms = (patience.as_millis() as u64).clamp(1, self.connection.block_ms());
         let sent = Instant::now();
@@ -127,7 +128,7 @@ impl Consumer {
         let proven = self.leases.delivered_after(sent);
         for entry in entries {
             if let Some(lease) = self.leases.take(entry.id, 1, proven(entry.id)) {
-                deliveries.push(Delivery { entry, attempt: 1, lease });
+                deliveries.push(LeasedEntry { entry, attempt: 1, lease });
             }
         }
         Ok(deliveries)
@@ -145,7 +146,7 @@ impl Consumer {
         cmd
     }
 
-    async fn read_own(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+    async fn read_own(&mut self, most: usize) -> Result<Vec<LeasedEntry>, Error> {
         let Some(Recovery { from, mode }) = &self.recovery else { return Ok(Vec::new()) };
         let (from, count) = (from.to_string(), most.to_string());
         let (suspects_from, given_back) = (SUSPECT_FROM.to_string(), CLAIMABLE_AT_ONCE_MS.to_string());
@@ -194,14 +195,14 @@ impl Found {
     }
 
     /// Takes a lease for each entry that this process does not hold yet.
-    pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<Delivery> {
+    pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<LeasedEntry> {
         let mut deliveries = Vec::with_capacity(self.entries.len());
         for (attempt, entry) in self.entries {
             if let Some(lease) = leases.take(entry.id, attempt, proven) {
                 if attempt > 1 {
                     group.metrics().redeliveries.increment(1);
                 }
-                deliveries.push(Delivery { entry, attempt, lease });
+                deliveries.push(LeasedEntry { entry, attempt, lease });
             }
         }
         deliveries

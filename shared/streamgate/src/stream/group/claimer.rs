@@ -1,10 +1,11 @@
 use tokio::time::Instant;
 
 use super::consumer::Found;
-use super::delivery::SUSPECT_FROM;
-use super::group::CLAIMABLE_AT_ONCE_MS;
-use super::{ConsumerGroup, Delivery, EntryId, Leases};
+use super::consumer_group::CLAIMABLE_AT_ONCE_MS;
+use super::leased_entry::SUSPECT_FROM;
+use super::{ConsumerGroup, LeasedEntry, Leases};
 use crate::connection::{Error, ErrorKind, Script};
+use crate::stream::EntryId;
 
 /// Takes over entries that their consumer has let idle for longer than a lease: the consumer died, hangs or
 /// handed them back.
@@ -19,7 +20,7 @@ pub struct Claimer {
 impl Claimer {
     /// A claimer of `group` whose entries are held in `leases`.
     pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
-        let script = Script::new(include_str!("scripts/claim_idle.lua"));
+        let script = Script::new(include_str!("../scripts/claim_idle.lua"));
         Self { group, leases, script, cursor: EntryId::MIN, left_suspects: false }
     }
 
@@ -49,7 +50,7 @@ impl Claimer {
     /// # Errors
     /// The connection failed, or the server refused the command. If the group is gone, the result is empty; the
     /// consumer then creates the group again.
-    pub async fn claim(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+    pub async fn claim(&mut self, most: usize) -> Result<Vec<LeasedEntry>, Error> {
         let idle = self.group.settings().claim_min_idle.as_millis().to_string();
         let (cursor, count) = (self.cursor.to_string(), most.to_string());
         let suspects_from = SUSPECT_FROM.to_string();

@@ -1,0 +1,18 @@
+//! Reading as a member of a consumer group.
+//!
+//! In reading order: [`ConsumerGroup`] (`consumer_group`) is the group and this process's membership in it.
+//! [`Consumer`] (`consumer`) reads entries; [`Claimer`] (`claimer`) takes over entries that other consumers let idle.
+//! Both return [`LeasedEntry`]s (`leased_entry`), each with a [`Lease`] (`lease`). A [`Disposition`] says how an entry
+//! is settled.
+
+mod claimer;
+mod consumer;
+mod consumer_group;
+mod lease;
+mod leased_entry;
+
+pub use claimer::Claimer;
+pub use consumer::Consumer;
+pub use consumer_group::{ConsumerGroup, GroupSettings, InvalidName};
+pub use lease::{Lease, Leases};
+pub use leased_entry::{Disposition, LeasedEntry};
