@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use service::config::from_args;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
-use streamgate::stream::GroupSettings;
+use streamgate::stream::{GroupSettings, Start};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{RedisServer, eventually_async};
 use streamgate::worker::ResponderMetrics;
@@ -244,6 +244,7 @@ fn responder_settings() -> ResponderSettings {
             stream: REQUESTS.parse().expect("a name"),
             group: "weather-workers".to_owned(),
             consumer: "w1".to_owned(),
+            start: Start::default(),
             block: Duration::from_secs(2),
             claim_min_idle: Duration::from_secs(2),
             lease_renewal: Duration::from_millis(500),

@@ -12,7 +12,7 @@ use clap::{Args, Parser};
 use service::config::value::{address, count};
 use service::config::{ConfigError, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs};
 use service::http::HealthcheckArgs;
-use streamgate::stream::{GroupSettings, Retention};
+use streamgate::stream::{GroupSettings, Retention, Start};
 use streamgate::telemetry::Tracer;
 use streamgate::worker::{HousekeepingSettings, ResponderSettings};
 
@@ -154,6 +154,7 @@ impl Settings {
                 stream: self.streams.request_stream.clone(),
                 group: self.worker.group.consumer_group.clone(),
                 consumer: worker,
+                start: Start::default(),
                 block: BLOCK,
                 claim_min_idle: self.worker.claim_min_idle.0,
                 lease_renewal: self.worker.lease_renewal.0,

@@ -19,6 +19,7 @@
 //! Imports go one way. `envelope`, `codec` and `resilience` do not import `connection`. `stream` imports `connection`.
 //! `requester` and `worker` import all of them, but not each other. A test checks this.
 
+pub mod channel;
 pub mod clock;
 pub mod codec;
 pub mod connection;

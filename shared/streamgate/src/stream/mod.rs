@@ -5,6 +5,7 @@
 //! In reading order:
 //!
 //! - Names and entries: [`StreamKey`] (`key`), [`Entry`] (`entry`).
+//! - The raw door: [`RedisStream`] (`redis_stream`). [`Source`] (`source`) is what readers are made from.
 //! - Writing: [`Producer`] (`producer`).
 //! - Reading as a member of a group: [`ConsumerGroup`], [`Consumer`], [`Claimer`], [`LeasedEntry`], [`Lease`] (all in
 //!   `group`).
@@ -23,6 +24,8 @@ mod key;
 mod metrics;
 mod producer;
 mod read_answer;
+mod redis_stream;
+mod source;
 mod tail;
 mod trimmer;
 mod undelivered;
@@ -32,13 +35,16 @@ pub use dead_letters::{
 };
 pub use entry::{Entry, EntryId};
 pub use group::{
-    Claimer, Consumer, ConsumerGroup, Disposition, GroupSettings, InvalidName, Lease, LeasedEntry, Leases,
+    Claimer, Consumer, ConsumerGroup, Disposition, Group, GroupSettings, InvalidName, Lease, LeasedEntry,
+    Leases, Start,
 };
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};
 pub use metrics::GroupMetrics;
 pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
+pub use redis_stream::RedisStream;
+pub use source::{Item, Source};
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;

@@ -10,7 +10,7 @@ use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
 use streamgate::requester::RequesterMetrics;
 use streamgate::requester::{Answer, Call, RequestError, Requester, RequesterSettings, WorkerGroup};
-use streamgate::stream::GroupSettings;
+use streamgate::stream::{GroupSettings, Start};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::{Link, RedisServer, eventually_async};
 use streamgate::worker::ResponderMetrics;
@@ -59,6 +59,7 @@ pub(crate) fn group_settings(worker: &str) -> GroupSettings {
         stream: REQUESTS.parse().expect("a name"),
         group: GROUP.to_owned(),
         consumer: worker.to_owned(),
+        start: Start::default(),
         block: Duration::from_secs(2),
         claim_min_idle: LEASE,
         lease_renewal: LEASE / 3,

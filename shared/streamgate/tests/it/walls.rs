@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -13,6 +13,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
+    ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("worker", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("testing", &[]),

@@ -1,56 +1,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::Notify;
 
+use super::{GroupSettings, Start};
 use crate::connection::{Error, ErrorKind, Redis, Script};
-use crate::stream::{DeadLetterQueue, Entry, EntryId, GroupMetrics, StreamKey};
-
-/// The stream, the group and the consumer, and the time limits of the group.
-#[derive(Debug, Clone)]
-pub struct GroupSettings {
-    /// The stream.
-    pub stream: StreamKey,
-    /// The group's name.
-    pub group: String,
-    /// This consumer's name, unique among all processes of the group. [`ConsumerGroup::join`] takes
-    /// another name if a live consumer already has this one.
-    pub consumer: String,
-    /// The longest time that one read blocks.
-    pub block: Duration,
-    /// The length of a lease: if a consumer lets an entry idle for this long, another consumer may claim it.
-    pub claim_min_idle: Duration,
-    /// How often leases are renewed; at most a third of `claim_min_idle`.
-    pub lease_renewal: Duration,
-    /// A consumer that is silent for longer counts as dead. A live one gives a sign of life every third of this, or
-    /// twice per lease if that is more often.
-    pub grace: Duration,
-    /// About how many dead letters are kept.
-    pub dead_letters_kept: usize,
-}
-
-impl GroupSettings {
-    /// The defaults that the proxy ships with.
-    pub fn new(stream: StreamKey, group: &str, consumer: &str) -> Self {
-        Self {
-            stream,
-            group: group.to_owned(),
-            consumer: consumer.to_owned(),
-            block: Duration::from_secs(2),
-            claim_min_idle: Duration::from_secs(2),
-            lease_renewal: Duration::from_millis(500),
-            grace: Duration::from_secs(15),
-            dead_letters_kept: 10_000,
-        }
-    }
-
-    /// The labels of the group's metrics.
-    pub fn labels(&self) -> [(&'static str, &str); 2] {
-        [("stream", self.stream.as_str()), ("group", &self.group)]
-    }
-}
+use crate::stream::{DeadLetterQueue, Entry, EntryId, GroupMetrics};
 
 /// A consumer group of one stream, and this process's membership in it. Clones share everything.
 #[derive(Clone)]
@@ -119,14 +75,17 @@ impl ConsumerGroup {
         good.then_some(()).ok_or(InvalidName)
     }
 
-    /// Creates the stream and the group if they do not exist. A new group starts at the beginning of the
-    /// stream, so that it reads also the entries written before.
+    /// Creates the stream and the group if they do not exist. A new group begins as its settings say.
     ///
     /// # Errors
     /// The connection failed, or the server refused the command.
     pub async fn ensure(&self) -> Result<(), Error> {
+        self.create(self.settings().start).await
+    }
+
+    async fn create(&self, start: Start) -> Result<(), Error> {
         let mut cmd = redis::cmd("XGROUP");
-        cmd.arg("CREATE").arg(self.stream()).arg(self.name()).arg("0").arg("MKSTREAM");
+        cmd.arg("CREATE").arg(self.stream()).arg(self.name()).arg(start.to_id()).arg("MKSTREAM");
         match self.redis().command(&cmd).await {
             Err(error) if error.to_string().contains("BUSYGROUP") => Ok(()),
             result => result.map(drop),
@@ -196,7 +155,7 @@ impl ConsumerGroup {
     /// # Errors
     /// The connection failed, or the server refused the command.
     pub async fn heal(&self) -> Result<(), Error> {
-        self.ensure().await?;
+        self.create(Start::Beginning).await?;
         self.metrics().group_recreations.increment(1);
         tracing::warn!(
             stream = self.stream(),

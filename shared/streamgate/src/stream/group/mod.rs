@@ -1,6 +1,6 @@
 //! Reading as a member of a consumer group.
 //!
-//! In reading order: [`ConsumerGroup`] (`consumer_group`) is the group and this process's membership in it.
+//! In reading order: [`Group`] and [`GroupSettings`] (`settings`) name a group; [`ConsumerGroup`] (`consumer_group`) is the group and this process's membership in it.
 //! [`Consumer`] (`consumer`) reads entries; [`Claimer`] (`claimer`) takes over entries that other consumers let idle.
 //! Both return [`LeasedEntry`]s (`leased_entry`), each with a [`Lease`] (`lease`). A [`Disposition`] says how an entry
 //! is settled.
@@ -10,9 +10,11 @@ mod consumer;
 mod consumer_group;
 mod lease;
 mod leased_entry;
+mod settings;
 
 pub use claimer::Claimer;
 pub use consumer::Consumer;
-pub use consumer_group::{ConsumerGroup, GroupSettings, InvalidName};
+pub use consumer_group::{ConsumerGroup, InvalidName};
 pub use lease::{Lease, Leases};
 pub use leased_entry::{Disposition, LeasedEntry};
+pub use settings::{Group, GroupSettings, Start};
