@@ -176,6 +176,8 @@ pub enum EventKind {
         /// With this.
         status: u64,
     },
+    /// A gateway read its lane again from the beginning.
+    StartedOver,
     /// The process panicked.
     Panic(String),
     /// A line holds a secret.
