@@ -60,7 +60,7 @@ impl<H: Handler> Execution<H> {
                 self.problem_in_time(&origin, &delivery, "the work was tried too often without success");
             return Some(dead_letter(delivery, slot, reply, reason));
         }
-        if delivery.is_suspect() {
+        if delivery.lease.is_suspect() {
             let alone = Arc::clone(&self.isolation).write_owned().await;
             let settlement = self.execute(request, origin, delivery, slot).await;
             settlement.map(|settlement| Settlement { _alone: Some(alone), ..settlement })

@@ -34,7 +34,8 @@ pub(super) struct Housekeeping {
 
 impl Housekeeping {
     pub(super) fn new(redis: Redis, group: ConsumerGroup, settings: HousekeepingSettings) -> Self {
-        let trimmer = Trimmer::new(redis, group.settings().stream.clone(), settings.retention);
+        let trimmer =
+            Trimmer::new(redis, group.settings().stream.clone(), settings.retention).without_delays();
         Self { group, trimmer, period: settings.period, warned: false }
     }
 

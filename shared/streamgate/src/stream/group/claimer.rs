@@ -75,15 +75,8 @@ impl Claimer {
         };
         self.left_suspects = left_before || found.left_suspects;
         self.cursor = EntryId::from_value(&found.cursor).unwrap_or_default();
-        if !found.deleted.is_empty() {
-            self.group.metrics().deleted.increment(found.deleted.len() as u64);
-            tracing::error!(
-                entries = found.deleted.len(),
-                first = %found.deleted[0],
-                "pending entries had been deleted from the stream: their requests are lost"
-            );
-        }
-        let deliveries = found.deliver(&self.group, &self.leases, sent);
+        found.report_deleted(&self.group);
+        let deliveries = found.deliver(&self.group, &self.leases, true, sent);
         self.group.metrics().claims.increment(deliveries.len() as u64);
         Ok(deliveries)
     }

@@ -12,18 +12,8 @@ pub struct LeasedEntry {
     pub lease: Lease,
 }
 
-impl LeasedEntry {
-    /// True if the entry is a suspect: its work may kill workers.
-    pub fn is_suspect(&self) -> bool {
-        self.attempt >= SUSPECT_FROM
-    }
-}
-
-/// From this delivery on, an entry is a suspect. A worker holds one suspect at a time and does no other work meanwhile.
-///
-/// A second delivery usually means that a worker was killed. Then all entries that it held are delivered again at the
-/// same time, so they must not run one by one. A third delivery means that the entry itself may kill workers. It runs
-/// alone, so that no other entry is in the worker that it kills.
+/// From this delivery on, an entry is a suspect (see [`Lease::is_suspect`]). A worker holds one suspect at a time and
+/// does no other work meanwhile.
 pub(super) const SUSPECT_FROM: u32 = 3;
 
 /// How a delivery is settled.
