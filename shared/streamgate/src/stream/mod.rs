@@ -44,7 +44,7 @@ pub use metrics::GroupMetrics;
 pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use redis_stream::RedisStream;
-pub use source::{Item, Source};
+pub use source::{Item, ReadError, Source};
 pub use tail::TailReader;
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;

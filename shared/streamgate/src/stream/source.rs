@@ -1,6 +1,6 @@
 use super::{Entry, EntryId, StreamKey};
 use crate::codec::CodecError;
-use crate::connection::Redis;
+use crate::connection::{Error, Redis};
 
 /// A stream, and how its entries become values: what every reader of a stream is made from.
 ///
@@ -30,4 +30,21 @@ pub struct Item<T> {
     pub id: EntryId,
     /// The value.
     pub value: T,
+}
+
+/// Why a reader has no value.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The entry holds no such value. The reader goes on with the next entry.
+    #[error("entry {id} cannot be decoded: {source}")]
+    Undecodable {
+        /// The entry.
+        id: EntryId,
+        /// Why not.
+        #[source]
+        source: CodecError,
+    },
+    /// The stream could not be read.
+    #[error(transparent)]
+    Redis(#[from] Error),
 }
