@@ -68,7 +68,9 @@ pub enum CodecError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The bytes are in another format, as their writer says.
-    #[error("the content type is `{found}`, but this reader decodes `{expected}`: give it the codec for `{found}`")]
+    #[error(
+        "the content type is `{found}`, but this reader decodes `{expected}`: give it the codec for `{found}`"
+    )]
     ContentType {
         /// What the writer of the entry says.
         found: String,

@@ -4,7 +4,7 @@ use redis::Cmd;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::field;
-use super::{Entry, EntryId, ReadAnswer, StreamKey};
+use super::{Entry, EntryId, ReadAnswer, Start, StreamKey};
 use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker, is_primary};
 
 /// Reads every new entry of a stream, for one reader, without a group.
@@ -50,6 +50,17 @@ impl TailReader {
             started_over: false,
             server: None,
         }
+    }
+
+    /// Begins at `start` instead of the end of the stream.
+    #[must_use]
+    pub fn starting_at(mut self, start: Start) -> Self {
+        self.cursor = match start {
+            Start::Beginning => Some(EntryId::MIN),
+            Start::End => None,
+            Start::After(id) => Some(id),
+        };
+        self
     }
 
     /// A handle for another task to end a blocked [`TailReader::read`].

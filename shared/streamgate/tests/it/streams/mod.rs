@@ -1,5 +1,6 @@
 //! Tests of streams without requests and replies.
 
+mod channel;
 mod dead_letters;
 mod delays;
 mod toolkit;
