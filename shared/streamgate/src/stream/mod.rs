@@ -9,7 +9,7 @@
 //! - Writing: [`Producer`] (`producer`).
 //! - Reading as a member of a group: [`ConsumerGroup`], [`Consumer`], [`Claimer`], [`LeasedEntry`], [`Lease`] (all in
 //!   `group`).
-//! - Reading every new entry without a group: [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
+//! - Reading every new entry without a group: [`Tail`], [`TailAll`], [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
 //!   answers to all reads.
 //! - Maintenance: [`DeadLetterQueue`] (`dead_letters`), [`Trimmer`] (`trimmer`), [`StreamHealth`] (`health`),
 //!   [`Undelivered`] (`undelivered`), [`GroupMetrics`] (`metrics`).
@@ -44,7 +44,8 @@ pub use metrics::GroupMetrics;
 pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use redis_stream::RedisStream;
-pub use source::{Item, Source};
-pub use tail::TailReader;
+pub use source::{Item, ReadError, Source};
+pub(crate) use tail::{Begin, Findings, Missed, News, StreamsReader};
+pub use tail::{InvalidStreams, Tail, TailAll, TailReader};
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;
