@@ -5,14 +5,15 @@
 //! - [`StreamChannel`] (here) is a stream whose entries hold values of one type, in the format of a [`Codec`].
 //! - [`StreamWriter`] (`writer`) appends values; `append` sends them.
 //! - [`Reader`] (`reader`) reads as a member of a group. It gives out [`Message`]s, which are acknowledged or tried again.
-//! - [`Replay`] (`replay`) reads what is on the stream, without a group; [`Follow`] (`follow`) goes on with new entries.
+//! - [`Replay`] (`replay`) reads what is on the stream, without a group; its [`Tail`](crate::stream::Tail) goes on with
+//!   new values.
 //! - [`PubSubChannel`] (`pubsub`) has the same shape, but stores nothing.
 //!
 //! | Type | What is promised |
 //! |---|---|
 //! | [`Reader`] | Each value at least once in each group. |
 //! | [`Reader`] with [`auto_acknowledge`](ReaderBuilder::auto_acknowledge) | Each value once, also if its work fails; again only if the reader dies before it acknowledges. |
-//! | [`Replay`], [`Follow`] | Each value that is on the stream once, in order. |
+//! | [`Replay`], [`Tail`](crate::stream::Tail) | Each value that is on the stream once, in order. |
 //! | [`Subscription`] | At most once: a value is lost for a subscriber that is not connected. |
 //!
 //! A Redis server that is not durable loses the last values when it crashes; see `appendfsync` in the manual of Redis.
@@ -21,7 +22,6 @@
 //! several kinds of values, make `T` an enum with a tag (see [`codec`](crate::codec)).
 
 mod append;
-mod follow;
 mod pubsub;
 mod reader;
 mod replay;
@@ -36,7 +36,6 @@ use crate::connection::{Error, Redis};
 use crate::stream::{Entry, EntryId, Group, InvalidStreamKey, RedisStream, Source, StreamKey};
 
 pub use crate::stream::ReadError;
-pub use follow::Follow;
 pub use pubsub::{PubSubChannel, PubSubEvent, PublishError, Subscription};
 pub use reader::{Message, NotAcknowledged, Reader, ReaderBuilder, SettleError, StartError};
 pub use replay::Replay;

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 
-use super::{Follow, StreamChannel};
+use super::StreamChannel;
 use crate::codec::{Codec, Json};
 use crate::connection::{Error, ErrorKind, RetryLog};
-use crate::stream::{Entry, EntryId, Item, ReadError, RedisStream, Source};
+use crate::stream::{Entry, EntryId, Item, ReadError, RedisStream, Source, Start, Tail};
 
 /// Reads the values on a stream once and in order, without a group. It ends when it has caught up, that is when a read
 /// finds no further entry; [`Replay::follow`] goes on.
@@ -63,8 +63,8 @@ impl<T: Send + 'static, C: Codec<T> + 'static> Replay<T, C> {
     }
 
     /// Goes on behind the last value that was given out, first with the rest of the stream, then with each new value as it
-    /// comes; nothing is lost and nothing comes twice in between. The end of the range no longer counts.
-    pub fn follow(self) -> Follow<T, C> {
+    /// comes: nothing is lost and nothing comes twice in between. The end of the range no longer counts.
+    pub fn follow(self) -> Tail<T> {
         // What was read and not given out is read again.
         let after = match self.page.front() {
             Some(next) => before(next.id),
@@ -74,7 +74,7 @@ impl<T: Send + 'static, C: Codec<T> + 'static> Replay<T, C> {
                 Bound::Unbounded => EntryId::MIN,
             },
         };
-        Follow::new(self.channel, after)
+        Tail::new(&self.channel, Start::After(after))
     }
 
     fn turn_to(&mut self, page: Vec<Entry>) {
@@ -119,7 +119,7 @@ impl<T: Send + 'static, C: Codec<T> + 'static> Stream for Replay<T, C> {
 impl<T, C> Unpin for Replay<T, C> {}
 
 /// An entry as an item.
-pub(super) fn item<T: Send + 'static, C: Codec<T> + 'static>(
+fn item<T: Send + 'static, C: Codec<T> + 'static>(
     channel: &StreamChannel<T, C>,
     entry: &Entry,
 ) -> Result<Item<T>, ReadError> {
@@ -154,7 +154,9 @@ async fn page(stream: &RedisStream, start: Bound<EntryId>, end: Bound<EntryId>) 
     let answer = stream.redis().command(&cmd).await;
     match answer {
         // No id is behind the last possible one, or before the first.
-        Err(error) if error.kind() == ErrorKind::Refused && error.message().contains("start or end ID") => {
+        Err(error)
+            if error.kind() == ErrorKind::Refused && error.message().contains("ID for the interval") =>
+        {
             Ok(Vec::new())
         }
         answer => {

@@ -148,6 +148,11 @@ impl Redis {
         }
     }
 
+    /// True if `other` is a clone of this handle.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The circuit breaker that every command of this process reports to. The heartbeat is its
     /// probe, so no request is risked to close it again.
     pub fn circuit(&self) -> &CircuitBreaker {

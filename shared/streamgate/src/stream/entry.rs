@@ -27,6 +27,15 @@ impl EntryId {
         }
     }
 
+    /// The id before this one; [`EntryId::MIN`] has none and stays.
+    pub(crate) fn previous(self) -> Self {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Self { ms: self.ms, seq },
+            None if self.ms == 0 => Self::MIN,
+            None => Self { ms: self.ms - 1, seq: u64::MAX },
+        }
+    }
+
     /// Reads an id from the bytes of a reply.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let dash = bytes.iter().position(|b| *b == b'-')?;
@@ -172,6 +181,9 @@ mod tests {
         assert!(id("9-9") < id("10-0") && id("10-0") < id("10-1"));
         assert_eq!(id("7-3").to_string(), "7-3");
         assert_eq!(id(&format!("7-{}", u64::MAX)).next(), id("8-0"));
+        for one in [id("0-1"), id("7-0"), id("7-3")] {
+            assert_eq!(one.previous().next(), one);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! - Writing: [`Producer`] (`producer`).
 //! - Reading as a member of a group: [`ConsumerGroup`], [`Consumer`], [`Claimer`], [`LeasedEntry`], [`Lease`] (all in
 //!   `group`).
-//! - Reading every new entry without a group: [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
+//! - Reading every new entry without a group: [`Tail`], [`TailAll`], [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
 //!   answers to all reads.
 //! - Maintenance: [`DeadLetterQueue`] (`dead_letters`), [`Trimmer`] (`trimmer`), [`StreamHealth`] (`health`),
 //!   [`Undelivered`] (`undelivered`), [`GroupMetrics`] (`metrics`).
@@ -45,6 +45,7 @@ pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use redis_stream::RedisStream;
 pub use source::{Item, ReadError, Source};
-pub use tail::TailReader;
+pub(crate) use tail::{Begin, Findings, Missed, News, StreamsReader};
+pub use tail::{InvalidStreams, Tail, TailAll, TailReader};
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;

@@ -32,19 +32,19 @@ pub struct Item<T> {
     pub value: T,
 }
 
-/// Why a reader has no value.
+/// Why an item could not be read. Reading goes on after it.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The entry holds no such value. The reader goes on with the next entry.
+    /// The entry holds no such value.
     #[error("entry {id} cannot be decoded: {source}")]
     Undecodable {
-        /// The entry.
+        /// The entry's id.
         id: EntryId,
-        /// Why not.
+        /// What is wrong with it.
         #[source]
         source: CodecError,
     },
-    /// The stream could not be read.
+    /// Redis refused the read.
     #[error(transparent)]
     Redis(#[from] Error),
 }

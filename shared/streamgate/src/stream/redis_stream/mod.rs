@@ -1,5 +1,7 @@
 //! The raw door: one stream, its entries and fields, as the commands of Redis see them.
 
+mod tail;
+
 use super::{Entry, InvalidStreamKey, Source, StreamKey};
 use crate::codec::CodecError;
 use crate::connection::Redis;

@@ -3,5 +3,6 @@
 mod channel;
 mod dead_letters;
 mod delays;
+mod fanout;
 mod toolkit;
 mod trimming;

@@ -48,7 +48,15 @@ async fn a_dropped_reader_does_the_same_in_the_background() {
     let mut second = reader(&server, "b").batch(5).await.expect("starts");
     assert_eq!(values(&take(&mut second, 4).await), [1, 2, 3, 4]);
     assert_eq!(holder(&server, ids[1]), Some(("b".to_owned(), 1)));
-    eventually_async("it has left", async || consumers(&server) == ["b"]).await;
+}
+
+#[tokio::test]
+async fn a_dropped_reader_without_entries_leaves_the_group() {
+    let server = RedisServer::start();
+
+    drop(reader(&server, "a").await.expect("starts"));
+
+    eventually_async("it has left", async || consumers(&server).is_empty()).await;
 }
 
 #[tokio::test]
