@@ -116,6 +116,7 @@ pub enum PubSubEvent<T> {
     /// A value.
     Value(T),
     /// Values may be missing here: the connection was lost and made again, or more than 1,024 values waited to be read.
+    /// It comes once later values are received again, so that what is read from elsewhere then is not older.
     Gap,
 }
 

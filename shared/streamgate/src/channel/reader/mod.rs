@@ -48,7 +48,7 @@ pub use message::{Message, NotAcknowledged, SettleError};
 pub struct Reader<T> {
     group: ConsumerGroup,
     leases: Leases,
-    decode: Box<dyn Fn(&Entry) -> Result<T, CodecError> + Send + Sync>,
+    decode: Decode<T>,
     acknowledges_itself: bool,
     max_deliveries: u32,
     /// `None` once the reader is shut.
@@ -68,6 +68,9 @@ pub struct Reader<T> {
     abandon: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
+
+/// Decodes an entry, in the format of the channel.
+type Decode<T> = Box<dyn Fn(&Entry) -> Result<T, CodecError> + Send + Sync>;
 
 /// How long a closing reader waits for Redis.
 const CLOSING_TIME: Duration = Duration::from_secs(5);

@@ -54,11 +54,13 @@ async fn round_trip<T: Send + 'static, C: Codec<T> + 'static>(server: &RedisServ
     replay.next().await.expect("an entry").expect("decodes").value
 }
 
-/// The only entry.
-fn entry(server: &RedisServer) -> Vec<(String, Vec<u8>)> {
-    let entries: Vec<(String, Vec<(String, Vec<u8>)>)> = server.command(&["XRANGE", STREAM, "-", "+"]);
+/// The fields of the only entry.
+fn entry(server: &RedisServer) -> Fields {
+    let entries: Vec<(String, Fields)> = server.command(&["XRANGE", STREAM, "-", "+"]);
     entries.into_iter().next().expect("an entry").1
 }
+
+type Fields = Vec<(String, Vec<u8>)>;
 
 #[test]
 fn protobuf_encodes_the_agreed_example() {
