@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -15,17 +15,19 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
-    ("worker", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
+    ("worker", &["clock", "connection", "stream", "resilience", "telemetry"]),
+    ("responder", &["clock", "envelope", "connection", "stream", "telemetry", "worker"]),
     ("testing", &[]),
 ];
 
 /// Which modules of the crate `service` a module of it may import.
-const SERVICE_MAY_IMPORT: [(&str, &[&str]); 8] = [
+const SERVICE_MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("config", &["logs", "otlp"]),
     ("exporter", &["logs"]),
     ("http", &["config", "exporter", "liveness"]),
     ("liveness", &[]),
     ("logs", &[]),
+    ("operations", &["exporter", "http", "liveness"]),
     ("otlp", &[]),
     ("process", &[]),
     ("shutdown", &["logs"]),
