@@ -27,7 +27,7 @@ impl StreamKey {
 
     /// The start of the names of the keys that keep the delayed entries of a group, by the time they are due:
     /// `{name}:delayed:<group>`.
-    pub(super) fn delayed(&self) -> Self {
+    pub(crate) fn delayed(&self) -> Self {
         self.beside("delayed:")
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::consumer::Found;
@@ -22,6 +24,11 @@ impl Claimer {
     pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
         let script = Script::new(include_str!("../scripts/claim_idle.lua"));
         Self { group, leases, script, cursor: EntryId::MIN, left_suspects: false }
+    }
+
+    /// The length of a lease.
+    pub fn claim_min_idle(&self) -> Duration {
+        self.group.settings().claim_min_idle
     }
 
     /// True if the last claim reached the end of the pending entries, or there was no claim yet. One

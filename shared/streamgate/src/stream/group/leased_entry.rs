@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::Lease;
 use crate::stream::Entry;
 
@@ -23,6 +25,8 @@ pub enum Disposition {
     Acknowledge,
     /// Not done, for a reason outside the entry: give it back for any consumer, without counting this delivery.
     HandBack,
+    /// Failed for now: deliver it again after this delay, to this group. Until then it is not pending.
+    RetryAfter(Duration),
     /// Cannot be done: move it to the dead letters with this reason, and acknowledge it.
     DeadLetter(String),
 }

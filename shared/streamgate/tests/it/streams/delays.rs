@@ -20,7 +20,7 @@ struct Member {
 impl Member {
     async fn join(server: &RedisServer, group: &str, name: &str) -> Self {
         let settings = GroupSettings { group: group.to_owned(), ..group_settings(name) };
-        let group = ConsumerGroup::new(redis(server), settings, responder_metrics().group);
+        let group = ConsumerGroup::new(redis(server), settings, responder_metrics().worker.group);
         let leases = Leases::new(group.clone());
         let mut consumer = Consumer::new(group.clone(), leases.clone());
         consumer.join(&CancellationToken::new()).await;
