@@ -4,7 +4,8 @@
 //!
 //! - [`StreamChannel`] (here) is a stream whose entries hold values of one type, in the format of a [`Codec`].
 //! - [`StreamWriter`] (`writer`) appends values; `append` sends them.
-//! - [`Reader`] (`reader`) reads as a member of a group. It gives out [`Message`]s, which are acknowledged or tried again.
+//! - [`Reader`] (`reader`) reads as a member of a group. It gives out [`Message`]s, which are acknowledged or tried
+//!   again.
 //! - [`Replay`] (`replay`) reads what is on the stream, without a group; its [`Tail`](crate::stream::Tail) goes on with
 //!   new values.
 //! - [`PubSubChannel`] (`pubsub`) has the same shape, but stores nothing.
@@ -18,8 +19,8 @@
 //!
 //! A Redis server that is not durable loses the last values when it crashes; see `appendfsync` in the manual of Redis.
 //!
-//! The type of the values is the type `T` of the channel. A type's name that comes from the stream is never looked up; for
-//! several kinds of values, make `T` an enum with a tag (see [`codec`](crate::codec)).
+//! The type of the values is the type `T` of the channel. A type's name that comes from the stream is never looked up;
+//! for several kinds of values, make `T` an enum with a tag (see [`codec`](crate::codec)).
 
 mod append;
 mod pubsub;
@@ -110,7 +111,8 @@ impl<T: Send + 'static, C: Codec<T> + 'static> StreamChannel<T, C> {
         StreamWriter::new(self.clone())
     }
 
-    /// A reader as a member of `group`. Set its options, then await it.
+    /// A reader as a member of `group`. Set its options, then await it. It trims the stream, unless
+    /// [`ReaderBuilder::keep_all`] is called.
     pub fn reader(&self, group: Group) -> ReaderBuilder<T, C> {
         ReaderBuilder::new(self.clone(), group)
     }

@@ -44,7 +44,8 @@ pub struct PubSubChannel<T, C = Json> {
 }
 
 impl<T> PubSubChannel<T> {
-    /// The channel called `name`, with values in JSON; nothing is sent yet. A name follows the rules of a stream's name.
+    /// The channel called `name`, with values in JSON; nothing is sent yet. A name follows the rules of a stream's
+    /// name.
     ///
     /// # Errors
     /// The name is not valid.
@@ -122,8 +123,9 @@ pub enum PubSubEvent<T> {
 
 /// Receives the values of a [`PubSubChannel`], at most once each, in the order in which Redis got them.
 ///
-/// It does not end because the channel is quiet; it reconnects by itself, and then gives out [`PubSubEvent::Gap`]. A value
-/// that cannot be decoded is an error item, and the next item is the next value. Dropping it ends the subscription.
+/// It does not end because the channel is quiet; it reconnects by itself, and then gives out [`PubSubEvent::Gap`]. A
+/// value that cannot be decoded is an error item, and the next item is the next value. Dropping it ends the
+/// subscription.
 pub struct Subscription<T, C = Json> {
     received: mpsc::Receiver<Received>,
     codec: Arc<C>,
@@ -168,7 +170,8 @@ struct Subscriber {
     gap: bool,
 }
 
-/// How often the connection is checked. A subscriber sends nothing, so it would not notice a connection that is half open.
+/// How often the connection is checked. A subscriber sends nothing, so it would not notice a connection that is half
+/// open.
 const CHECK_PERIOD: Duration = Duration::from_secs(2);
 
 impl Subscriber {
@@ -235,8 +238,8 @@ impl Subscriber {
     }
 }
 
-/// Completes when the connection does not answer, or when the process has dropped its other connections: the address may
-/// lead to another server.
+/// Completes when the connection does not answer, or when the process has dropped its other connections: the address
+/// may lead to another server.
 async fn broken(redis: Redis, mut sink: PubSubSink) {
     let generation = redis.generation();
     loop {

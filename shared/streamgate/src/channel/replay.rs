@@ -14,8 +14,8 @@ use crate::stream::{Entry, EntryId, Item, ReadError, RedisStream, Source, Start,
 /// Reads the values on a stream once and in order, without a group. It ends when it has caught up, that is when a read
 /// finds no further entry; [`Replay::follow`] goes on.
 ///
-/// An entry that cannot be decoded is an item [`ReadError::Undecodable`]; the next item is the next value. During an outage
-/// it waits and tries again. If Redis refuses to read, the last item is [`ReadError::Redis`].
+/// An entry that cannot be decoded is an item [`ReadError::Undecodable`]; the next item is the next value. During an
+/// outage it waits and tries again. If Redis refuses to read, the last item is [`ReadError::Redis`].
 ///
 /// ```no_run
 /// # use std::ops::Bound;
@@ -62,8 +62,8 @@ impl<T: Send + 'static, C: Codec<T> + 'static> Replay<T, C> {
         StreamExt::next(self).await
     }
 
-    /// Goes on behind the last value that was given out, first with the rest of the stream, then with each new value as it
-    /// comes: nothing is lost and nothing comes twice in between. The end of the range no longer counts.
+    /// Goes on behind the last value that was given out, first with the rest of the stream, then with each new value as
+    /// it comes: nothing is lost and nothing comes twice in between. The end of the range no longer counts.
     pub fn follow(self) -> Tail<T> {
         // What was read and not given out is read again.
         let after = match self.page.front() {

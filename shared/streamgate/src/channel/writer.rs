@@ -7,9 +7,9 @@ use crate::stream::{Entry, EntryId};
 
 /// Appends values to a stream, each as one entry with the fields `content_type` and `body`. Clones share everything.
 ///
-/// A value for which [`StreamWriter::send`] returned its id is stored. If Redis does not answer, the value may be stored or
-/// not; sent again, it may be on the stream twice. Values that one task sends one after the other are on the stream in
-/// this order.
+/// A value for which [`StreamWriter::send`] returned its id is stored. If Redis does not answer, the value may be
+/// stored or not; sent again, it may be on the stream twice. Values that one task sends one after the other are on the
+/// stream in this order.
 ///
 /// ```no_run
 /// # use streamgate::channel::{StreamChannel, WriteError};

@@ -3,8 +3,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Codec, CodecError};
 
-/// MessagePack (<https://msgpack.org>) through serde. Structs are written as maps with the names of their fields, so that
-/// a reader finds fields by name, as in JSON.
+/// MessagePack (<https://msgpack.org>) through serde. Structs are written as maps with the names of their fields, so
+/// that a reader finds fields by name, as in JSON.
 ///
 /// Needs the feature `message-pack`.
 #[derive(Debug, Default, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Turns typed values into the bytes of a body and back: [`Codec`] is the trait; [`Json`], `Protobuf` (feature
 //! `protobuf`) and `MessagePack` (feature `message-pack`) implement it.
 //!
-//! The reader's program chooses the type of the value. No codec looks up a type by a name that it finds in the bytes, so a
-//! writer cannot choose what a reader creates. A stream with several kinds of values is an enum with a tag:
+//! The reader's program chooses the type of the value. No codec looks up a type by a name that it finds in the bytes,
+//! so a writer cannot choose what a reader creates. A stream with several kinds of values is an enum with a tag:
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};

@@ -69,26 +69,26 @@ impl<T: Send + 'static, C: Codec<T> + 'static> ReaderBuilder<T, C> {
         }
     }
 
-    /// How many entries one read may bring, from 1 to 10,000; the default is 1. The reader reads only when a value is asked
-    /// for and none is left of the batch before. So a slow consumer holds up to `entries` that others could work on, and
-    /// no more.
+    /// How many entries one read may bring, from 1 to 10,000; the default is 1. The reader reads only when a value is
+    /// asked for and none is left of the batch before. So a slow consumer holds up to `entries` that others could work
+    /// on, and no more.
     #[must_use]
     pub fn batch(self, entries: usize) -> Self {
         Self { batch: entries, ..self }
     }
 
     /// Acknowledges a value when the next one is asked for, and the last one when the reader is closed or dropped. So a
-    /// value whose work fails is not delivered again. Values that were handed over, and were not acknowledged because the
-    /// process died, are delivered again. Without this, the default, each message is acknowledged by hand: use that
+    /// value whose work fails is not delivered again. Values that were handed over, and were not acknowledged because
+    /// the process died, are delivered again. Without this, the default, each message is acknowledged by hand: use that
     /// for work that must not be lost.
     #[must_use]
     pub fn auto_acknowledge(self) -> Self {
         Self { acknowledges_itself: true, ..self }
     }
 
-    /// Whether the reader starts with all entries that were delivered to this consumer's name and not acknowledged, before
-    /// it reads new ones; the default is true. If it is false, it begins with new entries, and those are claimed after
-    /// their lease, by any consumer. Entries that other consumers let idle are always claimed.
+    /// Whether the reader starts with all entries that were delivered to this consumer's name and not acknowledged,
+    /// before it reads new ones; the default is true. If it is false, it begins with new entries, and those are claimed
+    /// after their lease, by any consumer. Entries that other consumers let idle are always claimed.
     #[must_use]
     pub fn read_pending_first(self, first: bool) -> Self {
         Self { reads_pending_first: first, ..self }
@@ -101,8 +101,8 @@ impl<T: Send + 'static, C: Codec<T> + 'static> ReaderBuilder<T, C> {
         Self { max_deliveries: deliveries, ..self }
     }
 
-    /// How much of what all groups have acknowledged stays on the stream; the default is [`Retention::default`]. The reader
-    /// trims about every five seconds. It never deletes an entry that a group has not read or not acknowledged.
+    /// How much of what all groups have acknowledged stays on the stream; the default is [`Retention::default`]. The
+    /// reader trims about every five seconds. It never deletes an entry that a group has not read or not acknowledged.
     #[must_use]
     pub fn keep(self, retention: Retention) -> Self {
         Self { retention: Some(retention), ..self }
@@ -230,7 +230,8 @@ pub enum StartError {
     /// The key of the stream holds something else.
     #[error("the key `{0}` is no stream: choose another name for the stream, or delete the key")]
     NotAStream(StreamKey),
-    /// Redis refuses to join the group, and would refuse it again. (If Redis is away, the reader starts and waits for it.)
+    /// Redis refuses to join the group, and would refuse it again. (If Redis is away, the reader starts and waits for
+    /// it.)
     #[error("cannot join the group: {0}")]
     Redis(#[source] Error),
 }

@@ -39,8 +39,8 @@ impl<T> Message<T> {
         self.settle(Decision::Acknowledge).await
     }
 
-    /// Delivers the entry again after `delay`, to this group only. Until then it is not pending, and nobody can claim it.
-    /// It may come up to half a second late. A delay of more than a day
+    /// Delivers the entry again after `delay`, to this group only. Until then it is not pending, and nobody can claim
+    /// it. It may come up to half a second late. A delay of more than a day
     /// ([`LONGEST_DELAY`](crate::stream::LONGEST_DELAY)) counts as a day.
     ///
     /// # Errors

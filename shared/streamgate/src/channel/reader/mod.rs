@@ -34,14 +34,16 @@ pub use message::{Message, NotAcknowledged, SettleError};
 ///
 /// - **It does not end** because the stream is quiet or Redis is away; [`Reader::next`] waits. It ends after
 ///   [`Reader::close`] or when its stop token is cancelled.
-/// - **An outage gives no error.** The reader connects again, logs the outage once at its start and once at its end, and
-///   goes on with what was not acknowledged. An item is [`ReadError::Redis`] only if Redis refuses the read and will refuse
-///   it again, for example because the key holds something else now; the reader still goes on.
-/// - **An entry that cannot be decoded** is an item [`ReadError::Undecodable`], and is moved to the dead letters. The next
-///   item is the next value.
+/// - **An outage gives no error.** The reader connects again, logs the outage once at its start and once at its end,
+///   and goes on with what was not acknowledged. An item is [`ReadError::Redis`] only if Redis refuses the read and
+///   will refuse it again, for example because the key holds something else now; the reader still goes on.
+/// - **An entry that cannot be decoded** is an item [`ReadError::Undecodable`], and is moved to the dead letters. The
+///   next item is the next value.
 /// - **Order**: values come in the order of the stream, but entries of consumers that died, and retries, come later.
 /// - **Names**: if another process is alive under this consumer's name, this reader takes a name of its own and logs a
 ///   warning; [`Reader::consumer`] returns the name.
+/// - **Trimming**: the reader deletes entries that all groups have acknowledged and that are older than an hour, or
+///   more than 100,000; [`ReaderBuilder::keep`] and [`ReaderBuilder::keep_all`] change that.
 /// - **Memory** is bounded by the batch: nothing is read before a value is asked for.
 ///
 /// Dropping the future of [`Reader::next`] loses no value.
@@ -109,8 +111,8 @@ impl<T> Reader<T> {
     }
 
     /// Ends the reader: hands back the values that were read and not handed over, waits until Redis has confirmed the
-    /// decisions on messages, and leaves the group. If messages are still held, they stay leased and can be settled; the
-    /// reader leaves the group after the last one.
+    /// decisions on messages, and leaves the group. If messages are still held, they stay leased and can be settled;
+    /// the reader leaves the group after the last one.
     ///
     /// Dropping the reader does the same in the background. At the end of a program, close it: the background ends with
     /// the runtime.

@@ -8,8 +8,8 @@ use crate::stream::{ConsumerGroup, Retention, Trimmer};
 /// How often a reader trims its stream.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Trims finished entries and removes consumers that died long ago, until `stop`. Any number of readers may do this at the
-/// same time.
+/// Trims finished entries and removes consumers that died long ago, until `stop`. Any number of readers may do this at
+/// the same time.
 pub(super) async fn keep_short(group: ConsumerGroup, retention: Retention, stop: CancellationToken) {
     let trimmer = Trimmer::new(group.redis().clone(), group.settings().stream.clone(), retention);
     let mut outage = RetryLog::new("housekeeping");

@@ -146,8 +146,8 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Ends a blocked command once `stop` is cancelled. Repeats this until the guard is dropped, because the reader may be
-    /// about to block.
+    /// Ends a blocked command once `stop` is cancelled. Repeats this until the guard is dropped, because the reader may
+    /// be about to block.
     pub(crate) fn wake_on(self, stop: &CancellationToken) -> DropGuard {
         let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
         let guard = reader_gone.clone().drop_guard();

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use streamgate::channel::{StartError, StreamChannel, WriteError};
-use streamgate::codec::{CodecError, Json};
+use streamgate::codec::{Codec, CodecError, Json};
 use streamgate::stream::{EntryId, Group};
 use streamgate::testing::RedisServer;
 
-use super::codecs::Raw;
 use super::{STREAM, channel, group, length, reader, send, take};
 use crate::harness::redis;
 
@@ -112,4 +111,21 @@ async fn a_key_of_another_type_is_refused_at_the_start() {
     assert!(error.to_string().contains("choose another name for the stream"), "{error}");
     assert_eq!(server.command::<String>(&["GET", STREAM]), "text");
     assert!(channel(&server).replay(EntryId::MIN..).await.is_err());
+}
+
+/// Bytes as they are.
+struct Raw;
+
+impl Codec<Bytes> for Raw {
+    fn content_type(&self) -> &'static str {
+        "application/octet-stream"
+    }
+
+    fn encode(&self, value: &Bytes) -> Result<Bytes, CodecError> {
+        Ok(value.clone())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Bytes, CodecError> {
+        Ok(Bytes::copy_from_slice(bytes))
+    }
 }

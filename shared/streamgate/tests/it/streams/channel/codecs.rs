@@ -1,6 +1,5 @@
 //! Formats of values.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use streamgate::channel::{ReadError, StreamChannel};
 use streamgate::codec::{Codec, CodecError, Json, MessagePack, Protobuf};
@@ -152,21 +151,4 @@ async fn an_enum_with_a_tag_holds_several_kinds_of_values() {
     }
     let error = replay.next().await.expect("an entry").expect_err("no such variant");
     assert!(error.to_string().contains("unknown variant"), "{error}");
-}
-
-/// Bytes as they are.
-pub(super) struct Raw;
-
-impl Codec<Bytes> for Raw {
-    fn content_type(&self) -> &'static str {
-        "application/octet-stream"
-    }
-
-    fn encode(&self, value: &Bytes) -> Result<Bytes, CodecError> {
-        Ok(value.clone())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Bytes, CodecError> {
-        Ok(Bytes::copy_from_slice(bytes))
-    }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod closing;
+#[cfg(all(feature = "message-pack", feature = "protobuf"))]
 mod codecs;
 mod failover;
 mod options;

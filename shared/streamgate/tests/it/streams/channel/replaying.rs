@@ -104,7 +104,8 @@ async fn a_replay_goes_on_after_a_restart_of_redis() {
 
 #[tokio::test]
 async fn following_loses_nothing_and_repeats_nothing() {
-    // The place where following takes over: before the first value, within a page, at its end, at the end of the stream.
+    // The place where following takes over: before the first value, within a page, at its end, at the end of the
+    // stream.
     for taken in [0, 1, 99, 100, 101, 250] {
         let server = RedisServer::start();
         let mut ids = send(&server, 0..250).await;
