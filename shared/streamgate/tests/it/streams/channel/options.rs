@@ -136,21 +136,23 @@ async fn nothing_is_read_ahead_beyond_the_batch() {
 }
 
 #[tokio::test]
-async fn all_own_pending_entries_come_before_new_ones() {
+async fn own_pending_entries_come_first_then_idle_then_new_ones() {
     let server = RedisServer::start();
-    send(&server, 0..7).await;
-    let (crashing, taken) = Crashing::start(reader(&server, "a").batch(3), 5).await;
-    assert_eq!(taken, [0, 1, 2, 3, 4]);
-    crashing.crash();
-    send(&server, 7..9).await;
+    send(&server, 0..9).await;
+    let (other, taken) = Crashing::start(reader(&server, "other"), 2).await;
+    assert_eq!(taken, [0, 1]);
+    let (own, taken) = Crashing::start(reader(&server, "a").batch(3), 4).await;
+    assert_eq!(taken, [2, 3, 4, 5]);
+    other.crash();
+    own.crash();
     idle_for(&server, LEASE).await;
 
     let mut restarted = reader(&server, "a").batch(2).await.expect("starts");
 
     let messages = take(&mut restarted, 9).await;
-    assert_eq!(values(&messages), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(values(&messages), [2, 3, 4, 5, 6, 7, 0, 1, 8]);
     let attempts: Vec<u32> = messages.iter().map(|message| message.attempt).collect();
-    assert_eq!(attempts, [2, 2, 2, 2, 2, 2, 1, 1, 1], "the batch of three had read 5 as well");
+    assert_eq!(attempts, [2, 2, 2, 2, 2, 2, 2, 2, 1], "the batches of three had brought 6 and 7 as well");
 }
 
 #[tokio::test]
@@ -195,6 +197,11 @@ async fn auto_acknowledge_follows_the_next_request() {
     let mut reader = reader(&server, "a").auto_acknowledge().await.expect("starts");
 
     drop(next(&mut reader).await);
+    let signs_of_life = calls(&server, "xreadgroup");
+    eventually_async("an acknowledgement would have arrived", async || {
+        calls(&server, "xreadgroup") > signs_of_life + 1
+    })
+    .await;
     assert_eq!(holder(&server, ids[0]), Some(("a".to_owned(), 1)), "its work may still go on");
     let second = next(&mut reader).await;
     eventually_async("the first is acknowledged", async || holder(&server, ids[0]).is_none()).await;
