@@ -11,6 +11,7 @@
 //!    [`Handler`](worker::Handler) for each request and sends the reply.
 //! 4. [`stream`]: the toolkit under both sides: producers, consumer groups, leases, claims, dead
 //!    letters, trimming. It does not know requests and replies.
+//!    [`fanout`] gives one stream to many readers in a process.
 //! 5. [`connection`]: connections to Redis: reconnects, time limits, kinds of errors.
 //! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, wait estimate.
 //! 7. [`codec`], [`clock`], [`fields`]: small modules that all others use.
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod codec;
 pub mod connection;
 pub mod envelope;
+pub mod fanout;
 pub mod fields;
 pub mod requester;
 pub mod resilience;

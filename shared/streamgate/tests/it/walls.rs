@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -14,6 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
+    ("fanout", &["codec", "connection", "stream"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("worker", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("testing", &[]),

@@ -1,5 +1,6 @@
-//! Tests of reading without a group: tails, broadcasts, windows.
+//! Tests of reading without a group: tails, broadcasts.
 
+mod broadcasts;
 mod tails;
 
 use streamgate::stream::EntryId;
