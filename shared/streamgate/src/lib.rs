@@ -11,7 +11,7 @@
 //!    [`Handler`](worker::Handler) for each request and sends the reply.
 //! 4. [`stream`]: the toolkit under both sides: producers, consumer groups, leases, claims, dead
 //!    letters, trimming. It does not know requests and replies.
-//!    [`fanout`] gives one stream to many readers in a process.
+//!    [`fanout`] gives one stream to many readers in a process, and [`windows`] computes over time.
 //! 5. [`connection`]: connections to Redis: reconnects, time limits, kinds of errors.
 //! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, wait estimate.
 //! 7. [`codec`], [`clock`], [`fields`]: small modules that all others use.
@@ -33,4 +33,5 @@ pub mod stream;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod windows;
 pub mod worker;
