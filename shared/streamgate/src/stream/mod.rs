@@ -45,7 +45,7 @@ pub use producer::{Producer, SendError, append_to};
 pub use read_answer::ReadAnswer;
 pub use redis_stream::RedisStream;
 pub use source::{Item, ReadError, Source};
-pub(crate) use tail::{Begin, Findings, Missed, News, StreamsReader};
+pub(crate) use tail::{Begin, Findings, History, News, StreamsReader};
 pub use tail::{InvalidStreams, Tail, TailAll, TailReader};
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;

@@ -2,11 +2,13 @@
 //!
 //! [`Tail`] and [`TailAll`] (`items`) give values one by one, from one stream or from several. They stand on
 //! `StreamsReader` (`streams_reader`): one connection and one XREAD for all streams. `place` is its position in one
-//! stream, and finds that position again after a failover; `answers` decodes the answers.
+//! stream, and finds that position again after a failover; `answers` decodes the answers. `History` (`history`) reads
+//! the entries of the past page by page.
 //!
 //! [`TailReader`] (`reader`) is the reader of the hot path, for one stream only.
 
 mod answers;
+mod history;
 mod items;
 mod place;
 mod reader;
@@ -14,8 +16,10 @@ mod streams_reader;
 
 use redis::{Cmd, Value};
 
+pub(crate) use history::History;
 pub use items::{InvalidStreams, Tail, TailAll};
-pub(crate) use place::{Missed, News};
+use place::Missed;
+pub(crate) use place::News;
 pub use reader::TailReader;
 pub(crate) use streams_reader::{Begin, Findings, StreamsReader};
 

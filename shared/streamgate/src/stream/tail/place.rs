@@ -51,11 +51,11 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Shape {
     /// The first entry.
-    first: Option<EntryId>,
+    pub(super) first: Option<EntryId>,
     /// The last entry.
     newest: Option<EntryId>,
     /// The last id ever added.
-    last: EntryId,
+    pub(super) last: EntryId,
     length: u64,
     added: u64,
 }
@@ -65,19 +65,24 @@ impl Shape {
     fn read(info: Value, readable: Value) -> Result<Self, Error> {
         let info = if_exists(checked(info));
         checked(readable)?;
-        let Some(info) = info? else { return Ok(Self::default()) };
-        let number = |name| field(&info, name).and_then(|v| redis::from_redis_value_ref::<u64>(v).ok());
-        let id_of = |name| match field(&info, name) {
+        Ok(Self::of(info?.as_ref()))
+    }
+
+    /// Reads the answer to XINFO STREAM; `None` is the answer if there is no stream.
+    pub(super) fn of(info: Option<&Value>) -> Self {
+        let Some(info) = info else { return Self::default() };
+        let number = |name| field(info, name).and_then(|v| redis::from_redis_value_ref::<u64>(v).ok());
+        let id_of = |name| match field(info, name) {
             Some(Value::Array(entry)) => entry.first().and_then(EntryId::from_value),
             _ => None,
         };
-        Ok(Self {
+        Self {
             first: id_of("first-entry"),
             newest: id_of("last-entry"),
-            last: field(&info, "last-generated-id").and_then(EntryId::from_value).unwrap_or_default(),
+            last: field(info, "last-generated-id").and_then(EntryId::from_value).unwrap_or_default(),
             length: number("length").unwrap_or(0),
             added: number("entries-added").unwrap_or(0),
-        })
+        }
     }
 
     /// The last id, if all entries have been removed.
@@ -86,7 +91,7 @@ impl Shape {
     }
 
     /// True if an entry was ever removed.
-    fn has_lost_entries(self) -> bool {
+    pub(super) fn has_lost_entries(self) -> bool {
         self.added != self.length
     }
 }

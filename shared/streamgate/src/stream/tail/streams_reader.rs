@@ -58,17 +58,22 @@ pub(crate) struct Batch {
 /// The most entries in one read of all streams together.
 const LARGEST_READ: usize = 128;
 
+/// No read blocks for longer: a quiet stream is checked after each.
+const LONGEST_BLOCK: Duration = Duration::from_secs(60);
+
 /// How often a stream that cannot be read is tried again while the others are read.
 const RETRY_FAULTY: Duration = Duration::from_secs(1);
 
 impl StreamsReader {
-    /// A reader that blocks up to `block` per read; `part` names it in logs.
+    /// A reader that blocks up to `block` per read (1 ms to 60 s); `part` names it in logs.
     pub(crate) fn new(
         redis: Redis,
         streams: Vec<(StreamKey, Begin)>,
         block: Duration,
         part: &'static str,
     ) -> Self {
+        // Redis takes zero for "for ever".
+        let block = block.clamp(Duration::from_millis(1), LONGEST_BLOCK);
         let most = (LARGEST_READ / streams.len().max(1)).max(1);
         Self {
             connection: BlockingConnection::new(redis, block, part),
@@ -107,7 +112,8 @@ impl StreamsReader {
         self.connection.failures() == 0
     }
 
-    /// Reads once, at most for the blocking time, and pauses after a failure. A failure that a person must repair is
+    /// Reads once, at most for the blocking time, and pauses after a failure. The first successful call finds the place
+    /// to begin and brings no entries, if that is not a given id. A failure that a person must repair is
     /// reported once; all others are only logged, because the reader tries again until it works.
     pub(crate) async fn read(&mut self) -> Findings {
         let mut findings = Findings::default();
@@ -129,8 +135,9 @@ impl StreamsReader {
         let retries =
             self.places.iter().any(|place| place.faulty) && self.checked_at.elapsed() > RETRY_FAULTY;
         if self.unchecked || retries {
+            let begins = self.places.iter().any(|place| !place.has_begun());
             self.check(findings).await?;
-            if !findings.news.is_empty() || (self.tells_quiet && findings.quiet_at.is_some()) {
+            if begins || !findings.news.is_empty() || (self.tells_quiet && findings.quiet_at.is_some()) {
                 return Ok(());
             }
         }

@@ -1,6 +1,8 @@
 //! Tests of reading without a group: tails, broadcasts, windows.
 
+mod broadcasts;
 mod tails;
+mod windows;
 
 use streamgate::stream::EntryId;
 use streamgate::testing::RedisServer;

@@ -207,9 +207,10 @@ async fn streams_that_cannot_be_read_together_are_refused() {
     let redis = redis(&server);
     let stream = |name| (RedisStream::new(&redis, name).expect("a name"), Start::End);
     let elsewhere = (RedisStream::new(&crate::harness::redis(&other), "b").expect("a name"), Start::End);
+    let key = |name: &str| name.parse().expect("a name");
     let refused = |streams: Vec<_>| RedisStream::tail_all(streams).err();
 
     assert_eq!(refused(vec![]), Some(InvalidStreams::None));
-    assert_eq!(refused(vec![stream("a"), stream("a")]), Some(InvalidStreams::Twice("a".parse().unwrap())));
-    assert_eq!(refused(vec![stream("a"), elsewhere]), Some(InvalidStreams::TwoServers("b".parse().unwrap())));
+    assert_eq!(refused(vec![stream("a"), stream("a")]), Some(InvalidStreams::Twice(key("a"))));
+    assert_eq!(refused(vec![stream("a"), elsewhere]), Some(InvalidStreams::TwoServers(key("b"))));
 }
