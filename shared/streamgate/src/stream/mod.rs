@@ -20,6 +20,7 @@ mod dead_letters;
 mod entry;
 mod group;
 mod health;
+mod housekeeping;
 mod key;
 mod metrics;
 mod producer;
@@ -39,6 +40,8 @@ pub use group::{
     Lease, LeasedEntry, Leases, Start,
 };
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
+pub(crate) use housekeeping::Housekeeping;
+pub use housekeeping::HousekeepingSettings;
 pub use key::{InvalidStreamKey, StreamKey};
 pub use metrics::GroupMetrics;
 pub use producer::{Producer, SendError, append_to};

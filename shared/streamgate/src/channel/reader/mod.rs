@@ -1,13 +1,12 @@
 //! Reading values as a member of a group.
 //!
 //! In reading order: [`Reader`] (here) hands over [`Message`]s (`message`); [`ReaderBuilder`] (`builder`) starts it.
-//! Behind it are tasks: `fetch` takes entries from the group, `settler` settles them, `upkeep` trims the stream.
+//! Behind it are tasks: `fetch` takes entries from the group, `settler` settles them.
 
 mod builder;
 mod fetch;
 mod message;
 mod settler;
-mod upkeep;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -25,7 +24,9 @@ use self::message::Receipt;
 use self::settler::{Decision, Settler, SettlerQueue, ToSettler};
 use crate::codec::CodecError;
 use crate::connection::Error;
-use crate::stream::{ConsumerGroup, Entry, LeasedEntry, Leases, ReadError, Retention};
+use crate::stream::{
+    ConsumerGroup, Entry, Housekeeping, HousekeepingSettings, LeasedEntry, Leases, ReadError, Retention,
+};
 
 pub use builder::{ReaderBuilder, StartError};
 pub use message::{Message, NotAcknowledged, SettleError};
@@ -264,7 +265,8 @@ impl Tasks {
         let _drained = drained.clone().drop_guard();
         let keeper = tokio::spawn(leases.keep(drained.clone()));
         if let Some(retention) = retention {
-            tokio::spawn(upkeep::keep_short(group.clone(), retention, stop));
+            let settings = HousekeepingSettings { retention, ..HousekeepingSettings::default() };
+            tokio::spawn(Housekeeping::new(group.clone(), settings, true).run(stop));
         }
         tokio::join!(fetch.run(), settler.run());
         drained.cancel();
