@@ -82,7 +82,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The value in the field `body`, as [`Producer::send`](super::Producer::send) wrote it.
+    /// The value in the field `body`, as a [`StreamChannel`](crate::channel::StreamChannel) writes it.
     ///
     /// # Errors
     /// There is no body, or it is not in this format.

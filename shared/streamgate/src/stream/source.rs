@@ -1,6 +1,6 @@
 use super::{Entry, EntryId, StreamKey};
 use crate::codec::CodecError;
-use crate::connection::Redis;
+use crate::connection::{Error, Redis};
 
 /// A stream, and how its entries become values: what every reader of a stream is made from.
 ///
@@ -30,4 +30,21 @@ pub struct Item<T> {
     pub id: EntryId,
     /// The value.
     pub value: T,
+}
+
+/// Why an item could not be read. Reading goes on after it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The entry holds no such value.
+    #[error("entry {id} cannot be decoded: {source}")]
+    Undecodable {
+        /// The entry's id.
+        id: EntryId,
+        /// What is wrong with it.
+        #[source]
+        source: CodecError,
+    },
+    /// Redis refused the read.
+    #[error(transparent)]
+    Redis(#[from] Error),
 }

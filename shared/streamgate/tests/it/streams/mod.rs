@@ -2,5 +2,6 @@
 
 mod dead_letters;
 mod delays;
+mod raw;
 mod toolkit;
 mod trimming;
