@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, Runtime, Timeouts};
-use redis::{Cmd, ConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Value};
 use tokio::time::Instant;
 
 use super::client::RedisSettings;
@@ -30,7 +30,10 @@ impl AdminPool {
         let retired = Arc::new(Mutex::new(Instant::now()));
         let oldest = Arc::clone(&retired);
         let patience = Some(settings.connect_timeout + settings.response_timeout);
-        let pool = Pool::builder(Manager::new(info)?)
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(settings.connect_timeout))
+            .set_response_timeout(Some(settings.response_timeout));
+        let pool = Pool::builder(Manager::new_with_config(info, config)?)
             .max_size(MOST_CONNECTIONS)
             .post_create(Hook::async_fn(move |connection, _| {
                 let server = Arc::clone(&server);

@@ -239,7 +239,7 @@ impl Redis {
             return Err(error.clone());
         }
         let config = self.config(self.0.settings.response_timeout);
-        match self.connect(&config).await {
+        match self.new_connection(&config).await {
             Ok((connection, peer)) => {
                 if self.0.server.meet(peer.server) {
                     self.retire_connections();
@@ -266,7 +266,10 @@ impl Redis {
 
     /// Connects and asks the server for its identity and role. A replica is refused: its data may be old, and it takes
     /// no writes.
-    async fn connect(&self, config: &AsyncConnectionConfig) -> Result<(MultiplexedConnection, Peer), Error> {
+    async fn new_connection(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> Result<(MultiplexedConnection, Peer), Error> {
         let mut connection = self.0.client.get_multiplexed_async_connection_with_config(config).await?;
         let peer = meet(&mut connection).await?;
         Ok((connection, peer))

@@ -33,7 +33,10 @@ pub enum ErrorKind {
     Unblocked,
     /// The server does not know this script (NOSCRIPT): send its source.
     NoScript,
-    /// The command itself is refused (WRONGTYPE, ERR …): the same command will never work.
+    /// The key holds another type than the command needs (WRONGTYPE): the command will not work until the key is
+    /// renamed or deleted.
+    WrongType,
+    /// The command itself is refused (ERR …): the same command will never work.
     Refused,
 }
 
@@ -61,7 +64,7 @@ impl Error {
 
     /// True if the same command may work later.
     pub fn is_transient(&self) -> bool {
-        self.kind != ErrorKind::Refused
+        !matches!(self.kind, ErrorKind::Refused | ErrorKind::WrongType)
     }
 
     /// True if the connection or the node caused the error, not the command: the command may be sent again on another
@@ -75,7 +78,7 @@ impl Error {
 
     /// True if the key has another type than the command needs.
     pub(super) fn is_about_the_type(&self) -> bool {
-        self.message().starts_with("WRONGTYPE")
+        self.kind == ErrorKind::WrongType
     }
 
     fn from_code(code: &str, message: String) -> Self {
@@ -117,10 +120,10 @@ const POLICIES: &[(&[&str], ErrorKind)] = &[
     (&["NOSCRIPT"], ErrorKind::NoScript),
     (&["NOAUTH", "WRONGPASS", "DENIED"], ErrorKind::Denied),
     (&["NOPERM"], ErrorKind::NotPermitted),
+    (&["WRONGTYPE"], ErrorKind::WrongType),
     (
         &[
             "ERR",
-            "WRONGTYPE",
             "CROSSSLOT",
             "BUSYGROUP",
             "BUSYKEY",
@@ -197,6 +200,9 @@ impl fmt::Display for ErrorKind {
             Self::NoGroup => "the consumer group is gone",
             Self::Unblocked => "the blocked read was ended",
             Self::NoScript => "the script is unknown",
+            Self::WrongType => {
+                "the key is not of the type that the command needs; use another name, or rename or delete the key"
+            }
             Self::Refused => "Redis refuses the command",
         })
     }
@@ -243,7 +249,7 @@ mod tests {
         ("UNBLOCKED", ErrorKind::Unblocked),
         ("UNKILLABLE", ErrorKind::Refused),
         ("WRONGPASS", ErrorKind::Denied),
-        ("WRONGTYPE", ErrorKind::Refused),
+        ("WRONGTYPE", ErrorKind::WrongType),
     ];
 
     /// The error made from a server's text. The text passes the client library, which has kinds of its own for some
@@ -267,7 +273,8 @@ mod tests {
     #[test]
     fn every_error_is_transient_but_a_refused_command() {
         for (code, kind) in CODES {
-            assert_eq!(answered(code).is_transient(), *kind != ErrorKind::Refused, "{code}");
+            let refused = matches!(kind, ErrorKind::Refused | ErrorKind::WrongType);
+            assert_eq!(answered(code).is_transient(), !refused, "{code}");
         }
         assert!(!answered("A-CODE-OF-2030 text").is_transient());
     }

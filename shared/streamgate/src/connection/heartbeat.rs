@@ -39,9 +39,17 @@ impl Redis {
         spawn(&redis, reachable, stop);
         Ok(redis)
     }
+
+    /// One beat before the heartbeat is started: connects and measures the clock.
+    pub(super) async fn first_beat(&self) -> Result<(), Error> {
+        let round_trip = beat(self, &mut None).await?;
+        self.set_round_trip(Some(round_trip));
+        Ok(())
+    }
 }
 
-fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
+/// Starts the heartbeat of a handle.
+pub(super) fn spawn(redis: &Redis, reachable: Latch, stop: CancellationToken) {
     let upgrade = redis.downgrade();
     tokio::spawn(async move {
         let mut outage = RetryLog::new("redis");

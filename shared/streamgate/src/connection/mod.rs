@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`RedisUrl`] (`url`) says where Redis is. [`Redis`] (`client`) is the handle that a process
 //! shares: one pipelined connection for commands, a circuit breaker that every command reports to, and the server's
-//! clock. The `heartbeat` checks all three once a second. [`Error`] (`error`) gives every failure a kind, and every
+//! clock. [`Redis::connect`] (`connect`) waits for the first answer. The `heartbeat` checks all three once a second. [`Error`] (`error`) gives every failure a kind, and every
 //! kind a policy. [`exclusive`] has the sockets of the hot path.
 //!
 //! Beside them: `admin_pool` has connections for rare work; `peer` and `server` find out which server answers; `rehearsal` and `denials` handle missing
@@ -10,6 +10,7 @@
 
 mod admin_pool;
 mod client;
+mod connect;
 mod denials;
 mod error;
 pub mod exclusive;
@@ -24,6 +25,7 @@ mod server;
 mod url;
 
 pub use client::{Redis, RedisSettings};
+pub use connect::{ConnectError, RedisBuilder};
 pub use error::{Error, ErrorKind, checked};
 pub(crate) use exclusive::LARGEST_PIPELINE;
 pub use exclusive::{

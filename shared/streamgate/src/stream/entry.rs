@@ -97,7 +97,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The value in the field `body`, as [`Producer::send`](super::Producer::send) wrote it.
+    /// The value in the field `body`, as a [`StreamChannel`](crate::channel::StreamChannel) writes it.
     ///
     /// # Errors
     /// There is no body, it is not in this format, or the field `content_type` names another format. An entry without

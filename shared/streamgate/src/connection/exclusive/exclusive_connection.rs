@@ -3,7 +3,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::resp_socket::{RespSocket, late};
-use super::{Commands, Decode, Decoder};
+use super::{Commands, Decode, Decoder, LARGEST_PIPELINE};
 use crate::connection::{Error, ErrorKind, Redis};
 
 /// A connection with one user, which sends a pipeline, waits for its answers and then sends the next. The writers of
@@ -29,6 +29,14 @@ impl ExclusiveConnection {
     /// A connection for commands that block up to `block`.
     pub(super) fn blocking(redis: Redis, block: Duration) -> Self {
         let patience = block + redis.settings().response_timeout;
+        Self::with_patience(redis, patience)
+    }
+
+    /// A connection for commands of up to `bytes`: the response timeout of `redis` is enough for
+    /// [`LARGEST_PIPELINE`], and larger commands have as much time for each further part of this size.
+    pub(crate) fn for_bytes(redis: Redis, bytes: usize) -> Self {
+        let parts = u32::try_from(bytes / LARGEST_PIPELINE + 1).unwrap_or(u32::MAX);
+        let patience = redis.settings().response_timeout.saturating_mul(parts);
         Self::with_patience(redis, patience)
     }
 
@@ -92,7 +100,7 @@ impl ExclusiveConnection {
     ///
     /// # Errors
     /// No connection can be made.
-    pub(super) async fn connect(&mut self) -> Result<(), Error> {
+    pub(crate) async fn connect(&mut self) -> Result<(), Error> {
         if self.redis.generation() != self.generation
             || self.socket.as_mut().is_some_and(RespSocket::is_stale)
         {
@@ -129,5 +137,18 @@ impl ExclusiveConnection {
     /// Drops the socket.
     pub(super) fn disconnect(&mut self) {
         self.socket = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_command_has_more_time_than_a_small_one() {
+        let redis = Redis::builder().response_timeout(Duration::from_secs(2)).open().expect("opens");
+        let patience = |bytes| ExclusiveConnection::for_bytes(redis.clone(), bytes).patience.as_secs();
+
+        assert_eq!((patience(100), patience(5 << 20), patience(64 << 20)), (2, 4, 34));
     }
 }

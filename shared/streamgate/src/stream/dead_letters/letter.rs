@@ -7,12 +7,16 @@ use crate::stream::entry::Entry;
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Its id on the dead-letter stream.
+    /// Its id on the dead-letter stream. Its time is when the entry was given up.
     pub id: EntryId,
-    /// Why the entry was given up.
+    /// Why the entry was given up: the first line of the text that was given as the reason.
     pub reason: String,
+    /// The other lines of that text, such as the chain of errors; empty without them.
+    pub detail: String,
     /// How often the entry was delivered.
     pub attempts: u32,
+    /// The original stream. Empty in letters of a version that did not write it.
+    pub stream: String,
     /// The entry's id on the original stream.
     pub origin_id: Option<EntryId>,
     /// The group that gave it up.
@@ -26,7 +30,9 @@ pub struct DeadLetter {
 }
 
 const REASON: &str = "dlq_reason";
+const DETAIL: &str = "dlq_detail";
 const ATTEMPTS: &str = "dlq_attempts";
+const STREAM: &str = "dlq_stream";
 const ORIGIN_ID: &str = "dlq_origin_id";
 const GROUP: &str = "dlq_group";
 const CONSUMER: &str = "dlq_consumer";
@@ -34,8 +40,8 @@ const CONSUMER: &str = "dlq_consumer";
 /// The field that counts the original fields that were not kept.
 pub(super) const LEFT_OUT: &str = "dlq_fields_left_out";
 
-/// The fields that every dead letter starts with.
-pub(super) const OWN_FIELDS: [&str; 5] = [REASON, ATTEMPTS, ORIGIN_ID, GROUP, CONSUMER];
+/// The fields that dead letters start with. One whose reason has one line has no detail.
+pub(super) const OWN_FIELDS: [&str; 7] = [REASON, ATTEMPTS, ORIGIN_ID, GROUP, CONSUMER, STREAM, DETAIL];
 
 /// The field in which a replayed entry names its dead letter.
 pub const REPLAY_OF: &str = "replay_of";
@@ -59,7 +65,9 @@ impl From<Entry> for DeadLetter {
         Self {
             id: entry.id,
             reason: text(REASON),
+            detail: text(DETAIL),
             attempts: text(ATTEMPTS).parse().unwrap_or(0),
+            stream: text(STREAM),
             origin_id: text(ORIGIN_ID).parse().ok(),
             group: text(GROUP),
             consumer: text(CONSUMER),

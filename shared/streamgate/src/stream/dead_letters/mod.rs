@@ -21,9 +21,9 @@ pub use search::{DeadLetterFilter, DeadLetterPage};
 
 /// The dead letters of a stream: a bounded stream beside the original one.
 ///
-/// A dead letter has the fields `dlq_reason`, `dlq_attempts`, `dlq_origin_id`, `dlq_group`,
-/// `dlq_consumer` and then the original fields unchanged (the first 1,000; `dlq_fields_left_out`
-/// counts the others). Its id contains the time at which it was added.
+/// A dead letter has the fields `dlq_reason` (the first line of the reason), `dlq_attempts`, `dlq_origin_id`,
+/// `dlq_group`, `dlq_consumer`, `dlq_stream`, if the reason has more lines `dlq_detail`, and then the original fields
+/// unchanged (the first 1,000; `dlq_fields_left_out` counts the others). Its id contains the time at which it was added.
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     redis: Redis,
@@ -34,6 +34,9 @@ pub struct DeadLetterQueue {
     replay: Arc<Script>,
     discard: Arc<Script>,
 }
+
+/// About how many dead letters are kept by default.
+pub(super) const DEFAULT_KEPT: usize = 10_000;
 
 /// An entry that became a dead letter.
 pub(super) struct Added {
@@ -84,8 +87,10 @@ impl DeadLetterQueue {
         let (attempts, keep) = (attempt.to_string(), self.keep.to_string());
         let mut args: Vec<&[u8]> =
             vec![group.as_bytes(), consumer.as_bytes(), id.as_bytes(), keep.as_bytes()];
-        let own = [reason, &attempts, &id, group, consumer];
-        for (name, value) in letter::OWN_FIELDS.iter().zip(own) {
+        let (reason, detail) = reason.split_once('\n').unwrap_or((reason, ""));
+        let own = [reason, &attempts, &id, group, consumer, self.stream.as_str(), detail];
+        let has_detail = usize::from(!detail.is_empty());
+        for (name, value) in letter::OWN_FIELDS.iter().zip(own).take(own.len() - 1 + has_detail) {
             args.extend([name.as_bytes(), value.as_bytes()]);
         }
         let fields = &entry.fields;

@@ -15,6 +15,7 @@ mod settings;
 
 pub use claimer::Claimer;
 pub use consumer::Consumer;
+pub(super) use consumer_group::ids_from;
 pub use consumer_group::{ConsumerGroup, InvalidName, LONGEST_DELAY};
 pub use delays::Delays;
 pub use lease::{Lease, Leases};

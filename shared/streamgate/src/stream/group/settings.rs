@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{ConsumerGroup, InvalidName};
+use crate::stream::dead_letters::DEFAULT_KEPT;
 use crate::stream::{EntryId, StreamKey};
 
 /// The stream, the group and the consumer, and the time limits of the group.
@@ -31,7 +32,6 @@ pub struct GroupSettings {
 const DEFAULT_BLOCK: Duration = Duration::from_secs(2);
 const DEFAULT_LEASE: Duration = Duration::from_secs(2);
 const DEFAULT_GRACE: Duration = Duration::from_secs(15);
-const DEFAULT_DEAD_LETTERS_KEPT: usize = 10_000;
 
 impl GroupSettings {
     /// The defaults that the proxy ships with.
@@ -45,7 +45,7 @@ impl GroupSettings {
             claim_min_idle: DEFAULT_LEASE,
             lease_renewal: DEFAULT_LEASE / 4,
             grace: DEFAULT_GRACE,
-            dead_letters_kept: DEFAULT_DEAD_LETTERS_KEPT,
+            dead_letters_kept: DEFAULT_KEPT,
         }
     }
 
@@ -106,7 +106,7 @@ impl Group {
             lease: DEFAULT_LEASE,
             grace: DEFAULT_GRACE,
             block: DEFAULT_BLOCK,
-            dead_letters_kept: DEFAULT_DEAD_LETTERS_KEPT,
+            dead_letters_kept: DEFAULT_KEPT,
         }
     }
 

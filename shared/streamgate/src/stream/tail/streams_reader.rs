@@ -236,7 +236,7 @@ impl StreamsReader {
 
 /// True for errors that do not end by themselves.
 fn needs_a_person(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Refused | ErrorKind::NotPermitted | ErrorKind::Denied)
+    matches!(kind, ErrorKind::Refused | ErrorKind::WrongType | ErrorKind::NotPermitted | ErrorKind::Denied)
 }
 
 /// The answer to TIME.

@@ -229,8 +229,8 @@ async fn an_entry_with_thousands_of_fields_is_a_dead_letter() {
     settled(&server).await;
     let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
     let fields = &letters[0].1;
-    assert_eq!(fields.len(), 2 * (5 + 1 + 1_000));
-    assert_eq!(fields[10..12], ["dlq_fields_left_out", "19000"]);
+    assert_eq!(fields.len(), 2 * (6 + 1 + 1_000));
+    assert_eq!(fields[12..14], ["dlq_fields_left_out", "19000"]);
 }
 
 #[tokio::test]

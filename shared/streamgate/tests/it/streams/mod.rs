@@ -4,5 +4,6 @@ mod channel;
 mod dead_letters;
 mod delays;
 mod fanout;
+mod raw;
 mod toolkit;
 mod trimming;

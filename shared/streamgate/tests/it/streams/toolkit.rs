@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use streamgate::codec::Json;
 use streamgate::connection::Redis;
+use streamgate::fields::Fields;
 use streamgate::stream::{
-    EntryId, GroupMetrics, GroupSettings, Producer, StreamHealth, StreamKey, TailReader,
+    EntryId, GroupMetrics, GroupSettings, RedisStream, StreamHealth, StreamKey, TailReader,
 };
 use streamgate::testing::{RedisServer, eventually_async};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,11 @@ use crate::harness::redis;
 
 fn key() -> StreamKey {
     "measurements".parse().expect("a name")
+}
+
+async fn append(redis: &Redis, body: &str) -> EntryId {
+    let fields = Fields::from_iter([("content_type", "application/json"), ("body", body)]);
+    RedisStream::of(redis, key()).append(fields).await.expect("stored")
 }
 
 async fn tail(redis: &Redis) -> TailReader {
@@ -28,9 +34,8 @@ async fn a_typed_value_is_sent_and_read() {
     let server = RedisServer::start();
     let redis = redis(&server);
     let mut tail = tail(&redis).await;
-    let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));
 
-    let id = producer.send(&vec![1, 2, 3], &Json).await.expect("stored");
+    let id = append(&redis, "[1,2,3]").await;
 
     let entries = tail.read().await.expect("reads");
     assert_eq!((entries.len(), entries[0].id), (1, id));
@@ -43,8 +48,7 @@ async fn a_typed_value_is_sent_and_read() {
 async fn names_of_groups_and_consumers_may_be_any_bytes() {
     let server = RedisServer::start();
     let redis = redis(&server);
-    let id =
-        Producer::new(redis.clone(), key(), Duration::from_secs(5)).send(&1, &Json).await.expect("stored");
+    let id = append(&redis, "1").await;
     let (group, consumer) = (&b"g\xff"[..], &b"c\xff"[..]);
     let mut create = redis::cmd("XGROUP");
     server.run::<()>(create.arg("CREATE").arg(key().as_str()).arg(group).arg("0"));
@@ -63,17 +67,17 @@ async fn names_of_groups_and_consumers_may_be_any_bytes() {
 async fn a_tail_reads_all_entries_since_its_start_in_order() {
     let server = RedisServer::start();
     let redis = redis(&server);
-    let producer = Producer::new(redis.clone(), key(), Duration::from_secs(5));
-    producer.send(&0, &Json).await.expect("stored");
+    let stream = RedisStream::of(&redis, key());
+    append(&redis, "0").await;
     let mut tail = tail(&redis).await;
 
     let mut sent: Vec<EntryId> = futures_util::future::join_all((1..500).map(|n| {
-        let producer = &producer;
-        async move { producer.send(&n, &Json).await.expect("stored") }
+        let fields = Fields::from_iter([("body", n.to_string())]);
+        async { stream.append(fields).await.expect("stored") }
     }))
     .await;
 
-    // The producer may store them in any order.
+    // The writer may store them in any order.
     sent.sort_unstable();
     let mut seen = Vec::new();
     eventually_async("all entries are read", async || {

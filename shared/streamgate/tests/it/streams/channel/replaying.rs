@@ -85,7 +85,7 @@ async fn a_replay_of_another_type_is_refused() {
 
     let error = channel(&server).replay(..).await.err().expect("no stream");
 
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::WrongType);
 }
 
 #[tokio::test]

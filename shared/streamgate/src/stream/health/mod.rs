@@ -1,3 +1,7 @@
+//! The state of streams and groups. `issues` judges it by thresholds.
+
+mod issues;
+
 use std::time::Duration;
 
 use redis::Value;
@@ -6,6 +10,8 @@ use super::entry::{Entry, field};
 use super::{EntryId, StreamKey};
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, Redis};
+
+pub use issues::{Health, Issue, IssueCode, Severity, Thresholds};
 
 /// The state of a stream and its groups at one moment.
 #[derive(Debug, Clone)]
@@ -75,10 +81,16 @@ impl ConsumerHealth {
     pub async fn of_group(redis: &Redis, key: &StreamKey, group: &str) -> Result<Vec<Self>, Error> {
         let answer = redis.command(redis::cmd("XINFO").arg("CONSUMERS").arg(key.as_str()).arg(group)).await;
         match answer {
-            Ok(Value::Array(consumers)) => Ok(consumers.iter().map(Self::of).collect()),
-            Ok(other) => Err(Error::unexpected("XINFO CONSUMERS", &other)),
             Err(error) if error.kind() == ErrorKind::NoGroup || is_no_such_key(&error) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            answer => Self::list(&answer?),
+        }
+    }
+
+    /// Reads the answer to XINFO CONSUMERS.
+    pub(super) fn list(answer: &Value) -> Result<Vec<Self>, Error> {
+        match answer {
+            Value::Array(consumers) => Ok(consumers.iter().map(Self::of).collect()),
+            other => Err(Error::unexpected("XINFO CONSUMERS", other)),
         }
     }
 
@@ -92,6 +104,22 @@ impl ConsumerHealth {
 }
 
 impl GroupHealth {
+    /// The groups of `key`; none if there is no such stream.
+    pub(super) async fn all(redis: &Redis, key: &StreamKey) -> Result<Vec<Self>, Error> {
+        let mut connection = redis.admin().get().await?;
+        let answer = redis::cmd("XINFO").arg("GROUPS").arg(key.as_str()).query_async(&mut connection).await;
+        let groups: Vec<Value> = match answer.map_err(Error::from) {
+            Err(error) if is_no_such_key(&error) => return Ok(Vec::new()),
+            answer => answer?,
+        };
+        let now_ms = redis.clock().now_ms();
+        let mut read = Vec::with_capacity(groups.len());
+        for group in &groups {
+            read.push(group_health(&mut connection, key, group, now_ms).await?);
+        }
+        Ok(read)
+    }
+
     /// The number of consumers that gave a sign of life within `grace`.
     pub fn alive(&self, grace: Duration) -> usize {
         self.consumers.iter().filter(|consumer| consumer.idle < grace).count()
@@ -122,24 +150,18 @@ impl StreamHealth {
     pub async fn read(redis: &Redis, key: &StreamKey) -> Result<Option<Self>, Error> {
         let Some(info) = info_of(redis, key).await? else { return Ok(None) };
         let bytes = bytes_of(redis, key, &info).await?;
-        let mut connection = redis.admin().get().await?;
-        let groups: Vec<Value> =
-            redis::cmd("XINFO").arg("GROUPS").arg(key.as_str()).query_async(&mut connection).await?;
-        let now_ms = redis.clock().now_ms();
-        let mut read = Vec::with_capacity(groups.len());
-        for group in &groups {
-            read.push(group_health(&mut connection, key, group, now_ms).await?);
-        }
+        let groups = GroupHealth::all(redis, key).await?;
         let first = summary(&info, "first-entry");
-        let is_finished =
-            |id| !read.is_empty() && read.iter().all(|group| group.oldest_open.is_none_or(|open| open > id));
+        let is_finished = |id| {
+            !groups.is_empty() && groups.iter().all(|group| group.oldest_open.is_none_or(|open| open > id))
+        };
         Ok(Some(Self {
             length: number(&info, "length"),
             first_is_finished: first.as_ref().is_some_and(|first| is_finished(first.id)),
             first,
             last: summary(&info, "last-entry"),
             bytes,
-            groups: read,
+            groups,
         }))
     }
 }
@@ -223,11 +245,11 @@ async fn group_health(
 }
 
 /// True if `XINFO` found no such key. The error has no code of its own.
-fn is_no_such_key(error: &Error) -> bool {
+pub(super) fn is_no_such_key(error: &Error) -> bool {
     error.to_string().contains("no such key")
 }
 
-fn number(info: &Value, name: &str) -> u64 {
+pub(super) fn number(info: &Value, name: &str) -> u64 {
     field(info, name).and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or(0)
 }
 
