@@ -27,9 +27,9 @@ use service::http::admin::AdminThread;
 use service::liveness::Liveness;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
+use streamgate::responder::{Handler, Responder, ResponderMetrics};
 use streamgate::telemetry::{Readiness, Tracer};
-use streamgate::worker::ResponderMetrics;
-use streamgate::worker::{Handler, PartEnded, Responder};
+use streamgate::worker::PartEnded;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 

@@ -5,8 +5,8 @@ use anyhow::anyhow;
 use proxy::config::Settings;
 use service::config::{self, Refusal};
 use service::{http, logs};
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::telemetry::Tracer;
-use streamgate::worker::{Handler, Response, Work};
 use tokio_util::sync::CancellationToken;
 
 /// Answers with what it was asked.

@@ -12,9 +12,10 @@ use clap::{Args, Parser};
 use service::config::value::{address, count};
 use service::config::{ConfigError, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs};
 use service::http::HealthcheckArgs;
+use streamgate::responder::ResponderSettings;
 use streamgate::stream::{GroupSettings, Retention, Start};
 use streamgate::telemetry::Tracer;
-use streamgate::worker::{HousekeepingSettings, ResponderSettings};
+use streamgate::worker::HousekeepingSettings;
 
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};

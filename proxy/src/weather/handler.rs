@@ -1,7 +1,7 @@
 use ::weather::WeatherRequest;
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
-use streamgate::worker::{Handler, Response, Work};
+use streamgate::responder::{Handler, Response, Work};
 
 use super::{ProviderError, WeatherProvider};
 

@@ -6,6 +6,7 @@
 //! | [`logs`] | log lines, written without blocking the requests |
 //! | [`http`] | an HTTP server with limits; probes and metrics on their own thread |
 //! | [`exporter`] | metrics in the Prometheus text format |
+//! | [`operations`] | a port with metrics and probes for a worker of one's own |
 //! | `otlp` | sends spans to a collector (cargo feature `otlp`) |
 //! | [`liveness`] | tells whether the main runtime still runs its tasks |
 //! | [`process`] | runtime, panics, exit code |
@@ -18,6 +19,7 @@ pub mod exporter;
 pub mod http;
 pub mod liveness;
 pub mod logs;
+pub mod operations;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod process;

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use streamgate::connection::{ConnectionMetrics, Redis, RedisSettings};
+use streamgate::responder::{Handler, Responder, ResponderMetrics, ResponderSettings, Response, Work};
 use streamgate::telemetry::Readiness;
-use streamgate::worker::{Handler, Responder, ResponderMetrics, ResponderSettings, Response, Work};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

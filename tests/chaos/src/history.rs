@@ -168,7 +168,7 @@ pub enum EventKind {
         entry: String,
     },
     /// An entry went to the dead letters.
-    Buried,
+    DeadLettered,
     /// A gateway answered.
     Answered {
         /// The request.
@@ -176,6 +176,8 @@ pub enum EventKind {
         /// With this.
         status: u64,
     },
+    /// A gateway read its lane again from the beginning.
+    StartedOver,
     /// The process panicked.
     Panic(String),
     /// A line holds a secret.

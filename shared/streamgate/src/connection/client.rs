@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
@@ -182,6 +182,21 @@ impl Redis {
         self.0.pool.command(cmd).await
     }
 
+    /// A connection of its own for Pub/Sub messages.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub(crate) async fn pubsub(&self) -> Result<PubSub, Error> {
+        let late = |_| Error::new(ErrorKind::Unreachable, "no connection in time");
+        let connecting = self.0.client.get_async_pubsub();
+        Ok(tokio::time::timeout(self.0.settings.connect_timeout, connecting).await.map_err(late)??)
+    }
+
+    /// The longest wait for the response to a command.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.0.settings.response_timeout
+    }
+
     /// The address and the credentials of its connections.
     pub(super) fn info(&self) -> &ConnectionInfo {
         self.0.client.get_connection_info()
@@ -318,7 +333,7 @@ impl Redis {
     }
 
     /// Changes when the shared connection is dropped. Other connections to the same server may be broken as well.
-    pub(super) fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
     }
 

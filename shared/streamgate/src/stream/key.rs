@@ -22,8 +22,27 @@ impl StreamKey {
     /// The stream of dead letters, the entries that no worker can process. Its name is `{name}:dlq`, so that Redis
     /// Cluster keeps it in the stream's own slot; if the name already has a hash tag, it is `<name>:dlq`.
     pub fn dead_letters(&self) -> Self {
-        let name =
-            if self.0.contains('{') { format!("{}:dlq", self.0) } else { format!("{{{}}}:dlq", self.0) };
+        self.beside("dlq")
+    }
+
+    /// The start of the names of the keys that keep the delayed entries of a group, by the time they are due:
+    /// `{name}:delayed:<group>`.
+    pub(crate) fn delayed(&self) -> Self {
+        self.beside("delayed:")
+    }
+
+    /// As [`StreamKey::delayed`], by the time in their ids: `{name}:delayed-ids:<group>`.
+    pub(super) fn delayed_ids(&self) -> Self {
+        self.beside("delayed-ids:")
+    }
+
+    /// The name of a key in the same slot of Redis Cluster.
+    fn beside(&self, part: &str) -> Self {
+        let name = if self.0.contains('{') {
+            format!("{}:{part}", self.0)
+        } else {
+            format!("{{{}}}:{part}", self.0)
+        };
         Self(name.into())
     }
 

@@ -22,6 +22,8 @@ pub struct GroupMetrics {
     pub dead_letters_refused: Counter,
     /// Entries that a stopping worker gave back.
     pub handed_back: Counter,
+    /// Entries whose next delivery was delayed.
+    pub delayed: Counter,
     /// Consumer groups created again after they had vanished.
     pub group_recreations: Counter,
     /// Finished entries trimmed from the old end of the request stream.
@@ -61,6 +63,8 @@ impl GroupMetrics {
                 "streamgate_handed_back_total",
                 "Entries that a stopping worker gave back without finishing their work",
             ),
+            delayed: declare
+                .counter("streamgate_delayed_retries_total", "Entries whose next delivery was delayed"),
             group_recreations: declare.counter(
                 "streamgate_group_recreations_total",
                 "Consumer groups recreated after they had vanished",

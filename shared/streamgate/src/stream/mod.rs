@@ -35,8 +35,8 @@ pub use dead_letters::{
 };
 pub use entry::{Entry, EntryId};
 pub use group::{
-    Claimer, Consumer, ConsumerGroup, Disposition, Group, GroupSettings, InvalidName, Lease, LeasedEntry,
-    Leases, Start,
+    Claimer, Consumer, ConsumerGroup, Delays, Disposition, Group, GroupSettings, InvalidName, LONGEST_DELAY,
+    Lease, LeasedEntry, Leases, Start,
 };
 pub use health::{ConsumerHealth, EntrySummary, GroupHealth, StreamHealth};
 pub use key::{InvalidStreamKey, StreamKey};

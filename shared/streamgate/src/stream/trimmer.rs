@@ -57,19 +57,29 @@ impl Trimmed {
 /// Removes finished entries from the old end of a stream, and never an unfinished one.
 ///
 /// Entries that are too old are removed one by one. If there are too many entries or bytes, whole nodes of the
-/// stream are removed (100 entries or 4 KB), so up to one node more stays. Neither goes beyond the frontier.
+/// stream are removed (100 entries or 4 KB), so up to one node more stays. Neither goes beyond the frontier. An entry
+/// that waits for a delayed retry is unfinished.
 pub struct Trimmer {
     redis: Redis,
     key: StreamKey,
     retention: Retention,
     script: Script,
+    /// The start of the names of the keys with delayed entries; empty if there are none.
+    delayed: String,
 }
 
 impl Trimmer {
     /// A trimmer of `key`.
     pub fn new(redis: Redis, key: StreamKey, retention: Retention) -> Self {
         let script = Script::new(include_str!("scripts/trim.lua"));
-        Self { redis, key, retention, script }
+        let delayed = key.delayed_ids().as_str().to_owned();
+        Self { redis, key, retention, script, delayed }
+    }
+
+    /// For a stream whose groups never delay an entry: the user needs no access to the keys of delayed entries.
+    #[must_use]
+    pub fn without_delays(self) -> Self {
+        Self { delayed: String::new(), ..self }
     }
 
     /// Trims once. Any number of processes may do this at the same time.
@@ -82,7 +92,7 @@ impl Trimmer {
         let too_old = EntryId { ms: too_old, seq: 0 }.to_string();
         let wanted = self.wanted(shape);
         let wanted_text = wanted.to_string();
-        let args = [too_old.as_bytes(), wanted_text.as_bytes()];
+        let args = [too_old.as_bytes(), wanted_text.as_bytes(), self.delayed.as_bytes()];
         let value = self.script.run(&self.redis, &[self.key.as_str()], &args).await?;
         match &value {
             Value::Array(parts) if parts.len() == 3 => Ok(Trimmed {

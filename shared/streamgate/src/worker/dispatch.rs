@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{coop, yield_now};
 
 use super::execution::Execution;
-use super::handler::Handler;
+use super::job::Job;
 use crate::stream::LeasedEntry;
 
 /// For shorter work, a task of its own would cost too much.
@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_micros(100);
 /// Number of requests finished in the read loop before it yields to the settler, the leases and the heartbeat.
 const LONGEST_TURN: usize = 64;
 
-impl<H: Handler> Execution<H> {
+impl<J: Job> Execution<J> {
     /// Starts the work on each delivery: in a task of its own, unless the work ends at its first poll.
     pub(super) async fn start_all(self: &Arc<Self>, deliveries: Vec<LeasedEntry>) {
         let mut ended = 0;

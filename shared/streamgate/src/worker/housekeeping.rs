@@ -33,8 +33,15 @@ pub(super) struct Housekeeping {
 }
 
 impl Housekeeping {
-    pub(super) fn new(redis: Redis, group: ConsumerGroup, settings: HousekeepingSettings) -> Self {
+    /// With `delays`, a group of the stream may delay entries.
+    pub(super) fn new(
+        redis: Redis,
+        group: ConsumerGroup,
+        settings: HousekeepingSettings,
+        delays: bool,
+    ) -> Self {
         let trimmer = Trimmer::new(redis, group.settings().stream.clone(), settings.retention);
+        let trimmer = if delays { trimmer } else { trimmer.without_delays() };
         Self { group, trimmer, period: settings.period, warned: false }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::due::DueEntries;
 use super::execution::Execution;
-use super::handler::Handler;
+use super::job::Job;
 use crate::connection::{Error, RetryLog, Waker};
 use crate::stream::{Claimer, Consumer};
 use crate::telemetry::{Latch, LatchView};
@@ -23,17 +24,19 @@ const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes entries until `stop`, as many as slots are free. Twice per lease it claims entries that other consumers let
-/// idle; otherwise it reads new ones. One loop does both, so that claims and reads never fill the same slot.
-pub(super) async fn take<H: Handler>(
+/// idle, and it takes delayed entries that are due; otherwise it reads new ones. One loop does all of it, so that they
+/// never fill the same slot.
+pub(super) async fn take<J: Job>(
     mut consumer: Consumer,
     mut claimer: Claimer,
-    execution: &Arc<Execution<H>>,
+    mut due: Option<DueEntries>,
+    execution: &Arc<Execution<J>>,
     reading: Latch,
     may_work: LatchView,
     stop: &CancellationToken,
 ) {
     let _awake = wake_on(stop, consumer.waker());
-    let mut claims = Claims::new(execution.settings.group.claim_min_idle);
+    let mut claims = Claims::new(claimer.claim_min_idle());
     while !stop.is_cancelled() {
         if !may_work.is_set() {
             tokio::select! {
@@ -71,11 +74,22 @@ pub(super) async fn take<H: Handler>(
         if free == 0 {
             continue;
         }
+        if let Some(due) = &mut due
+            && due.may_be_due()
+            && !consumer.is_starting()
+        {
+            match due.take(free).await {
+                Ok(deliveries) => execution.start_all(deliveries).await,
+                Err(_) => consumer.recover(),
+            }
+            continue;
+        }
+        let next_due = due.as_ref().map_or(Duration::MAX, DueEntries::until_next);
         let patience = match claimer.has_left_suspects() {
             true => claims.until_next().min(SUSPECT_PAUSE),
             false => claims.until_next(),
         };
-        match consumer.read(free, patience).await {
+        match consumer.read(free, patience.min(next_due)).await {
             Ok(deliveries) => {
                 reading.set(true);
                 execution.start_all(deliveries).await;

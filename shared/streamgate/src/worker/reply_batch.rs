@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::outcome::{Outgoing, Settlement};
+use super::job::Outgoing;
+use super::settlement::Settlement;
 use crate::connection::{Commands, LARGEST_PIPELINE};
-use crate::envelope::Reply;
 use crate::stream::append_to;
 
 /// The most replies in one pipeline: the number of held requests, within these bounds.
@@ -16,17 +16,17 @@ pub(super) const MOST_REPLIES: RangeInclusive<usize> = 32..=128;
 const LARGEST_ENTRY: usize = 64 << 10;
 
 /// The replies of these settlements.
-pub(super) fn replies_in(settlements: &[Settlement]) -> impl Iterator<Item = &Outgoing> {
+pub(super) fn replies_in<R>(settlements: &[Settlement<R>]) -> impl Iterator<Item = &R> {
     settlements.iter().filter_map(|settlement| settlement.reply.as_ref())
 }
 
 /// How many of the first `replies` fit into one pipeline. They are chosen before they are grouped by lane, so that the
 /// replies that have waited longest go first, whatever their lane.
-pub(super) fn as_one_pipeline<'a>(replies: impl Iterator<Item = &'a Outgoing>) -> usize {
+pub(super) fn as_one_pipeline<'a, R: Outgoing>(replies: impl Iterator<Item = &'a R>) -> usize {
     let replies = replies.take(*MOST_REPLIES.end());
     let mut bytes = 0;
-    let fits = |(n, next): &(usize, &Outgoing)| {
-        bytes += next.reply.body.len();
+    let fits = |(n, next): &(usize, &R)| {
+        bytes += next.size();
         *n == 0 || bytes <= LARGEST_PIPELINE
     };
     replies.enumerate().take_while(fits).count()
@@ -47,23 +47,23 @@ pub(super) fn group_by_lane<T>(settlements: &mut [T], lane: impl Fn(&T) -> Optio
 
 /// How many of the first `replies` fit into one entry: those of one lane, up to [`LARGEST_ENTRY`] bytes, but at least
 /// one.
-pub(super) fn as_one_entry<'a>(mut replies: impl Iterator<Item = &'a Outgoing>) -> usize {
+pub(super) fn as_one_entry<'a, R: Outgoing>(mut replies: impl Iterator<Item = &'a R>) -> usize {
     let Some(first) = replies.next() else { return 0 };
-    let mut bytes = first.reply.body.len();
-    let fits = |next: &&Outgoing| {
-        bytes += next.reply.body.len();
-        bytes <= LARGEST_ENTRY && next.lane == first.lane
+    let mut bytes = first.size();
+    let fits = |next: &&R| {
+        bytes += next.size();
+        bytes <= LARGEST_ENTRY && next.lane() == first.lane()
     };
     1 + replies.take_while(fits).count()
 }
 
 /// Adds an XADD to the pipeline that stores replies of one lane in one entry.
-pub(super) fn store<'a>(replies: impl Iterator<Item = &'a Outgoing>, pipeline: &mut Commands) {
+pub(super) fn store<'a, R: Outgoing>(replies: impl Iterator<Item = &'a R>, pipeline: &mut Commands) {
     let mut replies = replies.peekable();
-    let Some(Outgoing { lane, .. }) = replies.peek() else { return };
+    let Some(lane) = replies.peek().map(|first| first.lane()) else { return };
     pipeline.command(|args| {
         append_to(lane, args);
-        Reply::encode_all(replies.map(|outgoing| &outgoing.reply), |name, value| {
+        R::encode_all(replies, |name, value| {
             args.arg(name.as_bytes()).arg(value);
         });
     })
@@ -71,15 +71,32 @@ pub(super) fn store<'a>(replies: impl Iterator<Item = &'a Outgoing>, pipeline: &
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::envelope::{CorrelationId, Deadline};
+    use crate::clock::Clock;
 
-    fn outgoing(lane: &str, bytes: usize) -> Outgoing {
-        let reply =
-            Reply { body: Bytes::from(vec![b'x'; bytes]), ..Reply::problem(CorrelationId::mint(), 502, "") };
-        Outgoing { lane: lane.into(), reply, deadline: Deadline::at(0) }
+    struct Sized {
+        lane: Arc<str>,
+        bytes: usize,
+    }
+
+    impl Outgoing for Sized {
+        fn lane(&self) -> &Arc<str> {
+            &self.lane
+        }
+
+        fn size(&self) -> usize {
+            self.bytes
+        }
+
+        fn has_expired(&self, _clock: &dyn Clock) -> bool {
+            false
+        }
+
+        fn encode_all<'a>(_replies: impl Iterator<Item = &'a Self>, _put: impl FnMut(&str, &[u8])) {}
+    }
+
+    fn outgoing(lane: &str, bytes: usize) -> Sized {
+        Sized { lane: lane.into(), bytes }
     }
 
     fn in_one_entry(replies: &[(&str, usize)]) -> usize {
@@ -102,7 +119,7 @@ mod tests {
     fn the_oldest_replies_go_first_whatever_their_lane() {
         let large = LARGEST_PIPELINE / 64;
         let of = |count, lane, bytes| std::iter::repeat_with(move || outgoing(lane, bytes)).take(count);
-        let pipeline = |replies: &[Outgoing]| as_one_pipeline(replies.iter());
+        let pipeline = |replies: &[Sized]| as_one_pipeline(replies.iter());
 
         let backlog: Vec<_> = of(60, "a", large).chain(of(1, "b", 9)).chain(of(70, "a", large)).collect();
         assert_eq!(pipeline(&backlog), 64, "the reply for b is among them");

@@ -8,12 +8,13 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::metrics::ResponderMetrics;
-use super::outcome::{Outgoing, Settlement};
+use super::due::DueTime;
+use super::job::Outgoing;
+use super::metrics::ReplyMetrics;
 use super::reply_batch::{MOST_REPLIES, as_one_entry, as_one_pipeline, group_by_lane, replies_in, store};
+use super::settlement::Settlement;
 use crate::clock::Clock;
 use crate::connection::{Commands, Error, ErrorKind, ExclusiveConnection, RetryLog, checked};
-use crate::envelope::CorrelationId;
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 
 /// The writer of one worker. It sends finished replies in one pipeline. The next pipeline starts with the XACK of
@@ -21,23 +22,26 @@ use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
 ///
 /// XACK names only entries whose reply Redis has confirmed, and entries that need no reply. If a reply and its XACK
 /// were in one pipeline, Redis could refuse the reply (OOM) and still execute the XACK.
-pub(super) struct Settler {
+pub(super) struct Settler<R> {
     group: ConsumerGroup,
-    metrics: ResponderMetrics,
+    metrics: ReplyMetrics,
     leases: Leases,
     lane_ttl: Duration,
     connection: ExclusiveConnection,
     pipeline: Commands,
     /// Lanes that this settler has lately given a time to live, if they had none.
     expire_sent: HashMap<Arc<str>, Instant>,
-    queue: mpsc::UnboundedReceiver<Settlement>,
+    queue: mpsc::UnboundedReceiver<Settlement<R>>,
     /// Settlements with a reply to store.
-    storing: Vec<Settlement>,
+    storing: Vec<Settlement<R>>,
     /// For each entry of the current pipeline, how many of the first settlements in `storing` it packs.
     replies_per_entry: Vec<usize>,
-    confirmed: Vec<Settlement>,
-    dead: Vec<Settlement>,
-    handing_back: Vec<Settlement>,
+    confirmed: Vec<Settlement<R>>,
+    dead: Vec<Settlement<R>>,
+    handing_back: Vec<Settlement<R>>,
+    retrying: Vec<Settlement<R>>,
+    /// Tells the read loop when the next delayed entry is due.
+    due: DueTime,
     outage: RetryLog,
     dead_letter_outage: RetryLog,
 }
@@ -45,13 +49,14 @@ pub(super) struct Settler {
 /// How often EXPIRE is sent again for a lane: the lane may have been deleted and created again without a time to live.
 const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
 
-impl Settler {
+impl<R: Outgoing> Settler<R> {
     pub(super) fn new(
         group: ConsumerGroup,
-        metrics: ResponderMetrics,
+        metrics: ReplyMetrics,
         leases: Leases,
         lane_ttl: Duration,
-        queue: mpsc::UnboundedReceiver<Settlement>,
+        queue: mpsc::UnboundedReceiver<Settlement<R>>,
+        due: DueTime,
     ) -> Self {
         Self {
             connection: ExclusiveConnection::new(group.redis().clone()),
@@ -67,6 +72,8 @@ impl Settler {
             confirmed: Vec::new(),
             dead: Vec::new(),
             handing_back: Vec::new(),
+            retrying: Vec::new(),
+            due,
             outage: RetryLog::new("settler"),
             dead_letter_outage: RetryLog::new("dead letters"),
         }
@@ -101,15 +108,17 @@ impl Settler {
             && self.confirmed.is_empty()
             && self.dead.is_empty()
             && self.handing_back.is_empty()
+            && self.retrying.is_empty()
     }
 
     /// Stores the reply first; then follows the disposition.
-    fn route(&mut self, settlement: Settlement) {
+    fn route(&mut self, settlement: Settlement<R>) {
         let next = match (&settlement.reply, &settlement.disposition) {
             (Some(_), _) => &mut self.storing,
             (None, Disposition::Acknowledge) => &mut self.confirmed,
             (None, Disposition::DeadLetter(_)) => &mut self.dead,
             (None, Disposition::HandBack) => &mut self.handing_back,
+            (None, Disposition::RetryAfter(_)) => &mut self.retrying,
         };
         next.push(settlement);
     }
@@ -118,6 +127,7 @@ impl Settler {
         self.drop_lost().await?;
         self.write().await?;
         self.move_to_dead_letters().await?;
+        self.retry_later().await?;
         self.hand_back().await
     }
 
@@ -125,7 +135,7 @@ impl Settler {
     /// are dropped here, and the other worker settles them.
     async fn drop_lost(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        let may_be_lost = |s: &Settlement| !s.delivery.lease.is_current(now);
+        let may_be_lost = |s: &Settlement<R>| !s.delivery.lease.is_current(now);
         if self.storing.iter().chain(&self.confirmed).any(may_be_lost) {
             self.leases.renew().await?;
             for list in [&mut self.storing, &mut self.confirmed] {
@@ -154,7 +164,7 @@ impl Settler {
         let batch = self.pack_replies();
         let now = Instant::now();
         self.expire_sent.retain(|_, since| now.duration_since(*since) < EXPIRE_PERIOD);
-        for Outgoing { lane, .. } in replies_in(&self.storing[..batch]) {
+        for lane in replies_in(&self.storing[..batch]).map(Outgoing::lane) {
             if !self.expire_sent.contains_key(lane) {
                 self.pipeline.add(redis::cmd("EXPIRE").arg(&**lane).arg(self.lane_ttl.as_secs()).arg("NX"));
                 self.expire_sent.insert(Arc::clone(lane), now);
@@ -212,7 +222,7 @@ impl Settler {
 
     /// If a reply was stored, its settlement goes on as its disposition says. If Redis refused the reply for now, the
     /// settlement stays in `storing`. If Redis will never take the reply, the entry becomes a dead letter.
-    fn route_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored {
+    fn route_stored(&mut self, answers: impl Iterator<Item = Result<Value, Error>>) -> Stored<R> {
         let mut result = Stored { confirmed: Vec::new(), error: None };
         let metrics = self.metrics.clone();
         let mut refused = Vec::new();
@@ -244,6 +254,7 @@ impl Settler {
                     Disposition::Acknowledge => result.confirmed.push(settlement),
                     Disposition::DeadLetter(_) => self.dead.push(settlement),
                     Disposition::HandBack => self.handing_back.push(settlement),
+                    Disposition::RetryAfter(_) => self.retrying.push(settlement),
                 }
             }
         }
@@ -258,12 +269,13 @@ impl Settler {
     /// Drops replies whose deadline has passed: their callers no longer wait.
     fn drop_expired(&mut self) {
         let clock = Arc::clone(self.group.redis().clock());
-        for settlement in std::mem::take(&mut self.storing) {
+        for mut settlement in std::mem::take(&mut self.storing) {
             let passed =
-                settlement.reply.as_ref().is_none_or(|r| r.deadline.has_passed(&*clock as &dyn Clock));
+                settlement.reply.as_ref().is_none_or(|reply| reply.has_expired(&*clock as &dyn Clock));
             if passed {
                 self.metrics.expired.increment(1);
-                self.route(Settlement { reply: None, ..settlement });
+                settlement.reply = None;
+                self.route(settlement);
             } else {
                 self.storing.push(settlement);
             }
@@ -281,8 +293,9 @@ impl Settler {
                 Ok(Some(dead_letter)) => {
                     self.dead_letter_outage.healed();
                     self.group.metrics().dead_letters.increment(1);
-                    let request =
-                        settlement.delivery.entry.fields.get("id").and_then(CorrelationId::from_bytes);
+                    // The id of a request. Other entries may have any text in this field, or none.
+                    let request = settlement.delivery.entry.fields.get("id");
+                    let request = request.and_then(|id| uuid::Uuid::try_parse_ascii(id).ok());
                     let request = request.map(tracing::field::display);
                     tracing::warn!(id = request, entry = %id, %dead_letter, attempt, %reason, "entry moved to the dead letters");
                 }
@@ -303,6 +316,26 @@ impl Settler {
         Ok(())
     }
 
+    async fn retry_later(&mut self) -> Result<(), Error> {
+        while !self.retrying.is_empty() {
+            let batch = &self.retrying[..self.retrying.len().min(MOST_DELAYED)];
+            let delays = batch.iter().map(|s| match s.disposition {
+                Disposition::RetryAfter(delay) => (s.delivery.entry.id, delay),
+                _ => (s.delivery.entry.id, Duration::ZERO),
+            });
+            let delays: Vec<(EntryId, Duration)> = delays.collect();
+            match self.group.retry_later(&delays).await {
+                Err(error) if error.kind() == ErrorKind::NoGroup => self.group.heal().await?,
+                result => drop(result?),
+            }
+            if let Some(soonest) = delays.iter().map(|(_, delay)| *delay).min() {
+                self.due.is_in(soonest).await;
+            }
+            self.retrying.drain(..delays.len());
+        }
+        Ok(())
+    }
+
     async fn hand_back(&mut self) -> Result<(), Error> {
         if !self.handing_back.is_empty() {
             let ids: Vec<EntryId> = self.handing_back.iter().map(|s| s.delivery.entry.id).collect();
@@ -313,9 +346,12 @@ impl Settler {
     }
 }
 
+/// The most entries that one script delays: it blocks the server for a fraction of a millisecond only.
+const MOST_DELAYED: usize = 100;
+
 /// What became of the replies in one pipeline.
-struct Stored {
-    confirmed: Vec<Settlement>,
+struct Stored<R> {
+    confirmed: Vec<Settlement<R>>,
     /// Why Redis refused some of them for now.
     error: Option<Error>,
 }

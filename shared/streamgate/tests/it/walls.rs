@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -15,19 +15,21 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("fanout", &["codec", "connection", "stream"]),
-    ("windows", &["codec", "connection", "fields", "stream"]),
+    ("windows", &["codec", "connection", "stream"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
-    ("worker", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
+    ("worker", &["clock", "connection", "stream", "resilience", "telemetry"]),
+    ("responder", &["clock", "envelope", "connection", "stream", "telemetry", "worker"]),
     ("testing", &[]),
 ];
 
 /// Which modules of the crate `service` a module of it may import.
-const SERVICE_MAY_IMPORT: [(&str, &[&str]); 8] = [
+const SERVICE_MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("config", &["logs", "otlp"]),
     ("exporter", &["logs"]),
     ("http", &["config", "exporter", "liveness"]),
     ("liveness", &[]),
     ("logs", &[]),
+    ("operations", &["exporter", "http", "liveness"]),
     ("otlp", &[]),
     ("process", &[]),
     ("shutdown", &["logs"]),
@@ -108,6 +110,29 @@ fn the_library_and_the_processes_are_independent() {
         let manifest = std::fs::read_to_string(root.join(folder).join("Cargo.toml")).expect("a manifest");
         let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
         assert!(!dependencies.lines().any(|line| first_word(line) == other), "{folder} depends on {other}");
+    }
+}
+
+#[test]
+fn only_the_library_sends_commands_to_redis() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut crates: Vec<PathBuf> = ["ingress", "proxy", "shared/service"].map(|name| root.join(name)).into();
+    if let Ok(examples) = std::fs::read_dir(root.join("examples")) {
+        crates.extend(examples.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()));
+    }
+    for folder in crates {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        let dependencies = dependencies.split("[dev-dependencies]").next().unwrap_or_default();
+        let client = dependencies.lines().find(|line| ["redis", "deadpool"].contains(&first_word(line)));
+        assert_eq!(client, None, "{} has a client of its own", folder.display());
+        for file in files_of(&folder, "src") {
+            let code = code_of(&file);
+            assert!(!code.contains("redis::"), "{} uses the client", file.display());
+            for command in ["XADD", "XREAD", "XACK", "XCLAIM", "XAUTOCLAIM", "XRANGE", "XTRIM", "XGROUP"] {
+                assert!(!code.contains(&format!("\"{command}")), "{} sends {command}", file.display());
+            }
+        }
     }
 }
 

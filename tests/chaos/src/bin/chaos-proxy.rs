@@ -7,8 +7,8 @@ use ::weather::WeatherRequest;
 use anyhow::Context;
 use proxy::config::Settings;
 use service::{config, http, logs, process, shutdown};
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::telemetry::Tracer;
-use streamgate::worker::{Handler, Response, Work};
 
 /// Work that breaks for two places.
 struct Poisoned<H>(H);

@@ -3,7 +3,7 @@
 use super::{Invariant, check};
 use crate::history::{
     Answer, Call, Command, CommandKind, Entry, Event, EventKind, Fields, History, Injected, Micros, Outcome,
-    Process, Role, Wish,
+    Process, Role, Wish, Writing, WritingKind,
 };
 use crate::schedule::{Fault, Planned};
 use crate::setup::{REPLIES, REQUEST_TIMEOUT, REQUESTS, dead_letters};
@@ -131,6 +131,13 @@ impl Sample {
             healed: Some(to),
             failed: None,
         });
+    }
+
+    /// An entry on the plain reply stream that is no reply.
+    pub(super) fn garbage(&mut self, ms: u64) {
+        self.add(REPLIES, ms, Fields::default());
+        let (kind, stream, at) = (WritingKind::Garbage, REPLIES.to_owned(), time(ms));
+        self.history.writings.push(Writing { kind, stream, entry: String::new(), id: None, at });
     }
 
     fn add(&mut self, stream: &str, ms: u64, fields: Fields) {

@@ -225,7 +225,11 @@ impl Place {
                 ("RETENTION_ENTRIES", RETENTION_ENTRIES.to_string()),
                 ("DEAD_LETTERS_KEPT", DEAD_LETTERS_KEPT.to_string()),
                 ("SIMULATED_LATENCY", "2ms..40ms".to_owned()),
-                ("RUST_LOG", "info,streamgate::requester=debug,streamgate::worker=debug".to_owned()),
+                (
+                    "RUST_LOG",
+                    "info,streamgate::requester=debug,streamgate::responder=debug,streamgate::worker=debug"
+                        .to_owned(),
+                ),
             ]),
         }
         all

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::consumer::Found;
@@ -22,6 +24,11 @@ impl Claimer {
     pub fn new(group: ConsumerGroup, leases: Leases) -> Self {
         let script = Script::new(include_str!("../scripts/claim_idle.lua"));
         Self { group, leases, script, cursor: EntryId::MIN, left_suspects: false }
+    }
+
+    /// The length of a lease.
+    pub fn claim_min_idle(&self) -> Duration {
+        self.group.settings().claim_min_idle
     }
 
     /// True if the last claim reached the end of the pending entries, or there was no claim yet. One
@@ -75,15 +82,8 @@ impl Claimer {
         };
         self.left_suspects = left_before || found.left_suspects;
         self.cursor = EntryId::from_value(&found.cursor).unwrap_or_default();
-        if !found.deleted.is_empty() {
-            self.group.metrics().deleted.increment(found.deleted.len() as u64);
-            tracing::error!(
-                entries = found.deleted.len(),
-                first = %found.deleted[0],
-                "pending entries had been deleted from the stream: their requests are lost"
-            );
-        }
-        let deliveries = found.deliver(&self.group, &self.leases, sent);
+        found.report_deleted(&self.group);
+        let deliveries = found.deliver(&self.group, &self.leases, true, sent);
         self.group.metrics().claims.increment(deliveries.len() as u64);
         Ok(deliveries)
     }

@@ -50,6 +50,13 @@ impl Consumer {
         }
     }
 
+    /// Leaves out the entries pending from before the start of the process. If no consumer works on them, they are claimed
+    /// after their lease.
+    #[must_use]
+    pub fn without_own_pending(self) -> Self {
+        Self { recovery: None, ..self }
+    }
+
     /// A handle for another task to end a blocked [`Consumer::read`] without losing entries.
     pub fn waker(&self) -> Waker {
         self.connection.waker()
@@ -127,7 +134,7 @@ impl Consumer {
         let mut deliveries = Vec::with_capacity(entries.len());
         let proven = self.leases.delivered_after(sent);
         for entry in entries {
-            if let Some(lease) = self.leases.take(entry.id, 1, proven(entry.id)) {
+            if let Some(lease) = self.leases.take(entry.id, false, proven(entry.id)) {
                 deliveries.push(LeasedEntry { entry, attempt: 1, lease });
             }
         }
@@ -164,12 +171,12 @@ impl Consumer {
         let sent = Instant::now();
         let value = self.read_own.run(self.group.redis(), &[self.group.stream()], &args).await?;
         let found = Found::from_value(value)?;
-        self.group.metrics().deleted.increment(found.deleted.len() as u64);
+        found.report_deleted(&self.group);
         match EntryId::from_value(&found.cursor) {
             Some(last) => self.recovery = Some(Recovery { from: last.next(), mode }),
             None => self.recovery = None,
         }
-        Ok(found.deliver(&self.group, &self.leases, sent))
+        Ok(found.deliver(&self.group, &self.leases, true, sent))
     }
 }
 
@@ -178,7 +185,7 @@ impl Consumer {
 pub(super) struct Found {
     pub(super) cursor: Value,
     entries: Vec<(u32, Entry)>,
-    pub(super) deleted: Vec<EntryId>,
+    deleted: Vec<EntryId>,
     /// True if further suspects were given back, because a worker holds one at a time.
     pub(super) left_suspects: bool,
 }
@@ -194,11 +201,32 @@ impl Found {
         Ok(Self { cursor, entries, deleted: ids_from(deleted), left_suspects })
     }
 
-    /// Takes a lease for each entry that this process does not hold yet.
-    pub(super) fn deliver(self, group: &ConsumerGroup, leases: &Leases, proven: Instant) -> Vec<LeasedEntry> {
+    /// Counts and logs the entries that had been deleted: each is a loss.
+    pub(super) fn report_deleted(&self, group: &ConsumerGroup) {
+        if let Some(first) = self.deleted.first() {
+            group.metrics().deleted.increment(self.deleted.len() as u64);
+            tracing::error!(
+                stream = group.stream(),
+                group = group.name(),
+                entries = self.deleted.len(),
+                %first,
+                "pending entries had been deleted from the stream: their requests are lost"
+            );
+        }
+    }
+
+    /// Takes a lease for each entry that this process does not hold yet. With `suspects`, entries that were delivered
+    /// often are suspects.
+    pub(super) fn deliver(
+        self,
+        group: &ConsumerGroup,
+        leases: &Leases,
+        suspects: bool,
+        proven: Instant,
+    ) -> Vec<LeasedEntry> {
         let mut deliveries = Vec::with_capacity(self.entries.len());
         for (attempt, entry) in self.entries {
-            if let Some(lease) = leases.take(entry.id, attempt, proven) {
+            if let Some(lease) = leases.take(entry.id, suspects && attempt >= SUSPECT_FROM, proven) {
                 if attempt > 1 {
                     group.metrics().redeliveries.increment(1);
                 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::Notify;
@@ -18,6 +19,7 @@ struct Inner {
     metrics: GroupMetrics,
     dead_letters: DeadLetterQueue,
     hand_back: Script,
+    retry_later: Script,
     reap: Script,
     join: Script,
     leave: Script,
@@ -41,6 +43,9 @@ const PAST_THE_END: &str = "18446744073709551615-18446744073709551614";
 /// claim them at once.
 pub(super) const CLAIMABLE_AT_ONCE_MS: u64 = 3_600_000;
 
+/// The longest delay of a retry: a day. The stream is not trimmed behind an entry that waits.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
+
 /// The text is not a valid name of a group or a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 128 visible ASCII characters without spaces")]
@@ -57,6 +62,7 @@ impl ConsumerGroup {
             metrics,
             dead_letters,
             hand_back: Script::new(include_str!("../scripts/hand_back.lua")),
+            retry_later: Script::new(include_str!("../scripts/retry_later.lua")),
             reap: Script::new(include_str!("../scripts/reap.lua")),
             join: Script::new(include_str!("../scripts/join.lua")),
             leave: Script::new(include_str!("../scripts/leave.lua")),
@@ -190,6 +196,38 @@ impl ConsumerGroup {
         let handed = redis::from_redis_value(value).unwrap_or(0);
         self.metrics().handed_back.increment(handed);
         Ok(handed)
+    }
+
+    /// Delivers entries again after a delay, to this group only: until then they are not pending, and nobody can claim
+    /// them. Each delay is at most [`LONGEST_DELAY`]. Returns for each entry whether it was delayed; one that was not
+    /// belongs to another consumer.
+    ///
+    /// Until then the trimmer keeps the entry, and all entries behind it.
+    ///
+    /// # Errors
+    /// The connection failed, or the server refused the command; the entries then stay pending. If only the answer was
+    /// lost, they may have been delayed.
+    pub async fn retry_later(&self, entries: &[(EntryId, Duration)]) -> Result<Vec<bool>, Error> {
+        let texts = entries
+            .iter()
+            .flat_map(|(id, delay)| [id.to_string(), (*delay).min(LONGEST_DELAY).as_millis().to_string()]);
+        let texts: Vec<String> = texts.collect();
+        let mut args = vec![self.name().as_bytes(), self.consumer().as_bytes()];
+        args.extend(texts.iter().map(String::as_bytes));
+        let [delayed, delayed_ids] = self.delayed_keys();
+        let keys = [self.stream(), delayed.as_str(), delayed_ids.as_str()];
+        let answer = self.0.retry_later.run(self.redis(), &keys, &args).await?;
+        let delayed: Vec<u64> = redis::from_redis_value(answer)
+            .map_err(|_| Error::unexpected("the retry_later script", &Value::Nil))?;
+        let delayed: Vec<bool> = delayed.into_iter().map(|done| done == 1).collect();
+        self.metrics().delayed.increment(delayed.iter().filter(|done| **done).count() as u64);
+        Ok(delayed)
+    }
+
+    /// The keys of the group's delayed entries, by the time they are due and by the time in their ids.
+    pub(super) fn delayed_keys(&self) -> [String; 2] {
+        let stream = &self.settings().stream;
+        [stream.delayed(), stream.delayed_ids()].map(|start| format!("{start}{}", self.name()))
     }
 
     /// Returns once this process has acknowledged entries of 16 MB since this last returned: then the stream should

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConsumerGroup;
 use super::consumer_group::ids_from;
-use super::leased_entry::SUSPECT_FROM;
 use crate::clock::Clock;
 use crate::connection::{Error, ErrorKind, RetryLog, Script};
 use crate::stream::EntryId;
@@ -32,7 +31,7 @@ struct Registry {
 }
 
 struct State {
-    /// See [`LeasedEntry::is_suspect`](super::LeasedEntry::is_suspect).
+    /// See [`Lease::is_suspect`].
     suspect: bool,
     /// The last moment at which this consumer certainly had the lease.
     proven: Mutex<Instant>,
@@ -54,11 +53,11 @@ impl Leases {
         }))
     }
 
-    /// Takes the lease of the entry `id`, whose delivery number is `attempt`; at `proven` this consumer certainly had
-    /// the lease. `None` if the entry is already held: XAUTOCLAIM also returns the caller's own entries.
-    pub fn take(&self, id: EntryId, attempt: u32, proven: Instant) -> Option<Lease> {
+    /// Takes the lease of the entry `id`, which may be a suspect; at `proven` this consumer certainly had the lease.
+    /// `None` if the entry is already held: XAUTOCLAIM also returns the caller's own entries.
+    pub fn take(&self, id: EntryId, suspect: bool, proven: Instant) -> Option<Lease> {
         let state = Arc::new(State {
-            suspect: attempt >= SUSPECT_FROM,
+            suspect,
             proven: Mutex::new(proven),
             lost: AtomicBool::new(false),
             changed: Notify::new(),
@@ -221,6 +220,16 @@ impl Lease {
     /// The id of the entry.
     pub fn id(&self) -> EntryId {
         self.id
+    }
+
+    /// True if the entry is a suspect: its work may kill workers.
+    ///
+    /// A second delivery usually means that a worker was killed. Then all entries that it held are delivered again at
+    /// the same time, so they must not run one by one. A third delivery means that the entry itself may kill workers.
+    /// It runs alone, so that no other entry is in the worker that it kills. An entry that its handler gave back with
+    /// a delay is no suspect: the worker has survived it.
+    pub fn is_suspect(&self) -> bool {
+        self.state.suspect
     }
 
     /// True if no other consumer can have claimed the entry by `now`: the lease was proven less than its length

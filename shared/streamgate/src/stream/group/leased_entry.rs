@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::Lease;
 use crate::stream::Entry;
 
@@ -12,18 +14,8 @@ pub struct LeasedEntry {
     pub lease: Lease,
 }
 
-impl LeasedEntry {
-    /// True if the entry is a suspect: its work may kill workers.
-    pub fn is_suspect(&self) -> bool {
-        self.attempt >= SUSPECT_FROM
-    }
-}
-
-/// From this delivery on, an entry is a suspect. A worker holds one suspect at a time and does no other work meanwhile.
-///
-/// A second delivery usually means that a worker was killed. Then all entries that it held are delivered again at the
-/// same time, so they must not run one by one. A third delivery means that the entry itself may kill workers. It runs
-/// alone, so that no other entry is in the worker that it kills.
+/// From this delivery on, an entry is a suspect (see [`Lease::is_suspect`]). A worker holds one suspect at a time and
+/// does no other work meanwhile.
 pub(super) const SUSPECT_FROM: u32 = 3;
 
 /// How a delivery is settled.
@@ -33,6 +25,8 @@ pub enum Disposition {
     Acknowledge,
     /// Not done, for a reason outside the entry: give it back for any consumer, without counting this delivery.
     HandBack,
+    /// Failed for now: deliver it again after this delay, to this group. Until then it is not pending.
+    RetryAfter(Duration),
     /// Cannot be done: move it to the dead letters with this reason, and acknowledge it.
     DeadLetter(String),
 }

@@ -1,7 +1,8 @@
 -- Removes finished entries from the old end of a stream. Finding the frontier (the oldest entry that some
--- group has not read or not acknowledged) and trimming are one step: in two steps, an entry could become
--- unfinished between them and be lost.
--- KEYS[1] stream; ARGV: an id below which entries are too old; the largest number of entries wanted
+-- group has not read or not acknowledged, or that waits for its next delivery) and trimming are one step: in two steps,
+-- an entry could become unfinished between them and be lost.
+-- KEYS[1] stream; ARGV: an id below which entries are too old; the largest number of entries wanted; the start of the
+-- name of the key that has a group's delayed entries by the time in their ids, or '' if no group delays entries
 -- Returns {entries removed, frontier or false, number of entries above the wanted number}; without a group
 -- nothing is removed.
 local function less(a, b)
@@ -26,6 +27,11 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if group.pending > 0 then
     local pending = redis.call('XPENDING', KEYS[1], group.name)[2]
     if less(pending, oldest) then oldest = pending end
+  end
+  if ARGV[3] ~= '' then
+    local delayed = redis.call('ZRANGE', ARGV[3] .. group.name, 0, 0, 'WITHSCORES')[2]
+    local first = delayed and delayed .. '-0'
+    if first and less(first, oldest) then oldest = first end
   end
   if not frontier or less(oldest, frontier) then frontier = oldest end
 end

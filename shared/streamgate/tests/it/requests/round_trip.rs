@@ -2,8 +2,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use streamgate::requester::RequestErrorKind;
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::testing::{RedisServer, eventually_async};
-use streamgate::worker::{Handler, Response, Work};
 
 use crate::harness::{Asker, Echo, Gate, REPLIES, REQUESTS, Worker, owner_of, server_time_ms, settled};
 

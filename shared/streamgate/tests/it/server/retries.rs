@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate::requester::WorkerGroup;
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::testing::{Link, RedisServer, eventually_async};
-use streamgate::worker::{Handler, Response, Work};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{

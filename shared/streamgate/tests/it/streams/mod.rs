@@ -1,6 +1,8 @@
 //! Tests of streams without requests and replies.
 
+mod channel;
 mod dead_letters;
+mod delays;
 mod fanout;
 mod toolkit;
 mod trimming;

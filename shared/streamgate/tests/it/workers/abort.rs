@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use streamgate::responder::{Handler, Responder, Response, Work};
 use streamgate::telemetry::Readiness;
 use streamgate::testing::RedisServer;
-use streamgate::worker::{Handler, Responder, Response, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Asker, Echo, Target, redis, responder_metrics, responder_settings, settled};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use streamgate::responder::ResponderSettings;
 use streamgate::stream::{Retention, Trimmer};
 use streamgate::testing::{RedisServer, eventually_async};
-use streamgate::worker::{HousekeepingSettings, ResponderSettings};
+use streamgate::worker::HousekeepingSettings;
 
 use crate::counts::Counts;
 use crate::harness::{

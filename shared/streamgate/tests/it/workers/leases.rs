@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::stream::{Claimer, Consumer, ConsumerGroup, Leases};
 use streamgate::testing::{RedisServer, eventually_async};
-use streamgate::worker::{Handler, Response, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
@@ -14,7 +14,7 @@ use crate::harness::{
 
 /// A member of the group without a worker.
 fn member(server: &RedisServer, name: &str) -> (ConsumerGroup, Leases) {
-    let group = ConsumerGroup::new(redis(server), group_settings(name), responder_metrics().group);
+    let group = ConsumerGroup::new(redis(server), group_settings(name), responder_metrics().worker.group);
     let leases = Leases::new(group.clone());
     (group, leases)
 }
@@ -259,7 +259,7 @@ async fn an_idle_worker_stays_and_silent_consumers_are_removed() {
 
     // The silent consumer sends no heartbeat until its grace is over.
     settings.group.consumer = "housekeeper".to_owned();
-    let housekeeper = ConsumerGroup::new(redis(&server), settings.group, responder_metrics().group);
+    let housekeeper = ConsumerGroup::new(redis(&server), settings.group, responder_metrics().worker.group);
     let mut reaped = Vec::new();
     eventually_async("the two silent consumers are removed", async || {
         reaped.extend(housekeeper.reap().await.expect("reaps"));

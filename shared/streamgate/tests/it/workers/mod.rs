@@ -3,5 +3,6 @@
 mod abort;
 mod housekeeping;
 mod leases;
+mod messages;
 mod names;
 mod poison;

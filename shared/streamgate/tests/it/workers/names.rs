@@ -104,7 +104,7 @@ async fn a_worker_that_gets_no_response_when_it_joins_keeps_its_name() {
     // loses its response once.
     for bytes in (0..200).step_by(3) {
         let _: redis::Value = redis.command(&redis::cmd("PING")).await.expect("connected");
-        let metrics = responder_metrics().group;
+        let metrics = responder_metrics().worker.group;
         let group = ConsumerGroup::new(redis.clone(), settings.clone(), metrics);
         link.cut_replies_after(bytes);
         let first = group.join().await;

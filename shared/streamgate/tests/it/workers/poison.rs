@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use streamgate::responder::{Handler, Response, Work};
 use streamgate::testing::{Link, RedisServer, eventually_async};
-use streamgate::worker::{Handler, Response, Work};
 
 use crate::counts::Counts;
 use crate::harness::{

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::housekeeping::HousekeepingSettings;
-use crate::connection::{LAST_ID, Rehearsal};
+use crate::connection::Rehearsal;
 use crate::stream::{GroupSettings, StreamKey};
 use crate::telemetry::Tracer;
+use crate::worker::{HousekeepingSettings, rehearsal_of};
 
 /// Settings of a [`Responder`](super::Responder).
 #[derive(Debug, Clone)]
@@ -45,33 +45,13 @@ impl ResponderSettings {
         }
     }
 
-    /// The commands that a worker needs, in forms without effect.
+    /// The commands that a responder needs, in forms without effect.
     pub(super) fn rehearsal(&self) -> Rehearsal {
-        let GroupSettings { stream, group, consumer, .. } = &self.group;
-        let (dead_letters, replies) = (stream.dead_letters(), self.reply_stream.as_str());
-        let (stream, dead_letters) = (stream.as_str(), dead_letters.as_str());
+        let replies = self.reply_stream.as_str();
         let lane = format!("{replies}.rehearsal");
-        let min_idle = self.group.claim_min_idle.as_millis().to_string();
-        Rehearsal::default()
-            .step("xreadgroup", &["XREADGROUP", "GROUP", group, consumer, "STREAMS", stream, "no id"])
-            .step("xautoclaim", &["XAUTOCLAIM", stream, group, consumer, &min_idle, "no id"])
-            .step("xclaim", &["XCLAIM", stream, group, consumer, "0", "no id"])
-            .step("xpending", &["XPENDING", stream, group, LAST_ID, LAST_ID, "1"])
-            .step("xrange", &["XRANGE", stream, LAST_ID, LAST_ID])
-            .step("xack", &["XACK", stream, group, "0-0"])
+        rehearsal_of(&self.group, false)
             .step("xadd", &["XADD", replies, "0-0", "", ""])
             .step("xadd", &["XADD", &lane, "0-0", "", ""])
             .step("expire", &["EXPIRE", &lane, "1", "NX", "XX"])
-            .step("xadd", &["XADD", dead_letters, "0-0", "", ""])
-            .step("xlen", &["XLEN", stream])
-            .step("xtrim", &["XTRIM", stream, "MAXLEN", "-1"])
-            .step("xgroup|create", &["XGROUP", "CREATE", stream, group, "no id"])
-            .step("xgroup|delconsumer", &["XGROUP", "DELCONSUMER", stream, group, "no consumer"])
-            .step("xinfo|consumers", &["XINFO", "CONSUMERS", stream, group])
-            .step("xinfo|groups", &["XINFO", "GROUPS", stream])
-            .step("xinfo|stream", &["XINFO", "STREAM", stream])
-            .step("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"])
-            .step("eval", &["EVAL", "return 1", "-1"])
-            .step("time", &["TIME"])
     }
 }
