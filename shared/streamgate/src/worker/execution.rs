@@ -5,15 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::job::Job;
+use super::job::{Conclusion, Job, Outgoing};
 use super::metrics::WorkerMetrics;
-use super::settlement::Settlement;
 use crate::resilience::{ConcurrencyLimit, Slot, UsualTime};
-use crate::stream::LeasedEntry;
+use crate::stream::{Disposition, LeasedEntry};
 
 /// What all tasks of one worker share.
 pub(crate) struct Execution<J: Job> {
@@ -89,5 +88,37 @@ impl<J: Job> Execution<J> {
             () = delivery.lease.lost() => Outcome::LeaseLost,
             () = self.abandon.cancelled() => Outcome::Abandoned,
         }
+    }
+}
+
+/// A delivery whose work has ended, with or without success. It keeps its lease and its slot until it is settled.
+pub(super) struct Settlement<R> {
+    pub(super) delivery: LeasedEntry,
+    /// Counts against the worker's concurrency until then. If Redis refuses replies, the worker therefore reads less
+    /// instead of filling its memory.
+    _slot: Slot,
+    /// The write lock of a suspect, which must run alone until it is settled.
+    _alone: Option<OwnedRwLockWriteGuard<()>>,
+    /// The reply; `None` if the caller no longer waits, or there is none.
+    pub(super) reply: Option<R>,
+    /// What to do with the entry once the reply is stored.
+    pub(super) disposition: Disposition,
+}
+
+impl<R> Settlement<R> {
+    pub(super) fn new(
+        delivery: LeasedEntry,
+        slot: Slot,
+        alone: Option<OwnedRwLockWriteGuard<()>>,
+        conclusion: Conclusion<R>,
+    ) -> Self {
+        let Conclusion { reply, disposition } = conclusion;
+        Self { delivery, _slot: slot, _alone: alone, reply, disposition }
+    }
+}
+
+impl<R: Outgoing> Settlement<R> {
+    pub(super) fn lane(&self) -> Option<&Arc<str>> {
+        self.reply.as_ref().map(Outgoing::lane)
     }
 }

@@ -8,7 +8,7 @@
 //! 2. `engine` has the parts of a worker from its start to its end; `rehearsal` lists the commands it needs.
 //! 3. `read_loop` takes entries from the stream; `due` says when delayed entries are due.
 //! 4. `dispatch` decides whether the work on an entry gets a task of its own.
-//! 5. `execution` runs a `job` and watches it; the result becomes a `settlement`.
+//! 5. `execution` runs a `job` and watches it; the result is a settlement.
 //! 6. `settler` stores replies and acknowledges; `reply_batch` packs replies into entries.
 //! 7. `metrics` counts.
 
@@ -24,7 +24,6 @@ mod metrics;
 mod read_loop;
 mod rehearsal;
 mod reply_batch;
-mod settlement;
 mod settler;
 mod stats;
 

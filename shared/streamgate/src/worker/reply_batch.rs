@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::execution::Settlement;
 use super::job::Outgoing;
-use super::settlement::Settlement;
 use crate::connection::{Commands, LARGEST_PIPELINE};
 use crate::stream::append_to;
 

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::due::DueTime;
+use super::execution::Settlement;
 use super::job::Outgoing;
 use super::metrics::ReplyMetrics;
 use super::reply_batch::{MOST_REPLIES, as_one_entry, as_one_pipeline, group_by_lane, replies_in, store};
-use super::settlement::Settlement;
 use crate::clock::Clock;
 use crate::connection::{Commands, Error, ErrorKind, ExclusiveConnection, RetryLog, checked};
 use crate::stream::{ConsumerGroup, Disposition, EntryId, Leases};
