@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("telemetry", &["envelope"]),
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),
-    ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
+    ("stream", &["clock", "fields", "codec", "connection", "resilience", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("worker", &["clock", "connection", "stream", "resilience", "telemetry"]),

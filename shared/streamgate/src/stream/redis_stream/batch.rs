@@ -185,6 +185,20 @@ fn id_from(answer: Value) -> Result<EntryId, Error> {
 }
 
 /// Not all entries of a batch were appended. An entry that is neither in `stored` nor in `uncertain` is not stored.
+///
+/// ```no_run
+/// # use streamgate::fields::Fields;
+/// # use streamgate::stream::{BatchError, RedisStream};
+/// # async fn example(orders: RedisStream, entries: Vec<Fields>) -> Result<(), BatchError> {
+/// if let Err(error) = orders.append_batch(entries.clone()).await {
+///     // Sends the rest again. The uncertain entries may then be there twice.
+///     let stored = |position: &usize| error.stored.iter().any(|(at, _)| at == position);
+///     let rest = (0..entries.len()).filter(|position| !stored(position));
+///     orders.append_batch(rest.map(|position| entries[position].clone())).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
     "entry {position} of the batch failed; {} entries are stored{}, and no other: {source}",

@@ -52,7 +52,8 @@ pub(super) struct Append {
     pub(super) give_up_at: Instant,
     /// True if a try ended without an answer.
     pub(super) uncertain: bool,
-    pub(super) done: oneshot::Sender<Outcome>,
+    /// Takes how it ended, and the fields.
+    pub(super) done: oneshot::Sender<(Outcome, Fields)>,
 }
 
 impl Outbound for Append {
@@ -70,6 +71,6 @@ impl Outbound for Append {
 
     fn settle(self, answer: Result<Value, Error>) {
         // The caller of `append` may have gone.
-        let _ = self.done.send(Outcome { answer, uncertain: self.uncertain });
+        let _ = self.done.send((Outcome { answer, uncertain: self.uncertain }, self.fields));
     }
 }
