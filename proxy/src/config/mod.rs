@@ -13,9 +13,8 @@ use service::config::value::{address, count};
 use service::config::{ConfigError, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs};
 use service::http::HealthcheckArgs;
 use streamgate::responder::ResponderSettings;
-use streamgate::stream::{GroupSettings, Retention, Start};
+use streamgate::stream::{GroupSettings, HousekeepingSettings, Retention, Start};
 use streamgate::telemetry::Tracer;
-use streamgate::worker::HousekeepingSettings;
 
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};

@@ -11,6 +11,7 @@
 //!    [`Handler`](responder::Handler) for each request and sends the reply.
 //! 4. The toolkit under both sides, which does not know requests and replies, has three doors: [`stream`] for entries
 //!    and fields, [`channel`] for typed values, and [`worker`] for a loop that keeps every promise.
+//!    [`fanout`] gives one stream to many readers in a process, and [`windows`] computes over time.
 //! 5. [`connection`]: connections to Redis: reconnects, time limits, kinds of errors.
 //! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, wait estimate.
 //! 7. [`codec`], [`clock`], [`fields`]: small modules that all others use.
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod codec;
 pub mod connection;
 pub mod envelope;
+pub mod fanout;
 pub mod fields;
 pub mod requester;
 pub mod resilience;
@@ -33,4 +35,5 @@ pub mod stream;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod windows;
 pub mod worker;

@@ -168,7 +168,7 @@ pub enum EventKind {
         entry: String,
     },
     /// An entry went to the dead letters.
-    Buried,
+    DeadLettered,
     /// A gateway answered.
     Answered {
         /// The request.

@@ -94,9 +94,9 @@ async fn gateway(server: &RedisServer, link: &Link, timeout: &str) -> Process {
 }
 
 /// A worker that takes `slots` requests and finishes none of them in time.
-async fn doomed(server: &RedisServer, slots: &str) -> Process {
+async fn slow_worker(server: &RedisServer, slots: &str) -> Process {
     let slow = [("WORKER_CONCURRENCY", slots), ("SIMULATED_LATENCY", "9s"), ("CLAIM_MIN_IDLE", "9s")];
-    proxy(server, "doomed", &slow).await
+    proxy(server, "slow", &slow).await
 }
 
 fn length(server: &RedisServer, stream: &str) -> u64 {
@@ -121,7 +121,7 @@ async fn is_continued_on_a_new_disk(backup: fn(&RedisServer) -> Backup, restore:
     let server = RedisServer::start_with(&EVERYSEC);
     let (link, client) = (Link::to(&server), client());
     let ingress = gateway(&server, &link, "30s").await;
-    let worker = doomed(&server, "4").await;
+    let worker = slow_worker(&server, "4").await;
     give_up_a_dead_letter(&server).await;
     let cities: Vec<String> = (0..20).map(|n| format!("City {n}")).collect();
 
@@ -176,7 +176,7 @@ async fn what_an_old_backup_brings_back_is_not_executed_again() {
     ask_many(&ingress, 5).await;
     give_up_a_dead_letter(&server).await;
     first.signal(Signal::SIGKILL);
-    let worker = doomed(&server, "2").await;
+    let worker = slow_worker(&server, "2").await;
     let (answers, backup) = tokio::join!(join_all((0..6).map(|_| ask(&client, &ingress, "Oslo"))), async {
         is_caught(&server, &worker, 12, 2).await;
         copy_of_the_append_only_files(&server)

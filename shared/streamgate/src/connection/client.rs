@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
@@ -148,6 +148,11 @@ impl Redis {
         }
     }
 
+    /// True if `other` is a clone of this handle.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The circuit breaker that every command of this process reports to. The heartbeat is its
     /// probe, so no request is risked to close it again.
     pub fn circuit(&self) -> &CircuitBreaker {
@@ -175,6 +180,21 @@ impl Redis {
     /// The connection failed, or the server refused the command.
     pub async fn admin_command(&self, cmd: &Cmd) -> Result<Value, Error> {
         self.0.pool.command(cmd).await
+    }
+
+    /// A connection of its own for Pub/Sub messages.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub(crate) async fn pubsub(&self) -> Result<PubSub, Error> {
+        let late = |_| Error::new(ErrorKind::Unreachable, "no connection in time");
+        let connecting = self.0.client.get_async_pubsub();
+        Ok(tokio::time::timeout(self.0.settings.connect_timeout, connecting).await.map_err(late)??)
+    }
+
+    /// The longest wait for the response to a command.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.0.settings.response_timeout
     }
 
     /// The address and the credentials of its connections.
@@ -316,7 +336,7 @@ impl Redis {
     }
 
     /// Changes when the shared connection is dropped. Other connections to the same server may be broken as well.
-    pub(super) fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
     }
 

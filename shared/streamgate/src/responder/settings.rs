@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Rehearsal;
-use crate::stream::{GroupSettings, StreamKey};
+use crate::stream::{GroupSettings, HousekeepingSettings, StreamKey};
 use crate::telemetry::Tracer;
-use crate::worker::{HousekeepingSettings, rehearsal_of};
+use crate::worker::rehearsal_of;
 
 /// Settings of a [`Responder`](super::Responder).
 #[derive(Debug, Clone)]

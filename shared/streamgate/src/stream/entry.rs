@@ -27,6 +27,15 @@ impl EntryId {
         }
     }
 
+    /// The id before this one; [`EntryId::MIN`] has none and stays.
+    pub(crate) fn previous(self) -> Self {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Self { ms: self.ms, seq },
+            None if self.ms == 0 => Self::MIN,
+            None => Self { ms: self.ms - 1, seq: u64::MAX },
+        }
+    }
+
     /// Reads an id from the bytes of a reply.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let dash = bytes.iter().position(|b| *b == b'-')?;
@@ -72,6 +81,12 @@ impl FromStr for EntryId {
     }
 }
 
+/// The field with the media type of the body.
+const CONTENT_TYPE: &str = "content_type";
+
+/// The field with an encoded value.
+const BODY: &str = "body";
+
 /// One entry of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -85,11 +100,20 @@ impl Entry {
     /// The value in the field `body`, as a [`StreamChannel`](crate::channel::StreamChannel) writes it.
     ///
     /// # Errors
-    /// There is no body, or it is not in this format.
+    /// There is no body, it is not in this format, or the field `content_type` names another format. An entry without
+    /// that field is taken to be in this format.
     pub fn decode<T>(&self, codec: &impl Codec<T>) -> Result<T, CodecError> {
-        let body =
-            self.fields.get("body").ok_or_else(|| CodecError::new("entry", "field `body` is missing"))?;
-        codec.decode(body)
+        let [content_type, body] = self.fields.pick([CONTENT_TYPE, BODY]);
+        if let Some(found) = content_type.filter(|found| *found != codec.content_type().as_bytes()) {
+            check_content_type(found, codec)?;
+        }
+        codec.decode(body.ok_or(CodecError::NoBody)?)
+    }
+
+    /// The fields of an entry with this value: `content_type` and `body`.
+    pub(crate) fn fields_of<T>(value: &T, codec: &impl Codec<T>) -> Result<Fields, CodecError> {
+        let body = codec.encode(value)?;
+        Ok(Fields::from_iter([(CONTENT_TYPE, codec.content_type().as_bytes()), (BODY, &body)]))
     }
 
     /// Reads `[id, [name, value, …]]`.
@@ -107,6 +131,17 @@ impl Entry {
             _ => None,
         }
     }
+}
+
+/// Refuses a format that `codec` does not read. Media types have no case, and a parameter such as `charset` may follow
+/// (RFC 9110, section 8.3.1).
+fn check_content_type<T>(found: &[u8], codec: &impl Codec<T>) -> Result<(), CodecError> {
+    let found = String::from_utf8_lossy(found);
+    let essence = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if codec.reads(&essence) {
+        return Ok(());
+    }
+    Err(CodecError::ContentType { found: found.chars().take(100).collect(), expected: codec.content_type() })
 }
 
 /// Reads `[name, value, …]`; a nil in place of the list (a deleted entry) is no fields.
@@ -146,6 +181,9 @@ mod tests {
         assert!(id("9-9") < id("10-0") && id("10-0") < id("10-1"));
         assert_eq!(id("7-3").to_string(), "7-3");
         assert_eq!(id(&format!("7-{}", u64::MAX)).next(), id("8-0"));
+        for one in [id("0-1"), id("7-0"), id("7-3")] {
+            assert_eq!(one.previous().next(), one);
+        }
     }
 
     #[test]

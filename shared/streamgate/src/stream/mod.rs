@@ -8,7 +8,7 @@
 //! - The raw door: [`RedisStream`] (`redis_stream`). [`Source`] (`source`) is what readers are made from.
 //! - Reading as a member of a group: [`ConsumerGroup`], [`Consumer`], [`Claimer`], [`LeasedEntry`], [`Lease`] (all in
 //!   `group`).
-//! - Reading every new entry without a group: [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
+//! - Reading every new entry without a group: [`Tail`], [`TailAll`], [`TailReader`] (`tail`). [`ReadAnswer`] (`read_answer`) decodes the
 //!   answers to all reads.
 //! - Maintenance: [`DeadLetterQueue`] (`dead_letters`), [`Trimmer`] (`trimmer`), [`StreamHealth`], [`Health`] (`health`),
 //!   [`Undelivered`] (`undelivered`), [`GroupMetrics`] (`metrics`).
@@ -19,6 +19,7 @@ mod dead_letters;
 mod entry;
 mod group;
 mod health;
+mod housekeeping;
 mod key;
 mod metrics;
 mod read_answer;
@@ -39,6 +40,8 @@ pub use group::{
 pub use health::{
     ConsumerHealth, EntrySummary, GroupHealth, Health, Issue, IssueCode, Severity, StreamHealth, Thresholds,
 };
+pub(crate) use housekeeping::Housekeeping;
+pub use housekeeping::HousekeepingSettings;
 pub use key::{InvalidStreamKey, StreamKey};
 pub use metrics::GroupMetrics;
 pub use read_answer::ReadAnswer;
@@ -47,6 +50,7 @@ pub use redis_stream::{
     PendingEntry, PendingQuery, PendingSummary, RedisStream, SendError, StreamInfo, Trim, append_to,
 };
 pub use source::{Item, ReadError, Source};
-pub use tail::TailReader;
+pub(crate) use tail::{Begin, Findings, History, News, StreamsReader};
+pub use tail::{InvalidStreams, Tail, TailAll, TailReader};
 pub use trimmer::{Retention, Trimmed, Trimmer};
 pub use undelivered::Undelivered;

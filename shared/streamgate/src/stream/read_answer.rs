@@ -40,6 +40,12 @@ impl ReadAnswer {
         Self { command, entries: Vec::new(), expected: Expected::Answer, strings: Vec::new() }
     }
 
+    /// Prepares for `entries` entries that follow; the beginning of their answer has been read elsewhere.
+    pub(super) fn expect(&mut self, entries: usize) {
+        self.entries.reserve(entries.min(LARGEST_RESERVE));
+        self.expected = Expected::Entries(entries);
+    }
+
     /// Reads the beginning of an answer: `*1`, then `*2` with the key and `*N` entries.
     fn begin(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
         let Some(first) = input.first() else { return Ok(false) };
@@ -60,9 +66,7 @@ impl ReadAnswer {
         let Some((_key, key)) = string(&input[key_at..])? else { return Ok(false) };
         let Some((entries, list)) = array(&input[key_at + key..])? else { return Ok(false) };
         input.advance(key_at + key + list);
-        let entries = usize::try_from(entries).unwrap_or(0);
-        self.entries.reserve(entries.min(LARGEST_RESERVE));
-        self.expected = Expected::Entries(entries);
+        self.expect(usize::try_from(entries).unwrap_or(0));
         Ok(true)
     }
 

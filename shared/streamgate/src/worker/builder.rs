@@ -4,13 +4,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery::{Delivery, HandlerResult};
 use super::engine::{Engine, PartEnded};
-use super::housekeeping::HousekeepingSettings;
 use super::message_job::MessageJob;
 use super::metrics::{ReplyMetrics, WorkerMetrics};
 use super::rehearsal::rehearsal_of;
 use super::stats::Stats;
 use crate::resilience::RetryPolicy;
-use crate::stream::{ConsumerGroup, Group, InvalidName, Source};
+use crate::stream::{ConsumerGroup, Group, HousekeepingSettings, InvalidName, Source};
 use crate::telemetry::Readiness;
 
 /// A worker: takes entries of a stream as a member of a consumer group, runs a handler for each and settles it.

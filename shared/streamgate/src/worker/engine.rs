@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::due::{DueEntries, DueTime};
 use super::execution::Execution;
-use super::housekeeping::{Housekeeping, HousekeepingSettings};
 use super::job::Job;
 use super::metrics::{ReplyMetrics, WorkerMetrics};
 use super::read_loop;
 use super::settler::Settler;
 use crate::connection::{Redis, Rehearsal};
 use crate::resilience::{ConcurrencyLimit, UsualTime};
-use crate::stream::{Claimer, Consumer, ConsumerGroup, Delays, Leases};
+use crate::stream::{Claimer, Consumer, ConsumerGroup, Delays, Housekeeping, HousekeepingSettings, Leases};
 use crate::telemetry::Latch;
 
 /// A worker that has not started.
@@ -80,7 +79,7 @@ impl<J: Job> Engine<J> {
         let settler =
             Settler::new(group.clone(), self.replies, leases.clone(), self.lane_ttl, queue, due_time.clone());
         let mut settler = tokio::spawn(settler.run());
-        let housekeeping = self.housekeeping.map(|it| Housekeeping::new(redis, group.clone(), it, delays));
+        let housekeeping = self.housekeeping.map(|it| Housekeeping::new(group.clone(), it, delays));
         let mut keeping_house = tokio::spawn(housekeep(housekeeping, drained.clone()));
         let mut keeper = tokio::spawn(leases.clone().keep(drained.clone()));
         tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));

@@ -10,7 +10,7 @@
 //! 4. `dispatch` decides whether the work on an entry gets a task of its own.
 //! 5. `execution` runs a `job` and watches it; the result becomes a `settlement`.
 //! 6. `settler` stores replies and acknowledges; `reply_batch` packs replies into entries.
-//! 7. `housekeeping` trims the stream; `metrics` counts.
+//! 7. `metrics` counts.
 
 mod builder;
 mod delivery;
@@ -18,7 +18,6 @@ mod dispatch;
 mod due;
 mod engine;
 mod execution;
-mod housekeeping;
 mod job;
 mod message_job;
 mod metrics;
@@ -34,7 +33,6 @@ pub use delivery::{Delivery, HandlerResult};
 pub(crate) use engine::Engine;
 pub use engine::PartEnded;
 pub(crate) use execution::{Execution, Outcome};
-pub use housekeeping::HousekeepingSettings;
 pub(crate) use job::{Conclusion, Job, Outgoing};
 pub(crate) use metrics::ReplyMetrics;
 pub use metrics::WorkerMetrics;

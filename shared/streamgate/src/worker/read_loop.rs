@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::due::DueEntries;
 use super::execution::Execution;
 use super::job::Job;
-use crate::connection::{Error, RetryLog, Waker};
+use crate::connection::{Error, RetryLog};
 use crate::stream::{Claimer, Consumer};
 use crate::telemetry::{Latch, LatchView};
 
@@ -35,7 +35,7 @@ pub(super) async fn take<J: Job>(
     may_work: LatchView,
     stop: &CancellationToken,
 ) {
-    let _awake = wake_on(stop, consumer.waker());
+    let _awake = consumer.waker().wake_on(stop);
     let mut claims = Claims::new(claimer.claim_min_idle());
     while !stop.is_cancelled() {
         if !may_work.is_set() {
@@ -104,23 +104,6 @@ pub(super) async fn take<J: Job>(
             }
         }
     }
-}
-
-/// Ends a blocked read once `stop` is cancelled. Repeats this until the reader has ended, because the reader may be
-/// about to block.
-fn wake_on(stop: &CancellationToken, waker: Waker) -> DropGuard {
-    let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
-    let guard = reader_gone.clone().drop_guard();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = reader_gone.cancelled() => return,
-            () = stop.cancelled() => {}
-        }
-        while !reader_gone.is_cancelled() && waker.wake().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    guard
 }
 
 /// Schedules the claims of entries that other consumers let idle.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which modules of the crate a module may import.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("fields", &[]),
     ("codec", &[]),
@@ -14,6 +14,8 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("connection", &["clock", "resilience", "telemetry"]),
     ("stream", &["clock", "fields", "codec", "connection", "resilience", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
+    ("fanout", &["codec", "connection", "stream"]),
+    ("windows", &["codec", "connection", "fields", "stream"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("worker", &["clock", "connection", "stream", "resilience", "telemetry"]),
     ("responder", &["clock", "envelope", "connection", "stream", "telemetry", "worker"]),

@@ -82,7 +82,7 @@ mod tests {
         sample.execute(worker, "a", 5);
         assert_eq!(sample.violations(Invariant::NoStrangeExecution), 0);
 
-        sample.execute(worker, "stranger", 5);
+        sample.execute(worker, "of nobody", 5);
 
         assert_eq!(sample.violations(Invariant::NoStrangeExecution), 1);
     }

@@ -23,17 +23,17 @@ pub(super) fn no_lease_is_stolen(ledger: &Ledger<'_>, finding: &mut Finding) {
                 if min_idle_ms * 1_000 < idle =>
             {
                 for entry in entries {
-                    let rival = owners.rival(ledger, entry, consumer, command.at);
+                    let other_owner = owners.other_owner(ledger, entry, consumer, command.at);
                     let auto_claimed = |since: Micros| {
                         let claims = auto_claims.get(consumer.as_str());
                         claims.is_some_and(|claims| {
                             claims.iter().any(|at| *at <= command.at && at + SLACK >= since + idle)
                         })
                     };
-                    let stolen = rival
+                    let stolen = other_owner
                         .filter(|(_, since)| !auto_claimed(*since) && !ledger.was_blind(*since, command.at));
-                    finding.case(stolen.map(|(rival, _)| {
-                        format!("{consumer} claimed {entry} while {rival} held its lease")
+                    finding.case(stolen.map(|(other_owner, _)| {
+                        format!("{consumer} claimed {entry} while {other_owner} held its lease")
                     }));
                     if *hand_back {
                         owners.handed_back(entry, command.at);
@@ -89,7 +89,7 @@ impl<'a> Owners<'a> {
     }
 
     /// Who has a better claim to `entry` than `consumer`, and since when it was not renewed.
-    fn rival(
+    fn other_owner(
         &self,
         ledger: &Ledger<'_>,
         entry: &str,

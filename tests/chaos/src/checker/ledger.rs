@@ -32,7 +32,7 @@ pub struct Request<'a> {
     /// When replies were stored.
     pub replied: Vec<Micros>,
     /// When dead letters were stored.
-    pub buried: Vec<Micros>,
+    pub dead_lettered: Vec<Micros>,
     /// When entries of it were acknowledged.
     pub acknowledged: Vec<Micros>,
 }
@@ -91,7 +91,7 @@ impl<'a> Ledger<'a> {
     fn read_ends(&mut self) {
         for entry in &self.history.entries {
             if entry.stream == dead_letters() {
-                self.buried(&entry.fields, entry.added());
+                self.dead_lettered(&entry.fields, entry.added());
             } else if entry.stream.starts_with(REPLIES) {
                 self.replied(&entry.fields, entry.added());
             }
@@ -99,7 +99,7 @@ impl<'a> Ledger<'a> {
         for command in &self.history.commands {
             match &command.kind {
                 CommandKind::Reply(fields) => self.replied(fields, command.at),
-                CommandKind::DeadLetter(fields) => self.buried(fields, command.at),
+                CommandKind::DeadLetter(fields) => self.dead_lettered(fields, command.at),
                 CommandKind::Acknowledge(entries) => self.acknowledged(entries, command.at),
                 CommandKind::Reset => self.resets.push(command.at),
                 _ => {}
@@ -133,13 +133,13 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn buried(&mut self, fields: &'a Fields, at: Micros) {
+    fn dead_lettered(&mut self, fields: &'a Fields, at: Micros) {
         if let Some(origin) = fields.origin.as_deref() {
             let first = self.dead_entries.entry(origin).or_insert(at);
             *first = at.min(*first);
         }
         if let Some(request) = fields.id.as_deref().and_then(|id| self.requests.get_mut(id)) {
-            request.buried.push(at);
+            request.dead_lettered.push(at);
         }
     }
 
@@ -176,7 +176,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Processes that ran to the end and told what they counted.
-    pub fn survivors(&self, role: Role) -> impl Iterator<Item = (usize, &'a Process)> {
+    pub fn ended_in_order(&self, role: Role) -> impl Iterator<Item = (usize, &'a Process)> {
         let processes = self.history.processes.iter().enumerate();
         processes.filter(move |(_, it)| it.role == role && !it.metrics.is_empty())
     }

@@ -7,17 +7,17 @@ use crate::setup::{REPLIES, named_lane};
 
 /// Checks every process that ran to the end. The counts of a killed process are lost.
 pub(super) fn metrics_logs_and_callers_agree(ledger: &Ledger<'_>, finding: &mut Finding) {
-    let mut survivors = 0;
-    for (process, ingress) in ledger.survivors(Role::Ingress) {
-        survivors += 1;
+    let mut checked = 0;
+    for (process, ingress) in ledger.ended_in_order(Role::Ingress) {
+        checked += 1;
         statuses(ledger, process, ingress, finding);
         lane(ledger, process, ingress, finding);
     }
-    for (process, worker) in ledger.survivors(Role::Worker) {
-        survivors += 1;
+    for (process, worker) in ledger.ended_in_order(Role::Worker) {
+        checked += 1;
         works(ledger, process, worker, finding);
     }
-    finding.demand(survivors > 0, || "no process returned its metrics".to_owned());
+    finding.demand(checked > 0, || "no process returned its metrics".to_owned());
 }
 
 /// Compares the answers of each status: counted by ingress, logged by ingress, seen by callers.
@@ -128,8 +128,8 @@ fn works(ledger: &Ledger<'_>, process: usize, worker: &Process, finding: &mut Fi
     };
     let executed = ledger.events(process, |kind| matches!(kind, EventKind::Executing { .. }));
     agree("executions", "streamgate_handler_duration_seconds_count", executed);
-    let buried = ledger.events(process, |kind| *kind == EventKind::Buried);
-    agree("dead letters", "streamgate_dead_letters_total", buried);
+    let dead_lettered = ledger.events(process, |kind| *kind == EventKind::DeadLettered);
+    agree("dead letters", "streamgate_dead_letters_total", dead_lettered);
     let delivered = ledger.events(process, |kind| matches!(kind, EventKind::Delivered { .. }));
     finding.demand(delivered >= executed, || {
         format!("{name} received {delivered} entries but executed {executed}")

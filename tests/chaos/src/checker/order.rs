@@ -73,7 +73,8 @@ fn excuse(ledger: &Ledger<'_>, entry: &str, at: Micros) -> Excuse {
     let Some(request) = request else {
         return if ledger.own.contains(entry) { Excuse::None } else { Excuse::UnknownEntry };
     };
-    let stored_by_then = request.replied.iter().chain(&request.buried).any(|stored| *stored <= at + 1_000);
+    let stored_by_then =
+        request.replied.iter().chain(&request.dead_lettered).any(|stored| *stored <= at + 1_000);
     let blind = ledger.was_blind(request.added, at);
     if blind && stored_by_then { Excuse::NotSeen } else { Excuse::None }
 }

@@ -73,7 +73,7 @@ fn innocent_dead_letters(ledger: &Ledger<'_>) -> usize {
     let own = ledger.own_ids();
     let poisonous = |city: &str| [POISON_PANIC, POISON_ABORT].contains(&city);
     let innocent = |(id, request): &(&&str, &Request<'_>)| {
-        !request.buried.is_empty() && !own.contains(**id) && !request.city.is_none_or(poisonous)
+        !request.dead_lettered.is_empty() && !own.contains(**id) && !request.city.is_none_or(poisonous)
     };
     ledger.requests.iter().filter(innocent).count()
 }
@@ -85,11 +85,11 @@ fn has_replies(request: &Request<'_>) -> bool {
 fn outcome(ledger: &Ledger<'_>, request: &Request<'_>) -> Outcome {
     let deadline = request.deadline();
     let expired = |at: &Micros| at + ledger.ahead(*at) >= deadline;
-    let buried = !request.buried.is_empty()
+    let dead_lettered = !request.dead_lettered.is_empty()
         || request.entries.iter().any(|entry| ledger.dead_entries.contains_key(entry));
     if has_replies(request) {
         Outcome::Replied
-    } else if buried {
+    } else if dead_lettered {
         Outcome::DeadLettered
     } else if request.acknowledged.iter().any(expired) {
         Outcome::Expired

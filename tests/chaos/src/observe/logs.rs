@@ -91,7 +91,7 @@ fn kind_of(text: &str, line: &Value) -> Option<EventKind> {
             EventKind::Delivered { entry: field("entry"), attempt: line["attempt"].as_u64().unwrap_or(0) }
         }
         "executing" => EventKind::Executing { id: field("id"), entry: field("entry") },
-        "entry moved to the dead letters" => EventKind::Buried,
+        "entry moved to the dead letters" => EventKind::DeadLettered,
         "the stream started over; reading it from its beginning" => EventKind::StartedOver,
         "answered" => EventKind::Answered { id: field("id"), status: line["status"].as_u64().unwrap_or(0) },
         _ => return None,

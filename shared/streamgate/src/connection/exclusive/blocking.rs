@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Commands, Decode, Decoder, ExclusiveConnection};
 use crate::connection::error::{Error, ErrorKind, checked};
@@ -132,6 +133,9 @@ impl BlockingConnection {
     }
 }
 
+/// How often [`Waker::wake_on`] tries to wake the reader.
+const WAKE_PERIOD: Duration = Duration::from_millis(20);
+
 /// Ends the blocked command of a [`BlockingConnection`] as if its blocking time had passed.
 ///
 /// If the socket were dropped instead, entries just delivered to it would stay pending until their lease ends.
@@ -142,6 +146,23 @@ pub struct Waker {
 }
 
 impl Waker {
+    /// Ends a blocked command once `stop` is cancelled. Repeats this until the guard is dropped, because the reader may
+    /// be about to block.
+    pub(crate) fn wake_on(self, stop: &CancellationToken) -> DropGuard {
+        let (stop, reader_gone) = (stop.clone(), CancellationToken::new());
+        let guard = reader_gone.clone().drop_guard();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = reader_gone.cancelled() => return,
+                () = stop.cancelled() => {}
+            }
+            while !reader_gone.is_cancelled() && self.wake().await {
+                tokio::time::sleep(WAKE_PERIOD).await;
+            }
+        });
+        guard
+    }
+
     /// Wakes the reader if it is blocked. The command goes only to the reader's server, so it wakes no other client.
     /// If it fails, the read ends after its blocking time. False if the user may not wake clients: then further tries
     /// are useless.

@@ -50,6 +50,13 @@ impl Consumer {
         }
     }
 
+    /// Leaves out the entries pending from before the start of the process. If no consumer works on them, they are claimed
+    /// after their lease.
+    #[must_use]
+    pub fn without_own_pending(self) -> Self {
+        Self { recovery: None, ..self }
+    }
+
     /// A handle for another task to end a blocked [`Consumer::read`] without losing entries.
     pub fn waker(&self) -> Waker {
         self.connection.waker()

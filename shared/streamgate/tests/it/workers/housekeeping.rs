@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use streamgate::responder::ResponderSettings;
-use streamgate::stream::{Retention, Trimmer};
+use streamgate::stream::{HousekeepingSettings, Retention, Trimmer};
 use streamgate::testing::{RedisServer, eventually_async};
-use streamgate::worker::HousekeepingSettings;
 
 use crate::counts::Counts;
 use crate::harness::{

@@ -1,12 +1,13 @@
-//! What every worker does for its stream: it trims finished entries and removes consumers that died long ago.
+//! What every worker and reader does for its stream: it trims finished entries and removes consumers that died long
+//! ago.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Error, Redis, RetryLog};
-use crate::stream::{ConsumerGroup, Retention, Trimmed, Trimmer};
+use super::{ConsumerGroup, Retention, Trimmed, Trimmer};
+use crate::connection::{Error, RetryLog};
 
 /// How a worker keeps its stream short.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,7 @@ impl Default for HousekeepingSettings {
 }
 
 /// Trims and reaps periodically. Any number of workers may do this at the same time, so no leader is needed.
-pub(super) struct Housekeeping {
+pub(crate) struct Housekeeping {
     group: ConsumerGroup,
     trimmer: Trimmer,
     period: Duration,
@@ -34,19 +35,15 @@ pub(super) struct Housekeeping {
 
 impl Housekeeping {
     /// With `delays`, a group of the stream may delay entries.
-    pub(super) fn new(
-        redis: Redis,
-        group: ConsumerGroup,
-        settings: HousekeepingSettings,
-        delays: bool,
-    ) -> Self {
-        let trimmer = Trimmer::new(redis, group.settings().stream.clone(), settings.retention);
+    pub(crate) fn new(group: ConsumerGroup, settings: HousekeepingSettings, delays: bool) -> Self {
+        let trimmer =
+            Trimmer::new(group.redis().clone(), group.settings().stream.clone(), settings.retention);
         let trimmer = if delays { trimmer } else { trimmer.without_delays() };
         Self { group, trimmer, period: settings.period, warned: false }
     }
 
     /// Ticks until `stop`, and trims early after many bytes were acknowledged.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (mut ticking, mut trimming) = (RetryLog::new("housekeeping"), RetryLog::new("trimming"));
         let mut next_tick = Instant::now();
         loop {

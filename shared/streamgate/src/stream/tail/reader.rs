@@ -3,13 +3,18 @@ use std::time::Duration;
 use redis::Cmd;
 use tokio_util::sync::CancellationToken;
 
-use super::entry::field;
-use super::{Entry, EntryId, ReadAnswer, StreamKey};
-use crate::connection::{BlockingConnection, Error, ErrorKind, Redis, Waker, is_primary};
+use super::{PAST_THE_END, check_role, if_exists, info};
+use crate::connection::{BlockingConnection, Error, Redis, Waker};
+use crate::stream::entry::field;
+use crate::stream::{Entry, EntryId, ReadAnswer, Start, StreamKey};
 
 /// Reads every new entry of a stream, for one reader, without a group.
 ///
-/// At its start the reader asks for the id of the last entry once. With `$` in each read it would miss entries
+/// It reads at most 128 entries at once and gives them in the order of the stream. An entry that is trimmed before it is
+/// read is not read.
+///
+/// At its start the reader asks for the id of the last entry once, unless [`TailReader::starting_at`] says where to
+/// begin. With `$` in each read it would miss entries
 /// that are written between two reads. XREAD returns no error if the stream is deleted or the node is demoted,
 /// so the reader checks both after an empty read. If the stream has started over, it is read from its beginning.
 /// (If the stream is deleted and written again within the millisecond of the last entry read, the new entry may get
@@ -27,9 +32,6 @@ pub struct TailReader {
     /// The server that the cursor belongs to.
     server: Option<String>,
 }
-
-/// The last possible id: a read behind it returns no entries, but shows that the stream can be read.
-const PAST_THE_END: EntryId = EntryId { ms: u64::MAX, seq: u64::MAX };
 
 /// The largest first entry, in bytes, for which a second read is sent along: Redis then sends that entry twice.
 const LARGEST_TWICE: usize = 8 << 10;
@@ -52,12 +54,23 @@ impl TailReader {
         }
     }
 
+    /// Begins at `start` instead of the end of the stream.
+    #[must_use]
+    pub fn starting_at(mut self, start: Start) -> Self {
+        self.cursor = match start {
+            Start::Beginning => Some(EntryId::MIN),
+            Start::End => None,
+            Start::After(id) => Some(id),
+        };
+        self
+    }
+
     /// A handle for another task to end a blocked [`TailReader::read`].
     pub fn waker(&self) -> Waker {
         self.connection.waker()
     }
 
-    /// Finds the end of the stream; tries until it succeeds or `stop` is cancelled. Entries written after
+    /// Finds the place to begin; tries until it succeeds or `stop` is cancelled. Entries written after
     /// this returns will be read.
     pub async fn start(&mut self, stop: &CancellationToken) {
         while let Err(error) = self.check().await {
@@ -69,7 +82,7 @@ impl TailReader {
         }
     }
 
-    /// The last entry read, or the last entry of the stream at the start.
+    /// The last entry read, or the entry after which it began.
     pub fn position(&self) -> EntryId {
         self.cursor.unwrap_or_default()
     }
@@ -143,17 +156,7 @@ impl TailReader {
 
     /// Checks that this node is the primary, that the stream can be read and that it has not started over.
     async fn check(&mut self) -> Result<(), Error> {
-        match self.connection.run(&redis::cmd("HELLO")).await {
-            Ok(hello) if is_primary(&hello) == Some(false) => {
-                self.connection.disconnect();
-                return Err(Error::new(ErrorKind::NotPrimary, "HELLO says that it is a replica"));
-            }
-            Err(error) if error.kind() == ErrorKind::NotPermitted => {
-                let instead = "a primary that was demoted is noticed by the next write";
-                self.connection.does_without("hello", instead);
-            }
-            answer => drop(answer?),
-        }
+        check_role(&mut self.connection).await?;
         let end = self.last_id().await?;
         self.connection.run(&self.xread(PAST_THE_END, 1, None)).await?;
         let server = self.connection.server().map(str::to_owned);
@@ -176,14 +179,8 @@ impl TailReader {
 
     /// The id of the last entry ever added; [`EntryId::MIN`] if the stream does not exist.
     async fn last_id(&mut self) -> Result<EntryId, Error> {
-        let mut cmd = redis::cmd("XINFO");
-        cmd.arg("STREAM").arg(self.key.as_str());
-        match self.connection.run(&cmd).await {
-            Ok(info) => {
-                Ok(field(&info, "last-generated-id").and_then(EntryId::from_value).unwrap_or_default())
-            }
-            Err(error) if error.to_string().contains("no such key") => Ok(EntryId::MIN),
-            Err(error) => Err(error),
-        }
+        let info = if_exists(self.connection.run(&info(self.key.as_str())).await)?;
+        let last = info.as_ref().and_then(|info| field(info, "last-generated-id"));
+        Ok(last.and_then(EntryId::from_value).unwrap_or_default())
     }
 }
