@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`StreamChannel`] (here) is a stream whose entries hold values of one type, in the format of a [`Codec`].
-//! - [`StreamWriter`] (`writer`) appends values; `append` sends them.
+//! - [`StreamWriter`] (`writer`) appends values.
 //! - [`Reader`] (`reader`) reads as a member of a group. It gives out [`Message`]s, which are acknowledged or tried
 //!   again.
 //! - [`Replay`] (`replay`) reads what is on the stream, without a group; its [`Tail`](crate::stream::Tail) goes on with
@@ -22,7 +22,6 @@
 //! The type of the values is the type `T` of the channel. A type's name that comes from the stream is never looked up;
 //! for several kinds of values, make `T` an enum with a tag (see [`codec`](crate::codec)).
 
-mod append;
 mod pubsub;
 mod reader;
 mod replay;
@@ -31,6 +30,7 @@ mod writer;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::codec::{Codec, CodecError, Json};
 use crate::connection::{Error, Redis};
@@ -125,6 +125,12 @@ impl<T: Send + 'static, C: Codec<T> + 'static> StreamChannel<T, C> {
     /// The stream cannot be read now.
     pub async fn replay(&self, range: impl RangeBounds<EntryId>) -> Result<Replay<T, C>, Error> {
         Replay::start(self.clone(), range).await
+    }
+}
+
+impl<T, C> StreamChannel<T, C> {
+    fn patience(self, patience: Duration) -> Self {
+        Self { stream: self.stream.patience(patience), ..self }
     }
 }
 

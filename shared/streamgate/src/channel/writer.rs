@@ -1,14 +1,14 @@
+use std::time::Duration;
+
 use super::StreamChannel;
-use super::append::append_all;
 use crate::codec::{Codec, CodecError, Json};
-use crate::connection::{Error, ErrorKind};
 use crate::fields::Fields;
-use crate::stream::{Entry, EntryId};
+use crate::stream::{AppendError, AppendOptions, BatchError, Cap, Entry, EntryId};
 
 /// Appends values to a stream, each as one entry with the fields `content_type` and `body`. Clones share everything.
 ///
-/// A value for which [`StreamWriter::send`] returned its id is stored. If Redis does not answer, the value may be
-/// stored or not; sent again, it may be on the stream twice. Values that one task sends one after the other are on the
+/// A value for which [`StreamWriter::send`] returned its id is stored. If Redis cannot be reached, a single value is
+/// sent again for up to five seconds and may be stored twice; values of a batch are sent once. Values that one task sends one after the other are on the
 /// stream in this order.
 ///
 /// ```no_run
@@ -50,15 +50,20 @@ impl<T: Send + 'static, C: Codec<T> + 'static> StreamWriter<T, C> {
         Self { largest_value: bytes, ..self }
     }
 
+    /// How long an append goes on if Redis cannot be reached; the default is five seconds.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { channel: self.channel.patience(patience), ..self }
+    }
+
     /// Appends a value; returns its id.
     ///
     /// # Errors
     /// The value cannot be encoded or is too large (nothing was sent then), or Redis did not confirm it.
     pub async fn send(&self, value: &T) -> Result<EntryId, WriteError> {
         let fields = self.encode(0, value)?;
-        let entries = std::slice::from_ref(&fields);
-        let (ids, failure) = append_all(self.channel.stream(), entries, self.max_len).await;
-        ids.first().copied().flatten().ok_or_else(|| WriteError::not_stored(ids, failure))
+        let options = AppendOptions { cap: self.cap(), ..AppendOptions::default() };
+        Ok(self.channel.stream().append_with(fields, options).await?)
     }
 
     /// Appends values in order; returns their ids in the same order. All are encoded before the first is sent.
@@ -66,15 +71,15 @@ impl<T: Send + 'static, C: Codec<T> + 'static> StreamWriter<T, C> {
     ///
     /// # Errors
     /// A value cannot be encoded or is too large (nothing was sent then), or Redis did not confirm all of them;
-    /// [`WriteError::Store`] names those that are stored.
+    /// [`BatchError`] names those that are stored.
     pub async fn send_batch(&self, values: &[T]) -> Result<Vec<EntryId>, WriteError> {
         let encoded = values.iter().enumerate().map(|(position, value)| self.encode(position, value));
         let encoded: Vec<Fields> = encoded.collect::<Result<_, _>>()?;
-        let (ids, failure) = append_all(self.channel.stream(), &encoded, self.max_len).await;
-        match ids.iter().copied().collect::<Option<Vec<_>>>() {
-            Some(all) => Ok(all),
-            None => Err(WriteError::not_stored(ids, failure)),
-        }
+        Ok(self.channel.stream().append_batch_capped(encoded, self.cap()).await?)
+    }
+
+    fn cap(&self) -> Option<Cap> {
+        self.max_len.map(Cap::MaxLen)
     }
 
     fn encode(&self, position: usize, value: &T) -> Result<Fields, WriteError> {
@@ -118,21 +123,10 @@ pub enum WriteError {
         /// The limit.
         largest: usize,
     },
-    /// Redis did not confirm all values.
-    #[error("{} of {} values are known to be stored: {source}", ids.iter().flatten().count(), ids.len())]
-    Store {
-        /// For each value in order, its id if it is known to be stored. If Redis could not be reached, the next 512
-        /// values after the last id may also be stored; if Redis refused a value, it is not.
-        ids: Vec<Option<EntryId>>,
-        /// The first error.
-        #[source]
-        source: Error,
-    },
-}
-
-impl WriteError {
-    fn not_stored(ids: Vec<Option<EntryId>>, failure: Option<Error>) -> Self {
-        let source = failure.unwrap_or_else(|| Error::new(ErrorKind::Refused, "fewer answers than values"));
-        Self::Store { ids, source }
-    }
+    /// One value was not stored, or Redis did not confirm it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Not all values of a batch were stored, or Redis did not confirm all of them.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
 }

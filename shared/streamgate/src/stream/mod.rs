@@ -47,7 +47,7 @@ pub use metrics::GroupMetrics;
 pub use read_answer::ReadAnswer;
 pub use redis_stream::{
     AppendError, AppendOptions, BatchError, Cap, Claimed, CreateGroupError, Entries, IdleClaims,
-    PendingEntry, PendingQuery, PendingSummary, RedisStream, SendError, StreamInfo, Trim, append_to,
+    PendingEntry, PendingQuery, PendingSummary, RedisStream, StreamInfo, Trim, append_to,
 };
 pub use source::{Item, ReadError, Source};
 pub(crate) use tail::{Begin, Findings, History, News, StreamsReader};

@@ -18,4 +18,4 @@ pub use latest::{Latest, aggregate};
 pub use open_windows::Window;
 pub use reader::{WindowEvent, Windows, WindowsOf, windows, windows_of};
 pub use shape::{InvalidWindows, Shape, Sliding, Tumbling};
-pub use sink::{Stored, WindowSink};
+pub use sink::{SinkError, Stored, WindowSink};

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::shape::Grid;
 use super::{Shape, Window};
-use crate::codec::{Codec, Json};
+use crate::codec::{Codec, CodecError, Json};
 use crate::connection::{Error, ErrorKind, Redis};
-use crate::stream::{EntryId, InvalidStreamKey, SendError, Start, StreamKey};
+use crate::stream::{EntryId, InvalidStreamKey, Start, StreamKey};
 
 /// Stores the results of windows, each once, however many processes compute them.
 ///
@@ -104,7 +104,7 @@ impl WindowSink {
     pub async fn write<O: Serialize + DeserializeOwned>(
         &self,
         window: &Window<O>,
-    ) -> Result<Stored, SendError> {
+    ) -> Result<Stored, SinkError> {
         if window.partial {
             return Ok(Stored::Partial);
         }
@@ -185,4 +185,14 @@ fn first_id(entries: &Value) -> Option<EntryId> {
     let Value::Array(entries) = entries else { return None };
     let Some(Value::Array(entry)) = entries.first() else { return None };
     entry.first().and_then(EntryId::from_value)
+}
+/// Why a result was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// It could not be encoded; nothing was sent.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// It could not be stored.
+    #[error(transparent)]
+    Redis(#[from] Error),
 }

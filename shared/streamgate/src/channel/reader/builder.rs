@@ -206,8 +206,10 @@ impl<T: Send + 'static, C: Codec<T> + 'static> ReaderBuilder<T, C> {
 
 /// False if another try will not help: a person must change something.
 fn may_heal(error: &Error) -> bool {
-    use ErrorKind::{Denied, NotPermitted, Refused, WrongType};
-    !matches!(error.kind(), Refused | WrongType | Denied | NotPermitted)
+    !matches!(
+        error.kind(),
+        ErrorKind::Refused | ErrorKind::WrongType | ErrorKind::Denied | ErrorKind::NotPermitted
+    )
 }
 
 impl<T: Send + 'static, C: Codec<T> + 'static> IntoFuture for ReaderBuilder<T, C> {

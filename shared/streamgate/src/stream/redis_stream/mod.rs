@@ -31,7 +31,7 @@ pub use entries::Entries;
 pub use groups::CreateGroupError;
 pub use pending::{PendingEntry, PendingQuery, PendingSummary};
 pub use upkeep::{StreamInfo, Trim};
-pub use xadd::{AppendError, AppendOptions, Cap, SendError, append_to};
+pub use xadd::{AppendError, AppendOptions, Cap, append_to};
 
 /// One stream, with the operations of Redis on it. Clones share everything.
 ///

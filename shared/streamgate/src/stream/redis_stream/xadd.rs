@@ -1,6 +1,5 @@
 use redis::Value;
 
-use crate::codec::CodecError;
 use crate::connection::{Arguments, Error};
 use crate::fields::Fields;
 use crate::stream::{EntryId, StreamKey};
@@ -76,17 +75,6 @@ pub enum AppendError {
     #[error("it is not known whether the entry is stored, because no answer came: {0}")]
     Unconfirmed(#[source] Error),
     /// Redis could not be reached or refused the entry; it was not stored.
-    #[error(transparent)]
-    Redis(#[from] Error),
-}
-
-/// Why a value was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// It could not be encoded; nothing was sent.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-    /// It could not be stored.
     #[error(transparent)]
     Redis(#[from] Error),
 }

@@ -129,9 +129,9 @@ impl Place {
     pub(super) fn checked(&mut self, answers: [Value; 2]) -> Result<Shape, Error> {
         let [info, readable] = answers;
         let shape = Shape::read(info, readable);
-        let is_fault =
-            |kind| matches!(kind, ErrorKind::Refused | ErrorKind::WrongType | ErrorKind::NotPermitted);
-        self.faulty = shape.as_ref().is_err_and(|error| is_fault(error.kind()));
+        self.faulty = shape.as_ref().is_err_and(|error| {
+            matches!(error.kind(), ErrorKind::Refused | ErrorKind::WrongType | ErrorKind::NotPermitted)
+        });
         shape
     }
 

@@ -236,8 +236,7 @@ impl StreamsReader {
 
 /// True for errors that do not end by themselves.
 fn needs_a_person(kind: ErrorKind) -> bool {
-    use ErrorKind::{Denied, NotPermitted, Refused, WrongType};
-    matches!(kind, Refused | WrongType | NotPermitted | Denied)
+    matches!(kind, ErrorKind::Refused | ErrorKind::WrongType | ErrorKind::NotPermitted | ErrorKind::Denied)
 }
 
 /// The answer to TIME.

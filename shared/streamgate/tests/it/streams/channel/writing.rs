@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamgate::channel::WriteError;
 use streamgate::connection::ErrorKind;
-use streamgate::stream::{EntryId, Retention};
+use streamgate::stream::{AppendError, BatchError, EntryId, Retention};
 use streamgate::testing::{RedisServer, eventually_async};
 
 use super::{STREAM, channel, length, next, pending, reader, send};
@@ -68,20 +68,31 @@ async fn a_refused_batch_says_what_is_stored() {
 
     let error = writer.send_batch(&[1, 2, 3]).await.expect_err("no stream");
 
-    assert!(error.to_string().starts_with("0 of 3 values are known to be stored: "), "{error}");
-    let WriteError::Store { ids, source } = error else { panic!("{error}") };
-    assert_eq!((ids, source.kind()), (vec![None; 3], ErrorKind::WrongType));
+    let WriteError::Batch(BatchError { position, stored, uncertain, source }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!((position, stored, uncertain), (0, vec![], 0..0));
+    assert!(matches!(&source, AppendError::Redis(error) if error.kind() == ErrorKind::WrongType), "{source}");
 }
 
 #[tokio::test]
 async fn a_write_without_a_server_fails_with_a_kind() {
     let mut server = RedisServer::start();
-    let writer = channel(&server).writer();
+    let writer = channel(&server).writer().patience(Duration::from_millis(10));
     writer.send(&1).await.expect("stored");
     server.kill();
 
     let error = writer.send(&2).await.expect_err("no server");
 
-    let WriteError::Store { ids, source } = error else { panic!("{error}") };
-    assert_eq!((ids, source.kind()), (vec![None], ErrorKind::Unreachable));
+    let (AppendError::Redis(source) | AppendError::Unconfirmed(source)) = append_error(error) else {
+        panic!("another error")
+    };
+    assert!(matches!(source.kind(), ErrorKind::Unreachable | ErrorKind::NotServing), "{source}");
+}
+
+fn append_error(error: WriteError) -> AppendError {
+    match error {
+        WriteError::Append(error) => error,
+        other => panic!("{other}"),
+    }
 }

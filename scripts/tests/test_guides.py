@@ -1,4 +1,4 @@
-"""Every block of docs/YOUR_OWN_SERVICE.md: the crate is written down elsewhere, built and run on a real Redis server.
+"""Every block of the guides: each crate is written down elsewhere, built and run on a real Redis server.
 
 The build takes the versions of the workspace's Cargo.lock and, where they fit, what the workspace has built already.
 """
@@ -19,11 +19,13 @@ import redis_server
 from ports import free_port
 from processes import Child, answers_ping, wait_until
 
-PAGE = (tools.ROOT / "docs" / "YOUR_OWN_SERVICE.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    text = (tools.ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)
 
 
-class OwnService(unittest.TestCase):
+class Guides(unittest.TestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -46,23 +48,38 @@ class OwnService(unittest.TestCase):
         self.addCleanup(child.stop)
         return child
 
-    def test_every_block_compiles_and_runs(self) -> None:
-        for language, text in BLOCKS:
+    def build(self, name: str, blocks: list[tuple[str, str]]) -> dict:
+        """Writes the files of the crate `name` and builds them; returns where and how to run its programs."""
+        for language, text in blocks:
             if language in ("toml", "rust"):
-                path = self.folder / re.match(r"(?:#|//) (hello/\S+)\n", text)[1]
+                path = self.folder / re.match(r"(?:#|//) (\S+/\S+)\n", text)[1]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # With its own name for the clone cargo knows the library that it has built.
                 path.write_text(text.replace('"../streamgate/', f'"{tools.ROOT}/'))
-        shutil.copy(tools.ROOT / "Cargo.lock", self.folder / "hello")
-        (worker, requester), (expected,) = ([t for name, t in BLOCKS if name == wanted] for wanted in ("sh", "json"))
-        within = {"cwd": self.folder / "hello", "env": self.env}
-        self.addCleanup(tools.run, "cargo", "clean", "-p", "hello", **within)
+        shutil.copy(tools.ROOT / "Cargo.lock", self.folder / name)
+        within = {"cwd": self.folder / name, "env": self.env}
+        self.addCleanup(tools.run, "cargo", "clean", "-p", name, **within)
         tools.run("cargo", "build", "--bins", **within)
+        return within
+
+    def test_a_service_of_ones_own(self) -> None:
+        blocks = blocks_of("YOUR_OWN_SERVICE.md")
+        (worker, requester), (expected,) = ([t for name, t in blocks if name == wanted] for wanted in ("sh", "json"))
+        within = self.build("hello", blocks)
 
         self.start("worker", ["sh", "-c", f"cd '{self.folder}/hello' && exec {worker}"])
         answer = tools.run("sh", "-c", f"{requester.strip()} 2>errors", timeout=60, **within)
 
         self.assertEqual(answer, expected)
+
+    def test_one_program_with_all_of_streams(self) -> None:
+        blocks = blocks_of("STREAMS.md")
+        (expected,) = (text for name, text in blocks if name == "text")
+        within = self.build("billing", blocks)
+
+        printed = tools.run("cargo", "run", "-q", timeout=60, **within)
+
+        self.assertEqual(printed, expected)
 
 
 if __name__ == "__main__":
