@@ -11,15 +11,15 @@
 //!    [`Handler`](responder::Handler) for each request and sends the reply.
 //! 4. The toolkit under both sides, which does not know requests and replies, has three doors: [`stream`] for entries
 //!    and fields, [`channel`] for typed values, and [`worker`] for a loop that keeps every promise.
-//!    [`fanout`] gives one stream to many readers in a process, and [`windows`] computes over time.
+//!    Built on them: [`fanout`] gives one stream to many readers in a process, and [`windows`] computes over time.
 //! 5. [`connection`]: connections to Redis: reconnects, time limits, kinds of errors.
 //! 6. [`resilience`]: backoff, circuit breaker, concurrency limit, wait estimate.
 //! 7. [`codec`], [`clock`], [`fields`]: small modules that all others use.
 //! 8. [`telemetry`]: metrics, readiness and spans; the crate `service` exports them.
 //!
 //! Imports go one way. `envelope`, `codec` and `resilience` do not import `connection`. `stream` imports `connection`;
-//! `channel` and `worker` import `stream`; `responder` imports `worker`. `requester` and `responder` do not import each
-//! other. A test checks this.
+//! `channel`, `worker`, `fanout` and `windows` import `stream`; `responder` imports `worker`. `requester` and
+//! `responder` do not import each other. A test checks this.
 
 pub mod channel;
 pub mod clock;

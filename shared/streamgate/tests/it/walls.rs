@@ -15,7 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("stream", &["clock", "fields", "codec", "connection", "resilience", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("fanout", &["codec", "connection", "stream"]),
-    ("windows", &["codec", "connection", "fields", "stream"]),
+    ("windows", &["codec", "connection", "stream"]),
     ("requester", &["clock", "fields", "envelope", "connection", "stream", "resilience", "telemetry"]),
     ("worker", &["clock", "connection", "stream", "resilience", "telemetry"]),
     ("responder", &["clock", "envelope", "connection", "stream", "telemetry", "worker"]),
