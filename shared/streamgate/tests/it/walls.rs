@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("telemetry", &["envelope"]),
     ("envelope", &["clock", "fields"]),
     ("connection", &["clock", "resilience", "telemetry"]),
-    ("stream", &["clock", "fields", "codec", "connection", "telemetry"]),
+    ("stream", &["clock", "fields", "codec", "connection", "resilience", "telemetry"]),
     ("channel", &["codec", "connection", "fields", "stream", "telemetry"]),
     ("fanout", &["codec", "connection", "stream"]),
     ("windows", &["codec", "connection", "stream"]),

@@ -24,6 +24,8 @@ pub use search::{DeadLetterFilter, DeadLetterPage};
 /// A dead letter has the fields `dlq_reason` (the first line of the reason), `dlq_attempts`, `dlq_origin_id`,
 /// `dlq_group`, `dlq_consumer`, `dlq_stream`, if the reason has more lines `dlq_detail`, and then the original fields
 /// unchanged (the first 1,000; `dlq_fields_left_out` counts the others). Its id contains the time at which it was added.
+///
+/// [`RedisStream::dead_letters`](super::RedisStream::dead_letters) has an example.
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     redis: Redis,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -8,11 +10,15 @@ use super::small::Append;
 use super::xadd::{AppendError, AppendOptions, Outcome};
 use crate::connection::{Error, ErrorKind};
 use crate::fields::Fields;
+use crate::resilience::Backoff;
 use crate::stream::EntryId;
+
+/// Bounds of the pause before an entry is handed to the writer again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl RedisStream {
     /// Appends one entry and returns the id that Redis gave it. Entries that are appended at the same time share a
-    /// pipeline.
+    /// pipeline. If the future is dropped, the entry may still be stored.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -45,25 +51,33 @@ impl RedisStream {
         }
     }
 
-    async fn append_small(&self, fields: Fields, options: AppendOptions) -> Outcome {
-        let (done, settled) = oneshot::channel();
-        let append = Append {
-            key: self.key.clone(),
-            fields,
-            options,
-            give_up_at: Instant::now() + self.patience,
-            uncertain: false,
-            done,
-        };
+    /// Hands the entry to the writer, again and again for as long as the stream's patience: the writer gives up early
+    /// while the circuit is open.
+    async fn append_small(&self, mut fields: Fields, options: AppendOptions) -> Outcome {
+        let give_up_at = Instant::now() + self.patience;
         let _waiting = self.outlets.wait();
-        let queued = self.outlets.writer(&self.redis).send(append).await;
-        let ended = || Outcome {
-            answer: Err(Error::new(ErrorKind::Unreachable, "the writer of the stream has ended")),
-            uncertain: true,
-        };
-        match queued {
-            Ok(()) => settled.await.unwrap_or_else(|_| ended()),
-            Err(_) => ended(),
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut uncertain = false;
+        loop {
+            let (done, settled) = oneshot::channel();
+            let key = self.key.clone();
+            let append = Append { key, fields, options, give_up_at, uncertain, done };
+            let queued = self.outlets.writer(&self.redis).send(append).await;
+            let settled = match queued {
+                Ok(()) => settled.await.ok(),
+                Err(_) => None,
+            };
+            let Some((outcome, unsent)) = settled else {
+                let answer = Err(Error::new(ErrorKind::Unreachable, "the writer of the stream has ended"));
+                return Outcome { answer, uncertain: true };
+            };
+            let pause = backoff.next_delay();
+            let failed = outcome.answer.as_ref().is_err_and(Error::is_about_the_connection);
+            if !failed || Instant::now() + pause >= give_up_at {
+                return outcome;
+            }
+            (fields, uncertain) = (unsent, outcome.uncertain);
+            tokio::time::sleep(pause).await;
         }
     }
 

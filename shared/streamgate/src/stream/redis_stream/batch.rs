@@ -1,3 +1,4 @@
+use std::iter::Peekable;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -49,39 +50,23 @@ impl RedisStream {
         entries: impl IntoIterator<Item = Fields>,
         cap: Option<Cap>,
     ) -> Result<Vec<EntryId>, BatchError> {
-        let options = AppendOptions { cap, ..AppendOptions::default() };
         let mut batch = Batch {
             stream: self,
-            options,
+            options: AppendOptions { cap, ..AppendOptions::default() },
             ids: Vec::new(),
-            connection: ExclusiveConnection::new(self.redis.clone()),
+            connection: self.outlets.connection(&self.redis),
             commands: Commands::default(),
         };
-        let mut entries = entries.into_iter().peekable();
-        while let Some(first) = entries.peek() {
-            if first.is_empty() {
-                return Err(batch.failed(AppendError::NoFields));
-            }
-            if is_large(first) {
-                let Some(large) = entries.next() else { break };
-                batch.append_large(&large).await?;
-                continue;
-            }
-            let goes_along = |fields: &Fields| {
-                !fields.is_empty()
-                    && !is_large(fields)
-                    && batch.commands.command_if_it_fits(|args| write(&self.key, fields, &options, args))
-            };
-            batch_up(&mut entries, goes_along);
-            batch.append_chunk().await?;
-        }
-        Ok(batch.ids)
+        let result = batch.append(entries.into_iter().peekable()).await;
+        let Batch { ids, connection, .. } = batch;
+        self.outlets.give_back(connection);
+        result.map(|()| ids)
     }
 }
 
 /// Takes the next entries as long as they go along in one chunk.
 fn batch_up(
-    entries: &mut std::iter::Peekable<impl Iterator<Item = Fields>>,
+    entries: &mut Peekable<impl Iterator<Item = Fields>>,
     mut goes_along: impl FnMut(&Fields) -> bool,
 ) {
     for _ in 0..CHUNK {
@@ -102,6 +87,30 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    async fn append(
+        &mut self,
+        mut entries: Peekable<impl Iterator<Item = Fields>>,
+    ) -> Result<(), BatchError> {
+        while let Some(first) = entries.peek() {
+            if first.is_empty() {
+                return Err(self.failed(AppendError::NoFields));
+            }
+            if is_large(first) {
+                let Some(large) = entries.next() else { break };
+                self.append_large(&large).await?;
+                continue;
+            }
+            let (key, options, commands) = (&self.stream.key, &self.options, &mut self.commands);
+            batch_up(&mut entries, |fields| {
+                !fields.is_empty()
+                    && !is_large(fields)
+                    && commands.command_if_it_fits(|args| write(key, fields, options, args))
+            });
+            self.append_chunk().await?;
+        }
+        Ok(())
+    }
+
     async fn append_chunk(&mut self) -> Result<(), BatchError> {
         if let Err(error) = self.connect().await {
             return Err(self.failed(error.into()));
@@ -185,6 +194,20 @@ fn id_from(answer: Value) -> Result<EntryId, Error> {
 }
 
 /// Not all entries of a batch were appended. An entry that is neither in `stored` nor in `uncertain` is not stored.
+///
+/// ```no_run
+/// # use streamgate::fields::Fields;
+/// # use streamgate::stream::{BatchError, RedisStream};
+/// # async fn example(orders: RedisStream, entries: Vec<Fields>) -> Result<(), BatchError> {
+/// if let Err(error) = orders.append_batch(entries.clone()).await {
+///     // Sends the rest again. The uncertain entries may then be there twice.
+///     let stored = |position: &usize| error.stored.iter().any(|(at, _)| at == position);
+///     let rest = (0..entries.len()).filter(|position| !stored(position));
+///     orders.append_batch(rest.map(|position| entries[position].clone())).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
     "entry {position} of the batch failed; {} entries are stored{}, and no other: {source}",

@@ -171,7 +171,7 @@ async fn patient_page(redis: Redis, key: StreamKey, left: Left, count: usize) ->
     let mut outage = RetryLog::new("range");
     loop {
         match page(&redis, &key, left, count).await {
-            Err(error) if error.is_transient() => tokio::time::sleep(outage.failed(&error)).await,
+            Err(error) if error.is_about_the_connection() => tokio::time::sleep(outage.failed(&error)).await,
             answer => {
                 outage.healed();
                 return answer;

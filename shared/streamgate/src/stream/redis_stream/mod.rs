@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`RedisStream`] (here). Writing: `append` (one entry) and `batch` (many). `xadd` has their
 //! options and errors, `small` the writer that tasks share, `large` the way of entries of megabytes. Reading without a
-//! group: [`Entries`] (`entries`). Groups: `groups`, `pending`, `claims`. `upkeep` has length, state, deleting,
+//! group: [`Entries`] (`entries`), and `tail`. Groups: `groups`, `pending`, `claims`. `upkeep` has length, state, deleting,
 //! trimming, health and dead letters.
 
 mod append;
@@ -13,13 +13,12 @@ mod groups;
 mod large;
 mod pending;
 mod small;
+mod tail;
 mod upkeep;
 mod xadd;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-mod tail;
 
 use super::{Entry, InvalidStreamKey, Source, StreamKey};
 use crate::codec::CodecError;

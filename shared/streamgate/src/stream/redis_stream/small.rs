@@ -1,21 +1,27 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::xadd::{AppendOptions, Outcome, write};
-use crate::connection::{Arguments, BatchWriter, Error, Outbound, Redis};
+use crate::connection::{Arguments, BatchWriter, Error, ExclusiveConnection, Outbound, Redis};
 use crate::fields::Fields;
 use crate::stream::StreamKey;
 
-/// The writer of one stream's small entries. It starts with the first of them.
+/// The connections on which one stream is written; each is made when it is first needed.
 #[derive(Default)]
 pub(super) struct Outlets {
+    /// The writer of small entries.
     writer: OnceLock<BatchWriter<Append>>,
     waiting: Arc<AtomicUsize>,
+    /// Connections that no batch uses now.
+    idle: Mutex<Vec<ExclusiveConnection>>,
 }
+
+/// The most idle connections that are kept.
+const MOST_IDLE: usize = 4;
 
 impl Outlets {
     pub(super) fn writer(&self, redis: &Redis) -> &BatchWriter<Append> {
@@ -23,6 +29,20 @@ impl Outlets {
             let waiting = Arc::clone(&self.waiting);
             BatchWriter::spawn(redis.clone(), "append", QUEUED, move || waiting.load(Ordering::Relaxed))
         })
+    }
+
+    /// A connection for one batch.
+    pub(super) fn connection(&self, redis: &Redis) -> ExclusiveConnection {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| ExclusiveConnection::new(redis.clone()))
+    }
+
+    /// Keeps a connection for the next batch.
+    pub(super) fn give_back(&self, connection: ExclusiveConnection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE {
+            idle.push(connection);
+        }
     }
 
     /// Counts a caller until the guard is dropped.
@@ -52,7 +72,8 @@ pub(super) struct Append {
     pub(super) give_up_at: Instant,
     /// True if a try ended without an answer.
     pub(super) uncertain: bool,
-    pub(super) done: oneshot::Sender<Outcome>,
+    /// Takes how it ended, and the fields.
+    pub(super) done: oneshot::Sender<(Outcome, Fields)>,
 }
 
 impl Outbound for Append {
@@ -70,6 +91,6 @@ impl Outbound for Append {
 
     fn settle(self, answer: Result<Value, Error>) {
         // The caller of `append` may have gone.
-        let _ = self.done.send(Outcome { answer, uncertain: self.uncertain });
+        let _ = self.done.send((Outcome { answer, uncertain: self.uncertain }, self.fields));
     }
 }

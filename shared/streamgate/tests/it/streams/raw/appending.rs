@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use streamgate::connection::ErrorKind;
 use streamgate::fields::Fields;
+use streamgate::resilience::BreakerState;
 use streamgate::stream::{AppendError, AppendOptions, Cap, EntryId, RedisStream};
-use streamgate::testing::{Link, RedisServer};
+use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use super::{STREAM, connect, fields, id, make_string, stored, stream};
 
@@ -154,10 +155,13 @@ fn a_name_that_is_none_is_refused() {
 #[tokio::test]
 async fn an_append_waits_for_a_server_that_comes_back() {
     let mut server = RedisServer::start_durable();
-    let stream = stream(&server).await.patience(Duration::from_secs(20));
+    let redis = connect(&server.url()).await;
+    let stream = RedisStream::new(&redis, STREAM).expect("a name").patience(Duration::from_secs(60));
     stream.append(fields(1)).await.expect("stored");
     server.kill();
     let append = tokio::spawn(async move { stream.append(fields(2)).await });
+    // From now on the writer gives up each entry after its first try.
+    eventually_async("the circuit is open", async || redis.circuit().state() == BreakerState::Open).await;
 
     let server = tokio::task::spawn_blocking(move || {
         server.restart();

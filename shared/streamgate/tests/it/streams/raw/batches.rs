@@ -82,6 +82,26 @@ async fn small_and_large_entries_of_a_batch_are_in_order() {
 }
 
 #[tokio::test]
+async fn batches_one_after_the_other_share_a_connection() {
+    let server = RedisServer::start();
+    let stream = stream(&server).await;
+    let connections = || {
+        let stats: String = server.command(&["INFO", "stats"]);
+        let count = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.expect("INFO has it").parse::<u64>().expect("a number")
+    };
+    stream.append_batch((0..10).map(fields)).await.expect("stored");
+    let before = connections();
+
+    for _ in 0..50 {
+        stream.append_batch((0..10).map(fields)).await.expect("stored");
+    }
+
+    // The test itself makes one; the heartbeat may make another.
+    assert!(connections() - before <= 5, "{} connections", connections() - before);
+}
+
+#[tokio::test]
 async fn a_capped_batch_keeps_the_newest_entries() {
     let server = RedisServer::start();
     let stream = stream(&server).await;
