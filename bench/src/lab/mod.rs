@@ -10,6 +10,7 @@ pub mod process;
 pub mod raw_cycle;
 pub mod redis;
 pub mod rounds;
+pub mod watch;
 pub mod wrk;
 
 use std::path::{Path, PathBuf};
