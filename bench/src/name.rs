@@ -33,6 +33,8 @@ pub enum Trial {
     Durability,
     /// The same closed loop from loadtest and from wrk: both report the same
     LoadGenerator,
+    /// Entries appended to a stream and consumed: the library, plain commands and frameworks
+    Streams,
 }
 
 impl Name {
@@ -77,6 +79,7 @@ impl ValueEnum for Experiment {
             Tried(Trial::Overload),
             Tried(Trial::Durability),
             Tried(Trial::LoadGenerator),
+            Tried(Trial::Streams),
         ]
     }
 

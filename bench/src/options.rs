@@ -9,7 +9,7 @@ use crate::name::Experiment;
 /// Measures the gateway against a direct handler, against NATS and against the raw Redis cycle, and
 /// writes tables and plots into docs
 ///
-/// overload, durability and load-generator have bounds; the exit code is 1 if one is missed.
+/// overload, durability, load-generator and streams have bounds; the exit code is 1 if one is missed.
 ///
 /// All other experiments take about 13 minutes with 11 rounds of 1 s. Many short rounds tell two targets apart
 /// better than few long ones: what disturbs the machine for some seconds meets all of them.
@@ -36,7 +36,7 @@ pub enum Command {
 /// How to measure.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
-    /// Experiments to run, with commas between [default: all but overload, durability and load-generator]
+    /// Experiments to run, with commas between [default: all but those with bounds]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub only: Vec<Experiment>,
 
@@ -51,6 +51,10 @@ pub struct RunOptions {
     /// Kills in each setting (durability)
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub kills: u32,
+
+    /// Entries that are appended and consumed (streams)
+    #[arg(long, default_value_t = 1_000_000, value_parser = entries)]
+    pub entries: usize,
 
     /// A folder on the disk to measure (durability) [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]
@@ -112,6 +116,15 @@ pub struct Places {
 
 /// Name and value of an environment variable.
 pub type Setting = (String, String);
+
+fn entries(text: &str) -> Result<usize, String> {
+    let number = text.parse().map_err(|error| format!("{error}"))?;
+    if (1_000..=100_000_000).contains(&number) {
+        Ok(number)
+    } else {
+        Err("must be 1000 to 100000000".to_owned())
+    }
+}
 
 fn setting(text: &str) -> Result<Setting, String> {
     let parts = text.split_once('=').ok_or("needs the form NAME=VALUE")?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use bench::peer::{direct, echo_gateway, echo_worker, nats_gateway, nats_worker, raw_cycle};
+use bench::peer::{direct, echo_gateway, echo_worker, nats_gateway, nats_worker, raw_cycle, streams};
 use clap::Parser;
 use service::{process, shutdown};
 
@@ -26,6 +26,8 @@ enum Peer {
     EchoWorker,
     /// The raw Redis cycle of a request and its reply
     Cycle(raw_cycle::Options),
+    /// A contestant of the trial streams
+    Streams(streams::Options),
 }
 
 /// Longest time from a signal to the end.
@@ -53,6 +55,7 @@ fn run(peer: Peer) -> anyhow::Result<()> {
             Peer::EchoWorker => echo_worker::run(stop).await,
             // It takes as long as it was told and holds nothing that would have to be let go.
             Peer::Cycle(options) => raw_cycle::run(&options),
+            Peer::Streams(options) => streams::run(&options).await,
         }
     })
 }

@@ -12,6 +12,7 @@ mod open_loop;
 mod outcome;
 mod overload;
 mod replicas;
+mod streams;
 mod trials;
 mod workers;
 

@@ -23,6 +23,7 @@ impl Outcome {
             Trial::Overload => ("PERFORMANCE.md", "overload"),
             Trial::Durability => ("OPERATIONS.md", "durability"),
             Trial::LoadGenerator => ("PERFORMANCE.md", "wrk"),
+            Trial::Streams => ("PERFORMANCE.md", "streams"),
         };
         let document = places.docs.join(document);
         document::put(&document, &[(marker.to_owned(), self.table.clone())])?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use redis::aio::MultiplexedConnection;
+use redis::streams::{StreamInfoGroup, StreamInfoGroupsReply};
 use redis::{AsyncConnectionConfig, Client, cmd, pipe};
 use stack::free_address;
 
@@ -68,6 +69,17 @@ impl RedisAddress {
     /// The server does not answer.
     pub async fn held(self) -> anyhow::Result<usize> {
         Ok(cmd("XLEN").arg(REQUESTS).query_async(&mut self.connect().await?).await?)
+    }
+
+    /// A group of a stream.
+    ///
+    /// # Errors
+    /// There is none, or the server does not answer.
+    pub async fn group(self, stream: &str, group: &str) -> anyhow::Result<StreamInfoGroup> {
+        let groups: StreamInfoGroupsReply =
+            cmd("XINFO").arg("GROUPS").arg(stream).query_async(&mut self.connect().await?).await?;
+        let found = groups.groups.into_iter().find(|it| it.name == group);
+        found.with_context(|| format!("the stream {stream} has no group {group}"))
     }
 
     async fn connect(self) -> anyhow::Result<MultiplexedConnection> {
