@@ -9,9 +9,8 @@ use clap::{Args, ValueEnum};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Pipeline, cmd};
 use streamgate::channel::StreamChannel;
-use streamgate::connection::{ConnectionMetrics, Redis, RedisSettings};
+use streamgate::connection::Redis;
 use streamgate::stream::{Disposition, Group};
-use streamgate::telemetry::Readiness;
 use streamgate::worker::{Delivery, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +112,7 @@ async fn connect(redis: &str) -> anyhow::Result<MultiplexedConnection> {
 
 /// The writer's batches are as large as the pipelines of the plain commands.
 async fn library_append(redis: &str, entries: usize) -> anyhow::Result<()> {
-    let writer = StreamChannel::<Order>::new(&open(redis)?, STREAM)?.writer();
+    let writer = StreamChannel::<Order>::new(&Redis::connect(redis).await?, STREAM)?.writer();
     for orders in batches(entries) {
         writer.send_batch(&orders).await?;
     }
@@ -121,7 +120,7 @@ async fn library_append(redis: &str, entries: usize) -> anyhow::Result<()> {
 }
 
 async fn library_consume(redis: &str, entries: usize) -> anyhow::Result<()> {
-    let channel = StreamChannel::<Order>::new(&open(redis)?, STREAM)?;
+    let channel = StreamChannel::<Order>::new(&Redis::connect(redis).await?, STREAM)?;
     let (consumed, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
     let all = stop.clone();
     Worker::new(&channel, Group::new(GROUP).consumer(CONSUMER))
@@ -136,10 +135,4 @@ async fn library_consume(redis: &str, entries: usize) -> anyhow::Result<()> {
         .run(stop)
         .await?;
     Ok(())
-}
-
-fn open(redis: &str) -> anyhow::Result<Redis> {
-    let url = redis.parse().map_err(|rule| anyhow::anyhow!("the Redis server {rule}"))?;
-    let connected = Readiness::default().latch("redis");
-    Ok(Redis::open(RedisSettings::new(url), ConnectionMetrics::declare(), connected)?)
 }
