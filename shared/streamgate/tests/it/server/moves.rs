@@ -113,9 +113,9 @@ async fn another_client_with_the_same_id_is_not_unblocked() {
         .expect("an id");
     let waker = reader.waker();
 
-    // On the new server, a foreign client gets the same id, and blocks.
-    link.point_to(&new);
+    // On the new server, a foreign client gets the same id, and blocks. Nobody else connects there before.
     let socket = new.url();
+    let (has_id, with_id) = tokio::sync::oneshot::channel();
     let foreign = std::thread::spawn(move || {
         let client = redis::Client::open(socket).expect("a URL");
         loop {
@@ -123,12 +123,15 @@ async fn another_client_with_the_same_id_is_not_unblocked() {
             let own: i64 = redis::cmd("CLIENT").arg("ID").query(&mut connection).expect("an id");
             assert!(own <= id, "the id was skipped");
             if own == id {
+                has_id.send(()).expect("the test waits");
                 let popped: redis::RedisResult<Option<(String, String)>> =
                     redis::cmd("BLPOP").arg("never").arg(0).query(&mut connection);
                 return popped;
             }
         }
     });
+    with_id.await.expect("the id was not skipped");
+    link.point_to(&new);
     eventually_async("the foreign client blocks", async || {
         new.command::<String>(&["INFO", "clients"]).contains("blocked_clients:1")
     })
