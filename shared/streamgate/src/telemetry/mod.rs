@@ -1,9 +1,11 @@
-//! What each part of a process reports: `metrics`, `readiness` and `spans`. The crate `service` exports them.
+//! What each part of a process reports: `metrics`, `readiness`, `spans` and `times`. The crate `service` exports them.
 
 mod metrics;
 mod readiness;
 mod spans;
+mod times;
 
 pub use metrics::{Declare, declare_counter, declare_gauge};
 pub use readiness::{Latch, LatchView, Readiness};
 pub use spans::{Span, SpanKind, Tracer};
+pub(crate) use times::Times;
