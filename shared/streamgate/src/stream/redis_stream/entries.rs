@@ -93,6 +93,30 @@ impl<S: Source> Entries<S> {
         futures_util::StreamExt::next(self).await
     }
 
+    /// Reads the first page now, so that a range that cannot be read is an error at once.
+    pub(crate) async fn read_first_page(&mut self) -> Result<(), Error> {
+        if !self.left.ended {
+            let first = page(self.source.redis(), self.source.key(), self.left, self.count).await?;
+            self.turn_to(first);
+        }
+        Ok(())
+    }
+
+    /// What the entries are read from.
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The id up to which entries of a forward range were given out. What was read and not given out comes after it.
+    pub(crate) fn given_to(&self) -> EntryId {
+        match (self.page.as_slice().first(), self.left.start) {
+            (Some(next), _) => next.id.previous(),
+            (None, Bound::Included(id)) => id.previous(),
+            (None, Bound::Excluded(id)) => id,
+            (None, Bound::Unbounded) => EntryId::MIN,
+        }
+    }
+
     fn turn_to(&mut self, page: Vec<Entry>) {
         let left = &mut self.left;
         left.ended = page.len() < self.count;
