@@ -14,9 +14,8 @@ use crate::liveness::Liveness;
 /// A port with `/metrics`, `/livez` and `/readyz`, served by a thread of its own.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// # use streamgate::{connection::Redis, stream::{Group, RedisStream}, telemetry::Readiness, worker::Worker};
-/// # let redis: Redis = unimplemented!();
+/// # async fn example(redis: Redis) -> Result<(), Box<dyn std::error::Error>> {
 /// # let orders = RedisStream::new(&redis, "orders")?;
 /// let readiness = Readiness::default();
 /// let operations = service::operations::start("billing", env!("CARGO_PKG_VERSION"), "127.0.0.1:9000", &readiness)?;

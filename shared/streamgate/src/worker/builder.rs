@@ -24,12 +24,10 @@ use crate::telemetry::Readiness;
 /// the group vanish and come back.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(redis: streamgate::connection::Redis) -> Result<(), Box<dyn std::error::Error>> {
 /// use streamgate::channel::StreamChannel;
-/// use streamgate::connection::Redis;
 /// use streamgate::stream::Group;
 /// use streamgate::worker::{Delivery, Worker};
-/// # let redis: Redis = unimplemented!();
 /// # let stop = tokio_util::sync::CancellationToken::new();
 ///
 /// let orders = StreamChannel::<String>::new(&redis, "orders")?;
