@@ -124,7 +124,7 @@ async fn library_consume(redis: &str, entries: usize) -> anyhow::Result<()> {
     let (consumed, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
     let all = stop.clone();
     Worker::new(&channel, Group::new(GROUP).consumer(CONSUMER))
-        .concurrency(2 * BATCH)
+        .concurrency(4 * BATCH)
         .handle(move |delivery: Delivery<Order>| {
             black_box(delivery.value);
             if consumed.fetch_add(1, Ordering::Relaxed) + 1 == entries {

@@ -89,11 +89,13 @@ pub(super) async fn take<J: Job>(
             true => claims.until_next().min(SUSPECT_PAUSE),
             false => claims.until_next(),
         };
-        match consumer.read(free, patience.min(next_due)).await {
-            Ok(deliveries) => {
-                reading.set(true);
-                execution.start_all(deliveries).await;
-            }
+        let patience = patience.min(next_due);
+        let only_reads = || {
+            let may_be_due = due.as_ref().is_some_and(DueEntries::may_be_due);
+            !stop.is_cancelled() && may_work.is_set() && !claims.are_due() && !may_be_due
+        };
+        match read_while_entries_wait(&mut consumer, execution, patience, only_reads).await {
+            Ok(()) => reading.set(true),
             Err(error) => {
                 reading.set(false);
                 let pause = consumer.failed(&error);
@@ -103,6 +105,32 @@ pub(super) async fn take<J: Job>(
                 }
             }
         }
+    }
+}
+
+/// Reads entries and starts the work on them. If a read brings as many as it asked for, probably more wait: then the
+/// next read runs while the work on these starts, as long as slots are free and `only_reads`.
+async fn read_while_entries_wait<J: Job>(
+    consumer: &mut Consumer,
+    execution: &Arc<Execution<J>>,
+    patience: Duration,
+    only_reads: impl Fn() -> bool,
+) -> Result<(), Error> {
+    let limit = &execution.limit;
+    // Half of the slots are for the entries that the next read brings.
+    let largest = LARGEST_READ.min(limit.limit().div_ceil(2));
+    let mut most = limit.free().min(largest);
+    let mut deliveries = consumer.read(most, patience).await?;
+    loop {
+        let free = limit.free().saturating_sub(deliveries.len());
+        if deliveries.len() < most || free == 0 || !only_reads() || consumer.is_recovering() {
+            execution.start_all(deliveries).await;
+            return Ok(());
+        }
+        most = free.min(largest);
+        let started = execution.start_all(deliveries);
+        let (next, ()) = tokio::join!(biased; consumer.read(most, patience), started);
+        deliveries = next?;
     }
 }
 

@@ -89,6 +89,11 @@ impl Consumer {
         self.recovery.as_ref().is_some_and(|recovery| recovery.mode == REDELIVER)
     }
 
+    /// True if the next read starts with this consumer's own pending entries.
+    pub fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Makes the next read start with this consumer's own pending entries: an answer with entries may have been lost.
     pub fn recover(&mut self) {
         if self.recovery.is_none() {

@@ -11,7 +11,7 @@ use streamgate::stream::{DeadLetterFilter, DeadLetterQueue, Disposition, Group};
 use streamgate::telemetry::Readiness;
 use streamgate::testing::{RedisServer, eventually_async};
 use streamgate::worker::{Delivery, HandlerResult, Stats, Worker, WorkerError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +120,40 @@ async fn each_entry_is_handled_once_and_acknowledged() {
     assert!(values.try_recv().is_err(), "nothing was handled twice");
     let consumers: Vec<redis::Value> = server.command(&["XINFO", "CONSUMERS", STREAM, GROUP]);
     assert!(consumers.is_empty(), "it has left the group");
+}
+
+#[tokio::test]
+async fn a_worker_takes_no_more_entries_than_it_has_slots() {
+    let server = RedisServer::start();
+    for number in 0..100 {
+        append(&server, &number.to_string());
+    }
+    let (started, mut seen) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let (held, permits) = (AtomicU32::new(0), Arc::clone(&gate));
+    let held = Arc::new(held);
+    let worker = Worker::new(&channel(&server), group("one")).concurrency(8);
+    let worker = Running::start(worker, move |_: Delivery<String>| {
+        let (started, permits, held) = (started.clone(), Arc::clone(&permits), Arc::clone(&held));
+        async move {
+            let _ = started.send(held.fetch_add(1, Ordering::Relaxed) + 1);
+            permits.acquire().await.expect("stays open").forget();
+            held.fetch_sub(1, Ordering::Relaxed);
+        }
+    });
+
+    let mut most = 0;
+    for number in 0..100 {
+        most = most.max(seen.recv().await.expect("starts"));
+        if number >= 7 {
+            assert!(pending(&server).await <= 8, "after {number}");
+            gate.add_permits(1);
+        }
+    }
+    gate.add_permits(7);
+    assert_eq!(most, 8);
+    eventually_async("all are acknowledged", async || pending(&server).await == 0).await;
+    worker.stop().await;
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use crate::harness::{
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
 
+const MOVED: &str = "moved to the dead letters";
+
 const MEGABYTE: usize = 1 << 20;
 
 fn dead_letters(server: &RedisServer) -> u64 {
@@ -25,6 +27,12 @@ fn dead_letters(server: &RedisServer) -> u64 {
 /// The log of a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no writer panics").clone()).expect("text")
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -49,9 +57,11 @@ async fn the_warning_of_a_dead_letter_has_the_id_of_its_request() {
 
     let _worker = Worker::start(&server, "w1", Echo).await;
     settled(&server).await;
+    // The line follows the command that the server has executed.
+    eventually_async("both are logged", async || log.text().matches(MOVED).count() == 2).await;
 
-    let log = String::from_utf8(log.0.lock().expect("no writer panics").clone()).expect("text");
-    let warnings = log.lines().filter(|line| line.contains("moved to the dead letters"));
+    let log = log.text();
+    let warnings = log.lines().filter(|line| line.contains(MOVED));
     let (readable, unreadable): (Vec<_>, Vec<_>) = warnings.partition(|line| line.contains(" id="));
     assert_eq!((readable.len(), unreadable.len()), (1, 1), "{log}");
     assert!(readable[0].contains(&format!(" id={ID} ")), "{log}");
