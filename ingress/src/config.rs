@@ -10,13 +10,13 @@ use service::config::value::{address, count};
 use service::config::{
     ConfigError, GroupArgs, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs,
 };
+use service::http::body::BodyLimits;
 use service::http::{HealthcheckArgs, ServerLimits};
 use streamgate::requester::{RequesterSettings, WorkerGroup};
 use streamgate::telemetry::Tracer;
 
 use crate::api_keys::file;
 use crate::api_keys::new_key::NewKeyArgs;
-use crate::body::BodyLimits;
 use crate::cors::AllowedOrigins;
 
 /// The largest BODY_LIMIT. Bodies are stored in Redis, which is not made for large files.

@@ -11,11 +11,11 @@ use axum::http::header::{
     RETRY_AFTER,
 };
 use axum::http::{Method, Uri};
+use service::api_key::X_API_KEY;
 use service::http::host::is_host;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::answer_layer::X_REQUEST_ID;
-use crate::api_keys::guard::X_API_KEY;
 use crate::api_keys::limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::problem::Failure;
 use crate::routes::weather::SERVER_TIMING;

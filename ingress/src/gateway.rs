@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use service::http::body::BodyLimits;
 use service::liveness::Liveness;
 use streamgate::connection::Redis;
 use streamgate::requester::Requester;
 use streamgate::telemetry::Readiness;
-
-use crate::body::BodyLimits;
 
 /// The engine behind the routes, and the limits of one request.
 pub struct Gateway {

@@ -10,8 +10,6 @@
 //! | `api_keys` | checks the API key and its rate limit, if API_KEYS_FILE is set |
 //! | `cors` | lets web pages send requests, if CORS_ALLOWED_ORIGINS is set |
 //! | `routes/weather` | checks a request, sends it, and returns the reply without parsing it |
-//! | `body` | reads a body within its limits |
-//! | `unread_body` | reads the rest of a body when the caller is answered before its end |
 //! | `gateway` | the state that the handlers share, with the engine `streamgate::requester` |
 //! | `problem` | turns every error into an answer |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
@@ -22,7 +20,6 @@
 
 pub mod answer_layer;
 pub mod api_keys;
-pub mod body;
 pub mod config;
 pub mod cors;
 pub mod gateway;
@@ -32,7 +29,6 @@ pub mod openapi;
 pub mod problem;
 pub mod router;
 pub mod routes;
-pub mod unread_body;
 
 use std::io;
 use std::path::Path;

@@ -10,12 +10,11 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use service::http::body::BodyError;
 use service::http::host::HostError;
 use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
 use streamgate::requester::{RequestError, RequestErrorKind};
 use weather::ParseError;
-
-use crate::body::BodyError;
 
 /// Why the gateway refuses a request or gives it up: a status, the text for the caller, and the headers
 /// that the status needs.
@@ -92,7 +91,7 @@ impl Failure {
     }
 
     /// The API key is missing or not valid. The calling function adds `WWW-Authenticate`.
-    pub fn unauthorized(detail: &'static str) -> Self {
+    pub fn unauthorized(detail: String) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use service::http::swagger::{self, SwaggerPage};
+use service::http::unread_body;
 use streamgate::telemetry::Tracer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -20,7 +21,6 @@ use crate::metrics::HttpMetrics;
 use crate::openapi;
 use crate::problem::Failure;
 use crate::routes::{health, weather};
-use crate::unread_body;
 
 /// The public API in front of `gateway`. With `keys`, a forecast request needs one of these keys. With
 /// `cors`, web pages may send requests from a browser.

@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::hash::KeyHash;
+use service::api_key::KeyHash;
+
 use super::limit::Limit;
 
 /// The largest file, in bytes: about 10,000 keys.

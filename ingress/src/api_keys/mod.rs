@@ -3,7 +3,6 @@
 //! | File | What it does |
 //! |---|---|
 //! | `file` | reads and checks API_KEYS_FILE |
-//! | `hash` | keys and their hashes |
 //! | `guard` | the layer in front of the handler: answers 401 or 429, or passes the request on |
 //! | `limit` | the rate limit of one key and its headers |
 //! | `reload` | applies changes of the file |
@@ -14,7 +13,6 @@
 
 pub mod file;
 pub mod guard;
-pub mod hash;
 pub mod limit;
 pub mod metrics;
 pub mod new_key;
@@ -24,8 +22,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use service::api_key::KeyHash;
+
 use self::file::{Broken, KeyLine};
-use self::hash::KeyHash;
 use self::limit::Limiter;
 use self::metrics::{ApiKeyMetrics, KeyMetrics};
 

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
+use service::api_key::NewKey;
 use service::config::ConfigError;
 
 use super::file::{KeyLine, name_of};
-use super::hash::NewKey;
 use super::limit::{Limit, Rate};
 
 /// The name of the key, and how often it may be used.

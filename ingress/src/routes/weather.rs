@@ -12,12 +12,11 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::Response;
 use bytes::Bytes;
-use service::http::is_encoded;
+use service::http::{body, is_encoded};
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
 use streamgate::requester::{Answer, Call, Timing};
 
-use crate::body;
 use crate::gateway::Gateway;
 use crate::problem::{Failure, retry_after, wants_retry_after};
 

@@ -6,10 +6,10 @@ mod secrets;
 
 use std::path::{Path, PathBuf};
 
-use ingress::api_keys::hash::KeyHash;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
+use service::api_key::KeyHash;
 use streamgate::testing::RedisServer;
 use tempfile::TempDir;
 

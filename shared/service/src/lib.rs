@@ -2,6 +2,7 @@
 //!
 //! | Module | |
 //! |---|---|
+//! | [`api_key`] | API keys: their hashes, and the one that a request presents |
 //! | [`config`] | settings: flag, environment, default, checked before a port is bound |
 //! | [`logs`] | log lines, written without blocking the requests |
 //! | [`http`] | an HTTP server with limits; probes and metrics on their own thread |
@@ -14,6 +15,7 @@
 //!
 //! A program that embeds a worker needs none of this.
 
+pub mod api_key;
 pub mod config;
 pub mod exporter;
 pub mod http;

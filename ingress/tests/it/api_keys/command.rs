@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use ingress::api_keys::file;
-use ingress::api_keys::hash::KeyHash;
+use service::api_key::KeyHash;
 
 fn ingress(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingress"));

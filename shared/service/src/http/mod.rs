@@ -2,6 +2,7 @@
 
 mod activity;
 pub mod admin;
+pub mod body;
 mod coding;
 mod connection;
 mod healthcheck;
@@ -14,6 +15,7 @@ mod server;
 mod stall;
 #[cfg(feature = "swagger")]
 pub mod swagger;
+pub mod unread_body;
 
 pub use coding::is_encoded;
 pub use healthcheck::{HealthcheckArgs, Unhealthy};

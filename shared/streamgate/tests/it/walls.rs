@@ -23,7 +23,8 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Which modules of the crate `service` a module of it may import.
-const SERVICE_MAY_IMPORT: [(&str, &[&str]); 9] = [
+const SERVICE_MAY_IMPORT: [(&str, &[&str]); 10] = [
+    ("api_key", &[]),
     ("config", &["logs", "otlp"]),
     ("exporter", &["logs"]),
     ("http", &["config", "exporter", "liveness"]),

@@ -38,7 +38,7 @@ pub enum BodyError {
 }
 
 /// Reads the whole `body` unless it is too large. If a body announces too many bytes, nothing of it is
-/// read, so the sender gets no `100 Continue`. [`crate::unread_body`] handles the part that is not read.
+/// read, so the sender gets no `100 Continue`. [`unread_body`](super::unread_body) handles the part that is not read.
 ///
 /// # Errors
 /// See [`BodyError`].
@@ -59,7 +59,7 @@ where
 }
 
 /// The JSON without a byte order mark in front. Some editors write one although JSON must not have it;
-/// a reader may ignore it (RFC 8259, 8.1). Workers never get it.
+/// a reader may ignore it (RFC 8259, 8.1).
 pub fn without_bom(json: &[u8]) -> &[u8] {
     json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
 }

@@ -1,7 +1,7 @@
 //! Reads the rest of a request body when the request is answered before the end of the body.
 //!
-//! Ingress can refuse a request before its body has arrived. But many HTTP/1 callers send the whole
-//! body before they read the answer. If ingress stopped reading, the connection would be reset and such
+//! A server can refuse a request before its body has arrived. But many HTTP/1 callers send the whole
+//! body before they read the answer. If the server stopped reading, the connection would be reset and such
 //! a caller would never see why it was refused. So when a handler drops a body before its end, a task
 //! reads the rest for a limited time and throws it away, while the answer is sent.
 
