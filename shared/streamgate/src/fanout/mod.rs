@@ -190,6 +190,15 @@ impl<T: Send + Sync + 'static> Broadcast<T> {
         Subscription::start(Arc::clone(&self.shared), after).await
     }
 
+    /// The id of the last entry that was read, or the id after which reading began: a subscription after it gets
+    /// what comes next, also one of another process. It waits until the reader has found the end of the stream.
+    pub async fn position(&self) -> EntryId {
+        let mut changes = self.shared.changes.clone();
+        // If the broadcast has ended before, there is nothing to come.
+        let _ = changes.wait_for(|_| self.shared.ring().has_begun()).await;
+        self.shared.ring().at_end().position
+    }
+
     /// The number of subscriptions.
     pub fn subscribers(&self) -> usize {
         Arc::strong_count(&self.shared.subscribers) - 1

@@ -67,6 +67,23 @@ async fn a_thousand_subscribers_share_one_blocking_reader() {
 }
 
 #[tokio::test]
+async fn a_position_is_where_another_process_goes_on() {
+    let server = RedisServer::start();
+    let before = add(&server, "s", 0);
+    let (first, second) = (broadcast(&server, 16), broadcast(&server, 16));
+    assert_eq!(first.position().await, before, "nothing was read yet");
+    let mut reading = first.subscribe(None).await;
+    let read = add(&server, "s", 1);
+    assert_eq!(ids(&mut reading, 1).await, [read]);
+
+    let position = first.position().await;
+    let next = add(&server, "s", 2);
+
+    assert_eq!(position, read);
+    assert_eq!(ids(&mut second.subscribe(Some(position)).await, 1).await, [next]);
+}
+
+#[tokio::test]
 async fn a_slow_subscriber_is_told_exactly_what_it_missed() {
     let server = RedisServer::start();
     let broadcast = broadcast(&server, 16);
