@@ -43,13 +43,20 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
                 (None, []) => "is not valid (see --help)".to_owned(),
                 (None, allowed) => format!("must be one of {}", allowed.join(", ")),
             };
-            let argument = command.get_arguments().find(|a| a.get_long() == flag.strip_prefix("--"));
-            let variable = argument.and_then(Arg::get_env).and_then(|name| name.to_str()).unwrap_or(flag);
-            let secret = argument.is_some_and(Arg::is_hide_env_values_set);
+            let named: Vec<&Arg> =
+                arguments_of(command).filter(|a| a.get_long() == flag.strip_prefix("--")).collect();
+            let variable = named.iter().find_map(|argument| argument.get_env()?.to_str()).unwrap_or(flag);
+            let secret = named.iter().any(|argument| argument.is_hide_env_values_set());
             ConfigError::rule(variable, if secret { "***" } else { value }, rule)
         }
         _ => see_help("an argument is not understood: settings are flags such as --name value".to_owned()),
     }
+}
+
+/// The arguments of a command and of its subcommands. clap does not say whose argument is wrong; arguments with the
+/// same flag have the same variable.
+fn arguments_of(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments))
 }
 
 /// The name of the flag in an argument such as `--name`, `--name <VALUE>` or `--name=value`. `None`
@@ -64,7 +71,7 @@ fn flag_name(argument: &str) -> Option<&str> {
 fn not_utf8(command: &Command) -> String {
     let broken =
         |name: &&std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
-    match command.get_arguments().filter_map(Arg::get_env).find(broken) {
+    match arguments_of(command).filter_map(Arg::get_env).find(broken) {
         Some(variable) => format!("{} is not text in UTF-8", variable.to_string_lossy()),
         None => "an argument is not text in UTF-8".to_owned(),
     }

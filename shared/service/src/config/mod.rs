@@ -192,6 +192,39 @@ mod tests {
         }
     }
 
+    #[derive(Debug, Parser)]
+    struct Commands {
+        #[command(subcommand)]
+        command: OneCommand,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum OneCommand {
+        Run(Example),
+    }
+
+    impl Settings for Commands {
+        fn validate(&self) -> Result<(), ConfigError> {
+            let OneCommand::Run(example) = &self.command;
+            example.validate()
+        }
+    }
+
+    #[test]
+    fn a_message_names_the_variable_of_a_subcommand() {
+        for (flag, value, expected) in [
+            ("--threads", "0", "EXAMPLE_THREADS=0 must be a whole number from 1 to 256"),
+            ("--url", "hunter2", "EXAMPLE_URL=*** invalid digit found in string"),
+        ] {
+            match from_args::<Commands>(["x", "run", flag, value]) {
+                Err(Refusal::Invalid(error)) => {
+                    assert_eq!(error.to_string(), format!("invalid configuration: {expected}"));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_message_does_not_repeat_an_argument_that_is_not_utf_8() {
