@@ -61,7 +61,26 @@ impl<T: Send + 'static, C: Codec<T> + 'static> StreamWriter<T, C> {
     /// # Errors
     /// The value cannot be encoded or is too large (nothing was sent then), or Redis did not confirm it.
     pub async fn send(&self, value: &T) -> Result<EntryId, WriteError> {
+        self.send_with(value, []).await
+    }
+
+    /// Appends a value and, in the same entry, further fields about it, such as the `traceparent` of its trace. Readers
+    /// of the value do not look at them; [`Message::fields`](super::Message::fields) has them.
+    ///
+    /// # Errors
+    /// The same as for [`StreamWriter::send`].
+    pub async fn send_with<'a>(
+        &self,
+        value: &T,
+        further: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<EntryId, WriteError> {
         let fields = self.encode(0, value)?;
+        let further: Vec<_> =
+            further.into_iter().map(|(name, text)| (name.as_bytes(), text.as_bytes())).collect();
+        let fields = match further.is_empty() {
+            true => fields,
+            false => fields.iter().chain(further).collect(),
+        };
         let options = AppendOptions { cap: self.cap(), ..AppendOptions::default() };
         Ok(self.channel.stream().append_with(fields, options).await?)
     }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::settler::{Decision, Settlement, SettlerQueue, ToSettler};
 use crate::connection::Error;
+use crate::fields::Fields;
 use crate::stream::{EntryId, LeasedEntry};
 
 /// A value that a [`Reader`](super::Reader) gave out, to be settled: acknowledged, tried again later, or moved to the
@@ -63,6 +64,11 @@ impl<T> Message<T> {
     /// [`SettleError`]; the entry is then delivered again after its lease.
     pub async fn hand_back(self) -> Result<(), SettleError> {
         self.settle(Decision::HandBack).await
+    }
+
+    /// All fields of the entry: `content_type` and `body`, and those that its writer added.
+    pub fn fields(&self) -> &Fields {
+        &self.receipt.leased().entry.fields
     }
 
     /// True once it is known that the lease was lost: another consumer has the entry, so the work should stop. That

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgate::channel::WriteError;
+use streamgate::channel::{Message, WriteError};
 use streamgate::connection::ErrorKind;
 use streamgate::stream::{AppendError, BatchError, EntryId, Retention};
 use streamgate::testing::{RedisServer, eventually_async};
@@ -23,6 +23,24 @@ async fn the_ids_of_a_batch_are_in_the_order_of_its_values() {
         assert_eq!((item.id, item.value), (id, value));
     }
     assert!(replay.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_value_travels_with_further_fields() {
+    let server = RedisServer::start();
+    let writer = channel(&server).writer();
+
+    writer.send_with(&7, [("traceparent", "00-1"), ("lang", "")]).await.expect("stored");
+    writer.send(&8).await.expect("stored");
+
+    let mut reader = reader(&server, "a").await.expect("starts");
+    let (with, without) = (next(&mut reader).await, next(&mut reader).await);
+    let names = |message: &Message<u64>| -> Vec<String> {
+        message.fields().iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+    };
+    assert_eq!((with.value, with.fields().text("traceparent")), (7, Some("00-1")));
+    assert_eq!(names(&with), ["content_type", "body", "traceparent", "lang"]);
+    assert_eq!((without.value, names(&without)), (8, ["content_type", "body"].map(str::to_owned).into()));
 }
 
 #[tokio::test]
