@@ -305,7 +305,7 @@ class UpTest(unittest.TestCase):
             self.assertEqual(
                 up.output.splitlines(),
                 [
-                    "INGRESS_ADMIN_LISTEN=5009 is no address with a port, such as 0.0.0.0:5009",
+                    "INGRESS_ADMIN_LISTEN=5009 is no address with a port, such as 127.0.0.1:5009",
                     f"INGRESS_LISTEN and PROXY_LISTEN both name port {port}: choose another for one",
                     f"REDIS_PORT={value} needs a port from 1 to 65535",
                 ],
@@ -344,6 +344,31 @@ class UpTest(unittest.TestCase):
         with_cli.until("Ctrl-C stops everything")
 
         self.assertIn("valkey-cli -u redis://127.0.0.1:", with_cli.output)
+
+    def test_the_way_to_look_at_another_redis_names_its_url_unless_that_is_secret(self) -> None:
+        programs = self.folder / "programs"
+        programs.mkdir()
+        (programs / "ps").symlink_to(shutil.which("ps"))
+        (programs / "redis-cli").symlink_to(sys.executable)
+        running = self.up()
+        running.until("Ctrl-C stops everything")
+        port = running.redis_port
+        redis(port, "ACL SETUSER reader on >hunter2 +@all ~*")
+
+        for login, shown in (("", f"redis://127.0.0.1:{port}"), ("reader:hunter2@", '"$REDIS_URL"')):
+            up = self.up(PATH=str(programs), REDIS_URL=f"redis://{login}127.0.0.1:{port}")
+            up.until("Ctrl-C stops everything")
+            self.assertIn(f"redis-cli -u {shown} XREVRANGE weather-requests + - COUNT 1\n", up.output)
+            self.assertEqual("In another shell, set REDIS_URL first, as here." in up.output, bool(login))
+            self.assertNotIn("hunter2", up.output)
+            up.end()
+
+    def test_the_help_is_shown_where_make_passes_it(self) -> None:
+        for option in ("--help", "-h"):
+            up = self.up([option])
+
+            self.assertEqual(up.exit_code(), 0)
+            self.assertTrue(up.output.startswith("stack up [--bin-dir DIR]"), up.output)
 
     @unittest.skipUnless(sys.platform == "linux", "only Linux tells children of the end of their parent")
     def test_a_killed_up_leaves_nothing_behind(self) -> None:

@@ -53,23 +53,29 @@ impl Options {
         let mut words = words.into_iter();
         let first = words.next().unwrap_or_default();
         match first.to_str() {
-            Some("up") => Up::parse(words).map(Self::Up),
-            Some("run") => Run::parse(words).map(Self::Run),
+            Some("up") => Ok(Up::parse(words)?.map_or(Self::Help, Self::Up)),
+            Some("run") => Ok(Run::parse(words)?.map_or(Self::Help, Self::Run)),
             Some("hold") => {
                 let parent = words.next().and_then(|word| word.to_str()?.parse().ok());
                 Ok(Self::Hold(parent.context("hold needs a process id")?, words.collect()))
             }
-            Some("help" | "-h" | "--help") => Ok(Self::Help),
+            Some(word) if asks_for_help(word) => Ok(Self::Help),
             _ => bail!("stack up or stack run? stack --help tells more"),
         }
     }
 }
 
+fn asks_for_help(word: &str) -> bool {
+    ["help", "-h", "--help"].contains(&word)
+}
+
 impl Up {
-    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
+    /// `None`: the help is asked for.
+    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Option<Self>> {
         let mut options = Self::default();
         while let Some(word) = words.next() {
             let folder = match word.to_str() {
+                Some(word) if asks_for_help(word) => return Ok(None),
                 Some("--bin-dir") => &mut options.bin_dir,
                 Some("--data-dir") => &mut options.data_dir,
                 _ => bail!("stack up knows no {}; stack --help tells more", word.display()),
@@ -77,15 +83,17 @@ impl Up {
             *folder =
                 Some(words.next().with_context(|| format!("{} needs a folder", word.display()))?.into());
         }
-        Ok(options)
+        Ok(Some(options))
     }
 }
 
 impl Run {
-    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
+    /// `None`: the help is asked for.
+    fn parse(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<Option<Self>> {
         let mut options = Self::default();
         while let Some(word) = words.next() {
             match word.to_str() {
+                Some(word) if asks_for_help(word) => return Ok(None),
                 Some("--bin-dir") => {
                     options.bin_dir = Some(words.next().context("--bin-dir needs a folder")?.into())
                 }
@@ -102,7 +110,7 @@ impl Run {
         if options.command.is_empty() {
             bail!("stack run needs a command behind --");
         }
-        Ok(options)
+        Ok(Some(options))
     }
 }
 
@@ -133,6 +141,15 @@ mod tests {
         let command = ["make", "--bin-dir", "here", "D=e"].map(OsString::from).into();
         let settings = vec![("A".to_owned(), "b=c".to_owned())];
         assert_eq!(run, Options::Run(Run { bin_dir: Some("there".into()), settings, command }));
+    }
+
+    #[test]
+    fn the_help_is_told_wherever_it_is_asked_for() {
+        for line in ["--help", "help", "up --help", "up -h", "up --data-dir there --help", "run --help"] {
+            assert_eq!(parse(line).expect("right"), Options::Help, "{line}");
+        }
+        let run = parse("run -- make --help").expect("right");
+        assert!(matches!(run, Options::Run(run) if run.command.len() == 2), "the command's own option");
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Address {
     /// `0.0.0.0:5009`, `[::]:5009`; why it is none.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        let (host, port) = parts.ok_or("is no address with a port, such as 0.0.0.0:5009")?;
+        let (host, port) = parts.ok_or("is no address with a port, such as 127.0.0.1:5009")?;
         Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), port: port_number(port)? })
     }
 

@@ -11,14 +11,16 @@ use std::time::Duration;
 const PLAIN: [&str; 2] = ["redis", "valkey"];
 const TLS: [&str; 2] = ["rediss", "valkeys"];
 const SOCKETS: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
+/// What ingress and proxy say about a text that is no URL.
+const FORM: &str = "must be a URL such as redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock";
+const PASSWORD: &str = "; characters such as / @ : # in a password must be percent-encoded";
 
 /// Why the server cannot be used; `None` if it can, or if the URL is of a kind unknown here.
 pub(crate) fn problem(url: &str, patience: Duration) -> Option<String> {
     let Some(parts) = Parts::of(url) else {
         // The URL may show a part of the password.
-        return Some(
-            "not a URL; characters such as / @ : # in a password must be percent-encoded".to_owned(),
-        );
+        let advice = if url.contains("://") { PASSWORD } else { "" };
+        return Some(format!("it {FORM}{advice}"));
     };
     let place = parts.place();
     let asked = if SOCKETS.contains(&parts.scheme) {
@@ -48,6 +50,12 @@ pub(crate) fn shown(url: &str) -> String {
         Some((user, None)) => format!("{scheme}://{user}@{host}{path}"),
         None => format!("{scheme}://{host}{path}"),
     }
+}
+
+/// True if the URL may show a secret.
+pub(crate) fn is_secret(url: &str) -> bool {
+    Parts::of(url)
+        .is_none_or(|Parts { login, query, .. }| login.is_some() || !query.is_empty() || url.contains('#'))
 }
 
 /// `scheme://user:password@host:port/database`, `unix:///path?user=…&pass=…&db=…`.
@@ -231,6 +239,25 @@ mod tests {
         let problem = check("redis://:hunter2/x@127.0.0.1:6379").expect("a problem");
 
         assert!(problem.contains("percent-encoded") && !problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn a_text_that_is_no_url_is_told_in_the_words_of_ingress() {
+        for text in ["127.0.0.1:6379", "redis:/:hunter2@x"] {
+            assert_eq!(check(text), Some(format!("it {FORM}")));
+        }
+        let ingress = include_str!("../../../../shared/streamgate/src/connection/url.rs");
+        assert!(ingress.contains(FORM));
+    }
+
+    #[test]
+    fn a_url_without_a_login_is_no_secret() {
+        assert!(!is_secret("redis://127.0.0.1:6379") && !is_secret("rediss://host:6380/1"));
+        for url in
+            ["redis://user:pw@host", "redis://:pw@host", "unix:///a.sock?pass=pw", "redis://:a/b@h:1", "pw"]
+        {
+            assert!(is_secret(url), "{url}");
+        }
     }
 
     #[test]

@@ -62,6 +62,15 @@ impl Settings {
         if self.starts_redis() { self.own_redis() } else { redis_url::shown(self.get("REDIS_URL")) }
     }
 
+    /// The URL of Redis as a word of a shell: itself, or the variable if the URL may show a secret.
+    pub(crate) fn redis_url_for_shell(&self) -> String {
+        let url = self.get("REDIS_URL");
+        if !self.starts_redis() && redis_url::is_secret(url) {
+            return "\"$REDIS_URL\"".to_owned();
+        }
+        self.redis_url()
+    }
+
     /// The address that a person opens for one of the listeners.
     pub(crate) fn url(&self, variable: &str) -> String {
         self.address(variable).map_or_else(|_| String::new(), |address| address.url())

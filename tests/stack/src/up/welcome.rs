@@ -60,8 +60,13 @@ fn look(settings: &Settings) -> String {
     let path = format!("{}/streams/{}", settings.url("PROXY_LISTEN"), escaped(stream));
     let mut look = format!("  curl -s {path} -H \"authorization: Bearer {token}\"");
     if let Some(cli) = ["redis-cli", "valkey-cli"].into_iter().find(|name| is_on_path(name)) {
-        let url = if settings.starts_redis() { settings.redis_url() } else { "\"$REDIS_URL\"".to_owned() };
+        let url = settings.redis_url_for_shell();
         look += &format!("\n  {cli} -u {url} XREVRANGE {stream} + - COUNT 1");
+    }
+    let secrets: Vec<&str> =
+        ["ADMIN_TOKEN", "REDIS_URL"].into_iter().filter(|name| look.contains(&format!("${name}"))).collect();
+    if !secrets.is_empty() {
+        look += &format!("\n  In another shell, set {} first, as here.", secrets.join(" and "));
     }
     look
 }
