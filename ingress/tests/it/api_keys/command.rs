@@ -31,7 +31,7 @@ fn a_new_key_is_printed_with_a_valid_line_for_the_file() {
 #[test]
 fn an_error_of_new_key_names_the_broken_rule() {
     for (args, expected) in [
-        (&[][..], "<NAME> is missing"),
+        (&[][..], "NAME is missing in `ingress new-key NAME`: Name of the key in metrics and logs, 1 to 64"),
         (&["a b"], "<NAME> must have a name of 1 to 64 characters of A-Z a-z 0-9 . _ -"),
         (&["a", "--rate", "0"], "--rate=0 must be a rate of 1 to 1000000 requests a second"),
         (&["a", "--burst", "5"], "--burst=5 needs a --rate"),

@@ -19,7 +19,7 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
     match (error.kind(), flag) {
         (ErrorKind::InvalidUtf8, _) => see_help(not_utf8(command)),
         (ErrorKind::MissingRequiredArgument, _) => see_help(match error.get(ContextKind::InvalidArg) {
-            Some(ContextValue::Strings(missing)) => format!("{} is missing", missing.join(" ")),
+            Some(ContextValue::Strings(missing)) => is_missing(command, missing),
             _ => "an argument is missing".to_owned(),
         }),
         (ErrorKind::ValueValidation, None) => {
@@ -57,6 +57,23 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
 /// same flag have the same variable.
 fn arguments_of(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments))
+}
+
+/// Says where a missing argument belongs and what it is, in the words of the help.
+fn is_missing(command: &Command, missing: &[String]) -> String {
+    let [shown] = missing else { return format!("{} are missing", missing.join(" ")) };
+    let name = shown.trim_matches(['<', '>']);
+    let program = command.get_name();
+    let under = command.get_subcommands().map(|sub| (format!("{program} {}", sub.get_name()), sub));
+    let mut homes =
+        std::iter::once((program.to_owned(), command)).chain(under).filter_map(|(place, command)| {
+            let argument = command.get_positionals().find(|argument| argument.to_string() == *shown)?;
+            Some((place, argument.get_help()))
+        });
+    match (homes.next(), homes.next()) {
+        (Some((place, Some(help))), None) => format!("{name} is missing in `{place} {name}`: {help}"),
+        _ => format!("{shown} is missing"),
+    }
 }
 
 /// The name of the flag in an argument such as `--name`, `--name <VALUE>` or `--name=value`. `None`

@@ -158,7 +158,9 @@ mod tests {
     }
 
     #[derive(Debug, Parser)]
+    #[command(name = "x")]
     struct Positional {
+        /// How many
         #[arg(value_name = "COUNT", value_parser = value::count(1u16..=256))]
         count: u16,
     }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn a_message_names_a_positional_argument_without_its_value() {
         for (args, expected) in [
-            (&["x"][..], "<COUNT> is missing"),
+            (&["x"][..], "COUNT is missing in `x COUNT`: How many"),
             (&["x", "hunter2"], "<COUNT> must be a whole number from 1 to 256"),
         ] {
             match from_args::<Positional>(args.iter().copied()) {
