@@ -32,13 +32,17 @@ const REFRESH: Duration = Duration::from_secs(2);
 
 /// The routes of an admin listener. `/metrics` answers in the Prometheus text format. `/livez` answers
 /// 200 while the main runtime runs its tasks, also without Redis, else 503. `/readyz` answers 200, or
-/// 503 with the names of the parts that are not ready.
+/// 503 with the names of the parts that are not ready. Every other path answers 404 with the names of these.
 pub fn routes(metrics: Scrapes, liveness: Liveness, readiness: Readiness) -> Router {
     let scrape = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
     let routes = Router::new().route("/metrics", get(scrape)).merge(health(liveness, readiness));
-    routes.layer(from_fn(require_host))
+    routes.fallback(absent).layer(from_fn(require_host))
+}
+
+async fn absent() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "there is no such path; there are: /metrics, /livez, /readyz\n")
 }
 
 /// Refuses requests without one valid host, as RFC 9112, 3.2, demands.
@@ -164,10 +168,13 @@ mod tests {
 
         // `ask` blocks the only thread of this runtime, as a request that computes for long would.
         let answer = ask(address, "GET /livez HTTP/1.0\r\n\r\n");
+        let elsewhere = ask(address, "GET / HTTP/1.0\r\n\r\n");
         let without_host = ask(address, "GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n");
         admin.stop().await;
 
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        assert!(elsewhere.starts_with("HTTP/1.0 404"), "{elsewhere}");
+        assert!(elsewhere.ends_with("there are: /metrics, /livez, /readyz\n"), "{elsewhere}");
         assert!(without_host.starts_with("HTTP/1.1 400"), "{without_host}");
         assert!(TcpStream::connect(address).is_err(), "the listener is still open");
     }
