@@ -133,6 +133,30 @@ fn every_setting_is_in_the_help_and_in_the_operations_manual() {
 }
 
 #[test]
+fn every_value_of_a_setting_is_in_the_operations_manual() {
+    for name in ["ingress", "proxy"] {
+        let help = Command::new(binary(name)).arg("--help").output().expect("runs");
+        let help = String::from_utf8(help.stdout).expect("text");
+        let mut seen = BTreeSet::new();
+        for setting in help.split("\n      --").filter(|setting| setting.contains("Possible values:")) {
+            let Some((_, rest)) = setting.split_once("[env: ") else { continue };
+            let variable = rest.split(['=', ']']).next().expect("a name");
+            let start = format!("| `{variable}` |");
+            let row = OPERATIONS.lines().find(|line| line.starts_with(&start)).expect("a row");
+            let values = setting.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split(':').next());
+            for value in values {
+                // The row names this prefix once for all samplers.
+                let value = value.strip_prefix("parentbased_").unwrap_or(value);
+                let what = row.rsplit('|').nth(1).expect("a cell");
+                assert!(what.contains(value), "{variable}={value} is not in docs/OPERATIONS.md: {row}");
+                seen.insert(variable.to_owned());
+            }
+        }
+        assert!(seen.contains("LOG_FORMAT"), "{seen:?}\n{help}");
+    }
+}
+
+#[test]
 fn bad_configuration_ends_with_64_and_a_message_without_secrets() {
     for (name, variable, value, rule) in [
         ("proxy", "CLAIM_MIN_IDLE", "1s", "CLAIM_MIN_IDLE=1s must be at least 3 × LEASE_RENEWAL=500ms"),

@@ -13,7 +13,7 @@ const MOST_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero"
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Weather")]
 pub struct WeatherArgs {
-    /// Where forecasts come from
+    /// Where forecasts come from: simulated, or open-meteo, which needs the internet
     #[arg(long, env = "WEATHER_PROVIDER", default_value = "simulated", value_enum)]
     pub weather_provider: ProviderName,
 

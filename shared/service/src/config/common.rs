@@ -159,7 +159,7 @@ pub struct ProcessArgs {
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log_filter: LogFilter,
 
-    /// How log lines look
+    /// How log lines look: pretty for a person, or json for a collector
     #[arg(long, env = "LOG_FORMAT", default_value = "pretty", value_enum)]
     pub log_format: LogFormat,
 }
