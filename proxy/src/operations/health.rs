@@ -106,3 +106,32 @@ pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode,
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
+
+/// Whether the process is alive
+///
+/// Answers also while Redis is away. Restart the process if this fails.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "health",
+    responses(
+        (status = 200, description = "The process runs its tasks.", body = String, content_type = "text/plain", example = "ok\n"),
+        (status = 503, description = "The process has run no task for about 5 s.", body = String, content_type = "text/plain",
+            example = "not alive: the main runtime runs no tasks\n"),
+    )
+)]
+#[allow(dead_code)] // only its description is used; `service::http::admin` answers
+pub(super) fn live() {}
+
+/// Whether the process should get work
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "Every part is ready.", body = String, content_type = "text/plain", example = "ready\n"),
+        (status = 503, description = "A part is not ready.", body = String, content_type = "text/plain", example = "not ready: redis\n"),
+    )
+)]
+#[allow(dead_code)] // only its description is used; `service::http::admin` answers
+pub(super) fn ready() {}

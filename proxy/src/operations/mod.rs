@@ -53,6 +53,7 @@ pub struct Operations {
         description = "Health, streams and dead letters of a worker. The provider `open-meteo` uses \
                        weather data by Open-Meteo.com (CC BY 4.0)."
     ),
+    paths(health::live, health::ready),
     components(schemas(ProblemSchema))
 )]
 struct Api;

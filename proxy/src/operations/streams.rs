@@ -109,7 +109,7 @@ struct ConsumerReport {
     alive: bool,
 }
 
-/// Shows a stream and its consumer groups
+/// Shows a stream and its consumer groups (the token is optional)
 ///
 /// Shows length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
 /// configured stream: the request stream, the reply stream, one of its lanes, or the dead letters. The

@@ -35,6 +35,8 @@ async fn every_described_route_exists() {
         "GET /dead-letters",
         "GET /dead-letters/{id}",
         "GET /healthz",
+        "GET /livez",
+        "GET /readyz",
         "GET /streams/{name}",
         "POST /dead-letters/discard",
         "POST /dead-letters/replay",
@@ -92,7 +94,9 @@ async fn every_problem_has_an_example_with_its_own_status() {
             assert!(!responses.contains_key(other), "{place} never answers {other}");
             for (status, response) in responses.iter().filter(|(status, _)| !status.starts_with('2')) {
                 let problem = &response["content"]["application/problem+json"]["example"];
-                if place.ends_with("/healthz") {
+                if place.ends_with("/livez") || place.ends_with("/readyz") {
+                    assert!(response["content"]["text/plain"]["example"].is_string(), "{place} {status}");
+                } else if place.ends_with("/healthz") {
                     let report = &response["content"]["application/json"]["example"];
                     assert_eq!((&**status, &report["status"]), ("503", &json!("degraded")), "{place}");
                 } else {

@@ -44,12 +44,25 @@ impl Page {
     fn default_count() -> usize {
         50
     }
+
+    /// Names the parameters that there are if one is unknown.
+    fn check_names(parameters: &[(String, String)]) -> Result<(), ProblemAnswer> {
+        let known: Vec<String> =
+            Self::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+        match parameters.iter().find(|(name, _)| !known.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let detail = format!("unknown parameter `{name}`; there are: {}", known.join(", "));
+                Err(ProblemAnswer::new(400, detail))
+            }
+        }
+    }
 }
 
 /// Lists dead letters, the newest first
 ///
-/// One page examines at most 2,000 dead letters or 16 MiB. With a filter, a page may be short or empty
-/// and still have a `next`.
+/// `total` counts all dead letters, not those that match the filter. One page examines at most 2,000 dead
+/// letters or 16 MiB. With a filter, a page may be short or empty and still have a `next`.
 #[utoipa::path(
     get,
     path = "/dead-letters",
@@ -64,8 +77,12 @@ impl Page {
 )]
 pub(super) async fn list(
     State(operations): State<Operations>,
+    names: Result<Query<Vec<(String, String)>>, QueryRejection>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<DeadLetters>, ProblemAnswer> {
+    if let Ok(Query(parameters)) = names {
+        Page::check_names(&parameters)?;
+    }
     let Query(page) = page.map_err(|rejection| ProblemAnswer::new(400, rejection.body_text()))?;
     let invalid = |rule: String| ProblemAnswer::new(400, rule);
     if !(1..=MOST).contains(&page.count) {

@@ -73,6 +73,20 @@ async fn a_page_that_breaks_a_rule_is_refused() {
 }
 
 #[tokio::test]
+async fn an_unknown_parameter_is_told_with_the_known_ones() {
+    let server = RedisServer::start();
+    let proxy = Proxy::with_admin(&server, &[]).await;
+
+    let answer = proxy.get("/dead-letters?count=5&cnt=5").await;
+
+    answer.assert_problem(400);
+    let detail =
+        "unknown parameter `cnt`; there are: count, before, reason, consumer, requestId, since, until";
+    let said: Value = serde_json::from_str(&answer.text).expect("JSON");
+    assert_eq!(said["detail"], detail);
+}
+
+#[tokio::test]
 async fn a_filter_finds_exactly_the_matching_dead_letters() {
     let server = RedisServer::start();
     let proxy = Proxy::with_admin(&server, &[]).await;
