@@ -77,9 +77,18 @@ class Guides(unittest.TestCase):
         (expected,) = (text for name, text in blocks if name == "text")
         within = self.build("billing", blocks)
 
-        printed = tools.run("cargo", "run", "-q", timeout=60, **within)
+        for run in ("the first run", "a run after another", "one more"):
+            printed = tools.run("cargo", "run", "-q", timeout=60, **within)
 
-        self.assertEqual(printed, expected)
+            self.assertEqual(printed, expected, run)
+
+    def test_the_lines_of_a_process_are_those_of_a_documentation_test(self) -> None:
+        page = (tools.ROOT / "docs" / "STREAMS.md").read_text(encoding="utf-8")
+        tested = (tools.ROOT / "shared" / "service" / "src" / "operations.rs").read_text(encoding="utf-8")
+
+        (lines,) = re.findall(r"^```rust,ignore\n(.*?)^```$", page, re.M | re.S)
+
+        self.assertIn("".join(f"/// {line}\n" for line in lines.splitlines()), tested)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,21 @@ impl Handler for Greeter {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() {
+    if let Err(error) = work().await {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+async fn work() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let name = std::env::var("WORKER_NAME").unwrap_or_else(|_| format!("greeter-{}", std::process::id()));
 
     let readiness = Readiness::default();
     let redis = Redis::open(
-        RedisSettings::new(url.parse()?),
+        RedisSettings::new(url.parse().map_err(|rule| format!("REDIS_URL {rule}"))?),
         ConnectionMetrics::declare(),
         readiness.latch("redis"),
     )?;
@@ -44,6 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         &name,
     );
     let metrics = ResponderMetrics::declare(&settings);
+    eprintln!("waits for requests on {}", settings.group.stream);
     Responder::new(redis, settings, metrics, &readiness, Greeter).run(on_signal()?, GRACE).await?;
     Ok(())
 }

@@ -171,7 +171,7 @@ impl fmt::Display for Issue {
             IssueCode::Pending | IssueCode::PendingInGroup => {
                 write!(f, "{value} entries are pending, and {threshold} are too many")?;
             }
-            IssueCode::Consumers => write!(f, "{value} consumers, and {threshold} are the fewest")?,
+            IssueCode::Consumers => write!(f, "{value} consumers, fewer than {threshold}")?,
         }
         write!(f, "; {}", self.advice)
     }
