@@ -103,7 +103,7 @@ impl Leases {
         }
     }
 
-    /// Renews every lease that was last proven more than half a renewal period ago; returns how many those were.
+    /// Renews every lease that was last proven more than half a renewal period ago; returns how many it renewed.
     ///
     /// If another consumer has an entry, its lease is lost. If an entry is not pending at all, because the group was
     /// created again, its lease is neither renewed nor lost: the work continues, because the caller still waits for
@@ -119,16 +119,18 @@ impl Leases {
             let old = |state: &Arc<State>| state.proven().elapsed() >= settings.lease_renewal / 2;
             held.iter().filter(|(_, s)| old(s)).map(|(id, s)| (*id, Arc::clone(s))).collect()
         };
+        let mut renewed = 0;
         for chunk in due.chunks(RENEWAL_CHUNK) {
             let ids: Vec<EntryId> = chunk.iter().map(|(id, _)| *id).collect();
             let sent = Instant::now();
             let (owned, taken) = match self.0.group.on_ids(&self.0.renew, &[], &ids).await {
                 Err(error) if error.kind() == ErrorKind::NoGroup => {
                     self.0.group.heal().await?;
-                    return Ok(due.len());
+                    return Ok(renewed);
                 }
                 answer => owned_and_taken(answer?),
             };
+            renewed += owned.len();
             for (id, state) in chunk {
                 if owned.contains(id) {
                     *state.proven.lock().unwrap_or_else(PoisonError::into_inner) = sent;
@@ -138,7 +140,7 @@ impl Leases {
                 }
             }
         }
-        Ok(due.len())
+        Ok(renewed)
     }
 
     /// Keeps leases and membership alive until `stop`: renews the leases every `lease_renewal`, and gives a sign
@@ -158,7 +160,7 @@ impl Leases {
                 _ = ticks.tick() => {}
             }
             match self.renew().await {
-                // No command was sent, so this is no success.
+                // Nothing was renewed, so it is not known whether a renewal would succeed.
                 Ok(0) => {}
                 Ok(_) => renewal.healed(),
                 Err(error) => drop(renewal.failed(&error)),

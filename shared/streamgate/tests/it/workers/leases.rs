@@ -46,8 +46,9 @@ async fn a_lease_is_not_taken_back_from_the_worker_that_claimed_it() {
         !claimed.is_empty()
     })
     .await;
-    leases.renew().await.expect("renews");
+    let renewed = leases.renew().await.expect("renews");
 
+    assert_eq!(renewed, 0);
     assert!(held[0].lease.is_lost(), "the first holder knows that its lease is lost");
     assert!(!held[0].lease.is_current(tokio::time::Instant::now()));
     assert_eq!(owner_of(&server, &id), "other");
