@@ -28,7 +28,7 @@ impl EntryId {
     }
 
     /// The id before this one; [`EntryId::MIN`] has none and stays.
-    pub(crate) fn previous(self) -> Self {
+    pub fn previous(self) -> Self {
         match self.seq.checked_sub(1) {
             Some(seq) => Self { ms: self.ms, seq },
             None if self.ms == 0 => Self::MIN,
