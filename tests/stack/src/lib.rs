@@ -7,8 +7,8 @@
 //! | [`address`] | a free one, for programs that cannot tell which one they bound |
 //! | [`http`] | one request over a connection of its own |
 //!
-//! The program of this crate is `stack up`, which is `make up`, and `stack run`, which runs a command beside a
-//! stack of its own. Nothing here is in the product.
+//! The program of this crate is `stack up`, which is `make up`, `stack run`, which runs a command beside a
+//! stack of its own, and `stack system`, which starts a system of `examples/`. Nothing here is in the product.
 
 pub mod address;
 pub mod http;

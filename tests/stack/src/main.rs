@@ -1,4 +1,5 @@
-//! `stack up` is `make up`; `stack run` runs a command beside a stack of its own. See `lib.rs`.
+//! `stack up` is `make up`; `stack run` runs a command beside a stack of its own; `stack system` starts an example.
+//! See `lib.rs`.
 
 mod options;
 mod parts;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         }
         Options::Up(options) => up::up(options, Stop::on_signals()?),
         Options::Run(options) => run::run(&options, Stop::on_signals()?),
+        Options::System(options) => up::system::system(options, Stop::on_signals()?),
         Options::Hold(parent, command) => parts::hold(parent, &command),
     });
     match outcome {

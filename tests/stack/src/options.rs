@@ -19,7 +19,12 @@ stack up [--bin-dir DIR] [--data-dir DIR]
 stack run [--bin-dir DIR] [NAME=VALUE]... -- COMMAND...
     Runs a command beside Redis, proxy and ingress of its own, on free ports, and ends with its exit code.
     NAME=VALUE is a setting of the processes. The command finds the addresses in INGRESS_URL, INGRESS_ADMIN_URL,
-    PROXY_URL and REDIS_URL, the programs in STACK_BINARIES, and the settings in its environment.";
+    PROXY_URL and REDIS_URL, the programs in STACK_BINARIES, and the settings in its environment.
+
+stack system NAME [--bin-dir DIR] [--data-dir DIR] [NAME=VALUE]... [-- COMMAND...]
+    Starts a system of examples/ (chat) with a Redis of its own, or with that of REDIS_URL, and stops it on Ctrl-C.
+    What Redis holds stays in DIR of --data-dir (.data/NAME). With a command: as stack run, with an empty Redis; the
+    command finds the addresses of the parts in variables such as CHAT_1_URL.";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +32,7 @@ pub(crate) enum Options {
     Help,
     Up(Up),
     Run(Run),
+    System(System),
     /// Become a program that ends with the process that started it, whose id this is.
     Hold(i32, Vec<OsString>),
 }
@@ -55,12 +61,13 @@ impl Options {
         match first.to_str() {
             Some("up") => Ok(Up::parse(words)?.map_or(Self::Help, Self::Up)),
             Some("run") => Ok(Run::parse(words)?.map_or(Self::Help, Self::Run)),
+            Some("system") => Ok(System::parse(words)?.map_or(Self::Help, Self::System)),
             Some("hold") => {
                 let parent = words.next().and_then(|word| word.to_str()?.parse().ok());
                 Ok(Self::Hold(parent.context("hold needs a process id")?, words.collect()))
             }
             Some(word) if asks_for_help(word) => Ok(Self::Help),
-            _ => bail!("stack up or stack run? stack --help tells more"),
+            _ => bail!("stack up, stack run or stack system? stack --help tells more"),
         }
     }
 }
@@ -114,6 +121,42 @@ impl Run {
     }
 }
 
+/// A system of `examples/`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct System {
+    pub(crate) name: String,
+    /// Where its programs are; they are built if this is not said and there is no command.
+    pub(crate) bin_dir: Option<PathBuf>,
+    /// Where Redis keeps its data.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) command: Vec<OsString>,
+}
+
+impl System {
+    fn parse(words: impl Iterator<Item = OsString>) -> anyhow::Result<Option<Self>> {
+        let mut words = words.peekable();
+        let name = words.next_if(|word| !word.to_str().is_some_and(asks_for_help)).unwrap_or_default();
+        let mut options = Self { name: name.to_string_lossy().into_owned(), ..Self::default() };
+        while let Some(word) = words.next() {
+            let mut folder = || anyhow::Ok(Some(words.next().context("a folder is missing")?.into()));
+            match word.to_str() {
+                Some(word) if asks_for_help(word) => return Ok(None),
+                Some("--bin-dir") => options.bin_dir = folder()?,
+                Some("--data-dir") => options.data_dir = folder()?,
+                Some("--") => options.command.extend(words.by_ref()),
+                text => {
+                    let setting = text.and_then(|text| text.split_once('='));
+                    let (name, value) =
+                        setting.context("a setting is NAME=VALUE; the command stands behind --")?;
+                    options.settings.push((name.to_owned(), value.to_owned()));
+                }
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
 /// The folder of this workspace.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -145,11 +188,35 @@ mod tests {
 
     #[test]
     fn the_help_is_told_wherever_it_is_asked_for() {
-        for line in ["--help", "help", "up --help", "up -h", "up --data-dir there --help", "run --help"] {
+        for line in [
+            "--help",
+            "help",
+            "up --help",
+            "up -h",
+            "up --data-dir there --help",
+            "run --help",
+            "system --help",
+            "system chat -h",
+        ] {
             assert_eq!(parse(line).expect("right"), Options::Help, "{line}");
         }
         let run = parse("run -- make --help").expect("right");
         assert!(matches!(run, Options::Run(run) if run.command.len() == 2), "the command's own option");
+    }
+
+    #[test]
+    fn a_system_runs_alone_or_beside_a_command() {
+        let alone = parse("system chat --data-dir there CHAT_KEPT=5").expect("right");
+        let beside = parse("system chat -- sh A=b").expect("right");
+
+        let settings = vec![("CHAT_KEPT".to_owned(), "5".to_owned())];
+        let (name, data_dir) = ("chat".to_owned(), Some("there".into()));
+        assert_eq!(
+            alone,
+            Options::System(System { name: name.clone(), data_dir, settings, ..System::default() })
+        );
+        let command = ["sh", "A=b"].map(OsString::from).into();
+        assert_eq!(beside, Options::System(System { name, command, ..System::default() }));
     }
 
     #[test]
@@ -160,6 +227,7 @@ mod tests {
         assert_eq!(told("up --data-dir"), "--data-dir needs a folder");
         assert_eq!(told("run make"), "a setting is NAME=VALUE; the command stands behind --");
         assert_eq!(told("run A=b"), "stack run needs a command behind --");
-        assert_eq!(told("down"), "stack up or stack run? stack --help tells more");
+        assert_eq!(told("down"), "stack up, stack run or stack system? stack --help tells more");
+        assert_eq!(told("system chat --data-dir"), "a folder is missing");
     }
 }

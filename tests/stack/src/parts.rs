@@ -47,6 +47,15 @@ impl Parts {
         self.running.iter_mut().try_for_each(|(process, _)| process.check())
     }
 
+    /// A part that ended by itself, and how; it is no part any more.
+    pub(crate) fn take_ended(&mut self) -> Option<(String, String)> {
+        let at = self.running.iter_mut().position(|(process, _)| process.ended().is_some())?;
+        let (mut process, _) = self.running.remove(at);
+        self.stop.forget(process.pid());
+        let how = process.check().err().map(|error| error.to_string()).unwrap_or_default();
+        Some((process.name().to_owned(), how))
+    }
+
     /// Waits until `ready`.
     pub(crate) fn until(
         &mut self,

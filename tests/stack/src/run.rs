@@ -85,7 +85,7 @@ fn bare(program: &Path) -> anyhow::Result<Command> {
 }
 
 /// The command's exit code; if everything is to stop, it is told so first.
-fn finish(mut command: Child, parts: &Parts) -> anyhow::Result<ExitCode> {
+pub(crate) fn finish(mut command: Child, parts: &Parts) -> anyhow::Result<ExitCode> {
     let mut told = false;
     loop {
         if let Some(status) = command.try_wait()? {

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write, stdout};
 
 /// Names and their colours (SGR codes).
-const COLOURS: [(&str, &str); 3] = [("redis", "35"), ("proxy", "36"), ("ingress", "32")];
+const COLOURS: [(&str, &str); 5] =
+    [("redis", "35"), ("proxy", "36"), ("ingress", "32"), ("chat-1", "36"), ("chat-2", "32")];
 const WIDTH: usize = 7;
 
 /// Prints whole lines. A reader that went away is no reason to leave processes behind.

@@ -17,12 +17,11 @@ use crate::terminal::say;
 /// The profile that `make up` builds with.
 const PROFILE: &str = "up";
 
-/// Builds ingress and proxy; the folder that they are in.
-pub(crate) fn build(stop: &Stop) -> anyhow::Result<PathBuf> {
+/// Builds these packages; the folder that their programs are in.
+pub(crate) fn build(stop: &Stop, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo
-        .args(["build", "--locked", "--profile", PROFILE, "-p", "ingress", "-p", "proxy"])
-        .current_dir(root());
+    cargo.args(["build", "--locked", "--profile", PROFILE]);
+    cargo.args(packages.iter().flat_map(|package| ["-p", package])).current_dir(root());
     run(cargo, stop, Duration::from_secs(30), say)?;
     // Beside the folder of this program, whatever profile that was built with.
     Ok(own_folder()?.with_file_name(PROFILE))

@@ -22,7 +22,7 @@ const DEFAULTS: [(&str, &str); 4] = [
     (REDIS_PORT, "6379"),
 ];
 const REDIS_PORT: &str = "REDIS_PORT";
-const REDIS_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const REDIS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings that are looked at here; processes get the rest of the environment as it is.
 pub(crate) struct Settings {
@@ -111,34 +111,9 @@ impl Settings {
 
     /// Names every port that cannot be used, who has it, and how to choose another.
     pub(crate) fn check_ports(&self, data: &Path) -> anyhow::Result<()> {
-        let addresses = self.addresses()?;
-        let earlier = Earlier::of(data);
-        let (mut problems, mut owners) = (Vec::new(), Vec::new());
-        for (variable, address) in addresses {
-            match address.is_taken() {
-                Ok(false) => continue,
-                Ok(true) => {}
-                Err(error) => {
-                    problems.push(format!("{variable}={}: {error}", self.get(variable)));
-                    continue;
-                }
-            }
-            let Address { host, port } = &address;
-            let pid = owner(*port);
-            owners.extend(pid);
-            let free = free_address()?.port();
-            let other = if variable == REDIS_PORT { free.to_string() } else { format!("{host}:{free}") };
-            let mut problem =
-                format!("port {port} is used by {}; choose another: {variable}={other}", describe(pid));
-            if variable == REDIS_PORT && redis::answers(*port) {
-                problem += &format!(", or use that server: REDIS_URL=redis://127.0.0.1:{port}");
-            }
-            problems.push(problem);
-        }
-        if !problems.is_empty() {
-            bail!("{}{}", problems.join("\n"), earlier.advice(owners));
-        }
-        Ok(())
+        let addresses = self.addresses()?.into_iter();
+        let named = addresses.map(|(variable, address)| (variable, self.get(variable).to_owned(), address));
+        refuse_taken(&named.collect::<Vec<_>>(), data)
     }
 
     /// Where everything that is started here will listen; each for itself.
@@ -176,6 +151,38 @@ impl Settings {
     fn own_redis(&self) -> String {
         format!("redis://127.0.0.1:{}", self.redis_port())
     }
+}
+
+/// Names every port that cannot be used, who has it, and how to choose another: the variable, its value and the
+/// address of each.
+pub(super) fn refuse_taken(addresses: &[(&'static str, String, Address)], data: &Path) -> anyhow::Result<()> {
+    let earlier = Earlier::of(data);
+    let (mut problems, mut owners) = (Vec::new(), Vec::new());
+    for (variable, value, address) in addresses {
+        match address.is_taken() {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(error) => {
+                problems.push(format!("{variable}={value}: {error}"));
+                continue;
+            }
+        }
+        let Address { host, port } = address;
+        let pid = owner(*port);
+        owners.extend(pid);
+        let free = free_address()?.port();
+        let other = if *variable == REDIS_PORT { free.to_string() } else { format!("{host}:{free}") };
+        let mut problem =
+            format!("port {port} is used by {}; choose another: {variable}={other}", describe(pid));
+        if *variable == REDIS_PORT && redis::answers(*port) {
+            problem += &format!(", or use that server: REDIS_URL=redis://127.0.0.1:{port}");
+        }
+        problems.push(problem);
+    }
+    if !problems.is_empty() {
+        bail!("{}{}", problems.join("\n"), earlier.advice(owners));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
