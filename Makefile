@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-browser-test clean
 
 PYTHON = python3
 CARGO = cargo
@@ -9,6 +9,8 @@ ARGS =
 SEED = 1
 # Runs a command beside a stack of its own: settings of the stack, --, the command.
 STACK = $(CARGO) run --quiet --locked -p stack -- run
+# The same for examples/chat, with senders and clients in a hurry.
+CHAT = $(CARGO) run --quiet --locked -p stack -- system chat CHAT_SEND_RATE=1000 CHAT_SEND_BURST=1000 CHAT_RETRY=200ms
 # An admin token; what changes dead letters is off without one.
 FUZZED = ADMIN_TOKEN=a-token-for-this-test-alone
 # Fewer slots than callers, so that some wait and some are shed.
@@ -33,6 +35,7 @@ test: ## Build and run all tests against a real Redis server
 	$(CARGO) run --locked -p chaos -- --seed $(SEED) --duration 60s; \
 	"$$STREAMGATE_TEST_PYTHON" -m unittest discover -s scripts/tests; \
 	$(STACK) -- $(PYTHON) scripts/browser_test.py --skip-without-browser; \
+	$(CHAT) -- $(PYTHON) scripts/chat_browser_test.py --skip-without-browser; \
 	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py --examples 50 --skip-without-python; \
 	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus
 
@@ -42,6 +45,14 @@ check: ## Check formatting, lints, documentation and licences; warnings are erro
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace --all-features
 	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
 	else echo 'SKIPPED: licences and sources of crates (cargo install --locked cargo-deny)'; fi
+
+chat: ## Start examples/chat: two replicas and Redis, with their logs; Ctrl-C stops them
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
+	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- system chat $(ARGS)
+
+chat-browser-test: ## Use the page of examples/chat in a real browser (needs Chromium)
+	$(CARGO) build --locked -p chat
+	$(CHAT) -- $(PYTHON) scripts/chat_browser_test.py $(ARGS)
 
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy

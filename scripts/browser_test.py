@@ -49,7 +49,7 @@ def main() -> int:
         print(f"browser test {'skipped' if options.skip_without_browser else 'failed'}: {ADVICE}")
         return 0 if options.skip_without_browser else 1
     try:
-        _continue_with_playwright()
+        continue_with_playwright()
         gateway, operations = os.environ["INGRESS_URL"], os.environ["PROXY_URL"]
         use(browser, gateway, options.screenshot, try_out_the_forecast)
         with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def _is_foreign(url: str, root: str) -> bool:
     return url.startswith("http") and not url.startswith(f"{root}/")
 
 
-def _continue_with_playwright() -> None:
+def continue_with_playwright() -> None:
     """Starts over in the project's environment, which has Playwright."""
     python = python_venv.ensure("playwright")
     if Path(sys.prefix).resolve() != python_venv.VENV.resolve():

@@ -1,7 +1,9 @@
-//! `stack run`, with which `make` starts the tests that are not in Rust.
+//! `stack run` and `stack system`, with which `make` starts the tests that are not in Rust, and the examples.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
+
+use stack::process::PATIENCE;
 
 use crate::harness::binary;
 
@@ -43,4 +45,60 @@ fn a_process_that_ends_beside_the_command_is_a_failure() {
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("ingress ended by itself (SIGKILL)"), "{said}");
+}
+
+/// `stack system chat` with these arguments.
+fn chat(arguments: &[&str]) -> Command {
+    let mut stack = Command::new(binary("stack"));
+    stack.args(["system", "chat"]).args(arguments);
+    stack
+}
+
+#[test]
+fn a_system_runs_beside_a_command() {
+    let script = r#"echo "$CHAT_1_URL $CHAT_2_URL $REDIS_URL"; exit 7"#;
+
+    let ran = chat(&["--", "sh", "-c", script]).output().expect("`cargo build --workspace` has built it");
+
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert_eq!((ran.status.code(), said.split_whitespace().count()), (Some(7), 3), "{said}");
+}
+
+#[test]
+fn a_taken_port_of_a_system_is_told_with_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let setting = format!("CHAT_2_LISTEN={}", taken.local_addr().expect("bound"));
+
+    let ran = chat(&[&setting, "--", "true"]).output().expect("runs");
+
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains(" is used by ") && said.contains("choose another: CHAT_2_LISTEN=127"), "{said}");
+}
+
+#[test]
+fn a_killed_part_of_a_system_is_started_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("text");
+    let bin_dir = binary("");
+    let places = ["CHAT_LISTEN", "CHAT_2_LISTEN"]
+        .map(|name| format!("{name}={}", stack::free_address().expect("free")));
+    let mut command =
+        chat(&["--bin-dir", bin_dir.to_str().expect("text"), "--data-dir", data, &places[0], &places[1]]);
+    command.env_remove("REDIS_URL");
+    let mut system = stack::Process::start("stack", command).expect("it starts");
+    system.until("it is up", PATIENCE, |system| system.log().contains("chat is up.")).expect("it is up");
+
+    let kill = format!(
+        "kill -9 $(ps -eo pid=,ppid=,comm= | awk '$2 == {} && $3 == \"chat\" {{ print $1; exit }}')",
+        system.pid()
+    );
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
+
+    let again = |system: &stack::Process| {
+        system.log().contains("(SIGKILL); starting it again")
+            && system.log().matches("INFO listening").count() == 3
+    };
+    system.until("it runs again", PATIENCE, again).expect("it runs again");
+    assert!(system.stop(PATIENCE), "{}", system.log());
 }
