@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-browser-test clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-test clean
 
 PYTHON = python3
 CARGO = cargo
@@ -50,7 +50,7 @@ chat: ## Start examples/chat: two replicas and Redis, with their logs; Ctrl-C st
 	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
 	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- system chat $(ARGS)
 
-chat-browser-test: ## Use the page of examples/chat in a real browser (needs Chromium)
+chat-test: ## Use the page of examples/chat in a real browser (needs Chromium)
 	$(CARGO) build --locked -p chat
 	$(CHAT) -- $(PYTHON) scripts/chat_browser_test.py $(ARGS)
 
@@ -92,7 +92,7 @@ bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFO
 	BENCH_WRK=$$($(PYTHON) scripts/bench_tools.py wrk); \
 	export BENCH_REDIS_SERVER BENCH_NATS_SERVER BENCH_WRK; \
 	set -x; \
-	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p bench; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p chat -p bench; \
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
 
 instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md

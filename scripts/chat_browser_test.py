@@ -1,7 +1,7 @@
 """Uses the page of examples/chat as two people do, in a headless Chromium: each at a replica of its own, one with the
 keyboard only, in light and in dark, over a network that breaks.
 
-    make chat-browser-test
+    make chat-test
 
 `stack system chat` starts the replicas. Needs Chromium or Chrome on PATH; Playwright comes from the pinned package in
 `.venv` and downloads no browser.
