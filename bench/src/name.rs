@@ -35,6 +35,8 @@ pub enum Trial {
     LoadGenerator,
     /// Entries appended to a stream and consumed: the library, plain commands and frameworks
     Streams,
+    /// 100 to 10,000 clients of one chat process over Server-Sent Events: memory, latency, messages a second
+    Chat,
 }
 
 impl Name {
@@ -80,6 +82,7 @@ impl ValueEnum for Experiment {
             Tried(Trial::Durability),
             Tried(Trial::LoadGenerator),
             Tried(Trial::Streams),
+            Tried(Trial::Chat),
         ]
     }
 

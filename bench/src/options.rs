@@ -9,7 +9,7 @@ use crate::name::Experiment;
 /// Measures the gateway against a direct handler, against NATS and against the raw Redis cycle, and
 /// writes tables and plots into docs
 ///
-/// overload, durability, load-generator and streams have bounds; the exit code is 1 if one is missed.
+/// overload, durability, load-generator, streams and chat have bounds; the exit code is 1 if one is missed.
 ///
 /// All other experiments take about 13 minutes with 11 rounds of 1 s. Many short rounds tell two targets apart
 /// better than few long ones: what disturbs the machine for some seconds meets all of them.
@@ -55,6 +55,10 @@ pub struct RunOptions {
     /// Entries that are appended and consumed (streams)
     #[arg(long, default_value_t = 1_000_000, value_parser = entries)]
     pub entries: usize,
+
+    /// The most clients (chat); a hundredth and a tenth of them come before
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub clients: u32,
 
     /// A folder on the disk to measure (durability) [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]

@@ -2,6 +2,7 @@
 
 mod append_only;
 mod bodies;
+mod chat;
 mod concurrency;
 mod durability;
 mod history;

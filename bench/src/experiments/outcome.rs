@@ -24,6 +24,7 @@ impl Outcome {
             Trial::Durability => ("OPERATIONS.md", "durability"),
             Trial::LoadGenerator => ("PERFORMANCE.md", "wrk"),
             Trial::Streams => ("PERFORMANCE.md", "streams"),
+            Trial::Chat => ("PERFORMANCE.md", "chat"),
         };
         let document = places.docs.join(document);
         document::put(&document, &[(marker.to_owned(), self.table.clone())])?;

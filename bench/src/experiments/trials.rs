@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::outcome::Outcome;
-use super::{durability, load_generator, overload, streams};
+use super::{chat, durability, load_generator, overload, streams};
 use crate::name::Trial;
 use crate::options::{Places, RunOptions};
 
@@ -23,6 +23,7 @@ pub async fn try_out(trial: Trial, options: &RunOptions) -> anyhow::Result<()> {
         Trial::Durability => save(folder, trial, &durability::run(options).await?),
         Trial::LoadGenerator => save(folder, trial, &load_generator::run(options).await?),
         Trial::Streams => save(folder, trial, &streams::run(options).await?),
+        Trial::Chat => save(folder, trial, &chat::run(options).await?),
     }
 }
 
@@ -41,6 +42,7 @@ pub fn judge(trial: Trial, places: &Places) -> anyhow::Result<Option<Outcome>> {
             load(folder, trial)?.map(|seen: load_generator::Seen| load_generator::outcome(&seen))
         }
         Trial::Streams => load(folder, trial)?.map(|seen: streams::Seen| streams::outcome(&seen)),
+        Trial::Chat => load(folder, trial)?.map(|seen: chat::Seen| chat::outcome(&seen)),
     })
 }
 

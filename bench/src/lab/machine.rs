@@ -39,6 +39,14 @@ impl Machine {
     }
 }
 
+/// A line of /proc/PID/status in KiB, such as VmRSS; 0 if there is none.
+pub fn memory_kib(pid: u32, line: &str) -> u64 {
+    let status = read(&format!("/proc/{pid}/status"));
+    let kib =
+        status.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
 /// How many processors this process may use.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)

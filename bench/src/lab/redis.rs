@@ -71,6 +71,15 @@ impl RedisAddress {
         Ok(cmd("XLEN").arg(REQUESTS).query_async(&mut self.connect().await?).await?)
     }
 
+    /// How many connections block in a read of streams.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn blocking_reads(self) -> anyhow::Result<usize> {
+        let list: String = cmd("CLIENT").arg("LIST").query_async(&mut self.connect().await?).await?;
+        Ok(list.lines().filter(|line| line.contains("cmd=xread")).count())
+    }
+
     /// A group of a stream.
     ///
     /// # Errors
