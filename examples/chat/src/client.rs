@@ -17,7 +17,7 @@ use crate::typing::NoticeFrame;
 
 /// What a client wants to get.
 pub(crate) struct Filter {
-    /// Nobody is told that it is typing itself.
+    /// A client does not get the notices of its own user.
     pub(crate) user_id: String,
     pub(crate) room: String,
     /// Only messages of this role.
@@ -69,7 +69,7 @@ pub(crate) struct Client {
     subscription: Option<Subscription<Frame>>,
     typing: broadcast::Receiver<Arc<NoticeFrame>>,
     heartbeat: Interval,
-    /// What is given next, before anything else.
+    /// The bytes that are given next, before anything else.
     next: Option<Bytes>,
     /// The last id that it was told, and the last that it would have got if it wanted all messages.
     told: EntryId,
@@ -136,7 +136,7 @@ impl Client {
                 }
                 notice = self.typing.recv() => match notice {
                     Ok(notice) if self.filter.hears(&notice) => return notice.bytes.clone(),
-                    // It is no loss to miss that somebody is typing.
+                    // A notice for another room, or one that this client was too slow for.
                     _ => {}
                 },
                 _ = self.heartbeat.tick() => return self.beat(),

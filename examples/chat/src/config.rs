@@ -35,7 +35,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_KEPT", default_value = "50000", value_name = "COUNT", value_parser = count(1..=10_000_000u64))]
     pub chat_kept: u64,
 
-    /// File of API keys, a line each: NAME:ROLE:SHA256 [default: none, nobody needs a key]
+    /// File of API keys, a line each: NAME:ROLE:SHA256 [default: none, no key is needed]
     #[arg(long, env = "CHAT_KEYS_FILE", value_name = "FILE")]
     pub chat_keys_file: Option<PathBuf>,
 
@@ -104,7 +104,7 @@ impl service::config::Settings for Settings {
 }
 
 impl Settings {
-    /// The API keys; `None` if nobody needs one.
+    /// The API keys; `None` if none is needed.
     pub(crate) fn keys(&self) -> Result<Option<Keys>, ConfigError> {
         self.chat_keys_file.as_deref().map(Keys::read).transpose()
     }

@@ -1,4 +1,4 @@
-//! A request becomes values, or a list of all that is wrong with it.
+//! A request becomes values, or a list of all rules that it breaks.
 
 use serde_json::{Map, Value};
 use service::http::body::without_bom;
@@ -7,7 +7,7 @@ use streamgate::envelope::FieldError;
 use crate::message::Role;
 use crate::problem::Refusal;
 
-/// The fields of a request, and what was wrong with those that were read.
+/// The fields of a request, and the rules that those read so far have broken.
 pub(crate) struct Form {
     fields: Map<String, Value>,
     errors: Vec<FieldError>,
@@ -97,7 +97,7 @@ impl Form {
         }
     }
 
-    /// Notes what is wrong with a field. The value that it gives in place of the field's is never used.
+    /// Notes the rule that a field breaks. The value that it returns is never used.
     pub(crate) fn wrong(&mut self, field: &str, detail: impl Into<String>) -> String {
         self.errors.push(FieldError { field: field.to_owned(), detail: detail.into() });
         String::new()

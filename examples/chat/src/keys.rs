@@ -1,4 +1,4 @@
-//! API keys with a role. Without CHAT_KEYS_FILE nobody needs one, and everybody may take either role.
+//! API keys with a role. Without CHAT_KEYS_FILE, requests need no key, and each sender may take either role.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,7 @@ use crate::message::Role;
 /// The valid keys.
 pub(crate) struct Keys(HashMap<KeyHash, Key>);
 
-/// What is known about the caller that presents a key.
+/// The name and the role of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) name: String,

@@ -8,7 +8,7 @@
 //! | `router` | the routes, and what all answers have in common |
 //! | `problem` | why a request is refused, as problem+json |
 //! | `keys` | the API keys with their roles, if CHAT_KEYS_FILE is set |
-//! | `form`, `message` | a request becomes a message, or a list of what is wrong with it |
+//! | `form`, `message` | a request becomes a message, or a list of the rules that it breaks |
 //! | `send` | `POST /api/chat/send`: appends a message to the stream |
 //! | `frames` | an entry of the stream becomes the bytes of an event, once for all clients |
 //! | `listen`, `client` | `GET /api/chat/stream`: what one client gets, until it leaves, is too slow, or the process stops |

@@ -13,7 +13,7 @@ pub(crate) struct SenderLimit {
     checks: AtomicU32,
 }
 
-/// After so many checks, senders whose quota is full again are forgotten: anybody can invent user ids.
+/// After so many checks, senders whose quota is full again are forgotten: a caller can invent user ids.
 const FORGET_EVERY: u32 = 1_024;
 
 impl SenderLimit {

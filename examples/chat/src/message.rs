@@ -1,4 +1,4 @@
-//! What is stored: one entry of the stream is one message.
+//! The message that is stored: one entry of the stream is one message.
 
 use std::str::FromStr;
 
@@ -55,7 +55,7 @@ const CONTENT: Rule = Rule { most_bytes: LARGEST_CONTENT, lines: true, ..Rule::L
 /// A room is a word, so that it looks the same in every address.
 pub(crate) const ROOM: Rule = Rule { most_characters: 64, word: true, ..Rule::LINE };
 
-/// The room of whoever names none.
+/// The room of a request that names none.
 pub(crate) const GENERAL: &str = "general";
 
 impl Message {

@@ -45,7 +45,7 @@ pub(crate) async fn send(
 }
 
 impl Chat {
-    /// The key that a request presents; `None` if nobody needs one.
+    /// The key that a request presents; `None` if none is needed.
     pub(crate) fn key(&self, headers: &HeaderMap) -> Result<Option<&Key>, Refusal> {
         Ok(self.keys.as_ref().map(|keys| keys.of(headers)).transpose()?)
     }

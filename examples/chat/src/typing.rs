@@ -17,7 +17,7 @@ use crate::message::{GENERAL, ROOM, USER_ID, USER_NAME};
 use crate::problem::Refusal;
 use crate::send::{RoomQuery, form_of, query, take};
 
-/// Somebody is typing in a room.
+/// A user is typing in a room.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Notice {
@@ -55,7 +55,7 @@ pub(crate) async fn typing(
     }
 }
 
-/// Hands notices of all replicas to the clients of this one. What is missed while Redis is away stays missed.
+/// Hands notices of all replicas to the clients of this one. Notices that are published while Redis is away are lost.
 pub(crate) async fn listen(chat: Arc<Chat>) {
     let mut outage = RetryLog::new("typing");
     loop {

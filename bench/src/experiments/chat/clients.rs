@@ -128,7 +128,7 @@ impl Clients {
     }
 }
 
-/// Reads what is there; the buffer is on the stack of whoever reads, so a waiting client has none.
+/// Reads the bytes that have come. The buffer is on the stack during the read only, so a waiting client has none.
 async fn next(stream: &TcpStream, mut take: impl FnMut(&[u8])) -> anyhow::Result<usize> {
     loop {
         stream.readable().await?;

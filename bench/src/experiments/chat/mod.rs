@@ -61,7 +61,7 @@ struct Sample {
 
 /// Messages whose way to the last client is measured.
 const PROBES: usize = 50;
-/// Messages under way while as many as possible are sent; fewer than CHAT_QUEUE, so that nobody is too slow.
+/// Messages under way while as many as possible are sent; fewer than CHAT_QUEUE, so that no client is too slow.
 const UNDER_WAY: usize = 64;
 /// Files that this process needs apart from the clients' connections.
 const OTHER_FILES: u64 = 256;
@@ -121,7 +121,7 @@ async fn turn(lab: &Lab, count: usize) -> anyhow::Result<(Sample, Disturbance)> 
     while Instant::now() < until {
         sender.send_some(UNDER_WAY / 2).await?;
         sent += UNDER_WAY / 2;
-        // Half of those under way have reached everybody, so the next half may go.
+        // Half of those under way have reached all clients, so the next half may go.
         clients.all_have(sent - UNDER_WAY / 2).await?;
     }
     readers = readers.max(redis.blocking_reads().await?);

@@ -43,7 +43,7 @@ struct Part {
     /// Its program, and the package that this is built from.
     program: &'static str,
     arguments: &'static [&'static str],
-    /// Where it answers HTTP, with `/readyz`; nobody waits for a part that does not.
+    /// Where it answers HTTP, with `/readyz`. The launcher does not wait for a part without it.
     listens: Option<Listens>,
 }
 
