@@ -5,7 +5,7 @@
 //! | File | What |
 //! |---|---|
 //! | `config` | every setting, checked before the port is bound |
-//! | `router` | the routes, and what all answers have in common |
+//! | `router` | the routes, the files of the page at `/`, and what all answers have in common |
 //! | `problem` | why a request is refused, as problem+json |
 //! | `keys` | the API keys with their roles, if CHAT_KEYS_FILE is set |
 //! | `form`, `message` | a request becomes a message, or a list of the rules that it breaks |
@@ -13,7 +13,6 @@
 //! | `frames` | an entry of the stream becomes the bytes of an event, once for all clients |
 //! | `listen`, `client` | `GET /api/chat/stream`: what one client gets, until it leaves, is too slow, or the process stops |
 //! | `typing` | who is typing, over Pub/Sub |
-//! | `page` | the page at `/` |
 //! | `metrics` | the metrics |
 //!
 //! A message is on the stream before its sender gets an answer. Each process reads the stream over one connection
@@ -28,7 +27,6 @@ mod limit;
 mod listen;
 mod message;
 mod metrics;
-mod page;
 mod problem;
 mod router;
 mod send;

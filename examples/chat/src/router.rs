@@ -1,10 +1,13 @@
-//! The routes, and what all answers have in common.
+//! The routes, the files of the page, and what all answers have in common.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::REQUEST_PATIENCE;
 use crate::problem::Refusal;
-use crate::{Chat, listen, page, send, typing};
+use crate::{Chat, listen, send, typing};
 
 /// All routes; `probes` has `/metrics`, `/livez` and `/readyz`.
 #[rustfmt::skip]
@@ -23,9 +26,9 @@ pub(crate) fn router(chat: Arc<Chat>, probes: Router) -> Router {
         .route("/api/chat/send",   post(send::send))
         .route("/api/chat/typing", post(typing::typing))
         .route("/api/chat/stream", get(listen::listen))
-        .route("/",                get(page::index))
-        .route("/chat.css",        get(page::style))
-        .route("/chat.js",         get(page::script))
+        .route("/",                get(index))
+        .route("/chat.css",        get(style))
+        .route("/chat.js",         get(script))
         .with_state(Arc::clone(&chat))
         .merge(probes)
         .method_not_allowed_fallback(|| async {
@@ -56,4 +59,27 @@ async fn check(State(chat): State<Arc<Chat>>, request: Request, next: Next) -> R
         chat.metrics.refused(response.status());
     }
     response
+}
+
+/// The page runs its own script and no other, not even one inside an attribute, and nothing in it makes markup of text.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types 'none'";
+
+async fn index() -> Response {
+    file("text/html; charset=utf-8", include_str!("../page/index.html"))
+}
+
+async fn style() -> Response {
+    file("text/css; charset=utf-8", include_str!("../page/chat.css"))
+}
+
+async fn script() -> Response {
+    file("text/javascript; charset=utf-8", include_str!("../page/chat.js"))
+}
+
+fn file(content_type: &'static str, text: &'static str) -> Response {
+    let headers: [(HeaderName, &str); 3] =
+        [(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")];
+    (headers, text).into_response()
 }
