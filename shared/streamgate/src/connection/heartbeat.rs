@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Redis, RedisSettings};
 use super::exclusive::RespSocket;
-use super::memory::Eviction;
+use super::server_info::Eviction;
 use super::{ConnectionMetrics, Error, RetryLog};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Latch;

@@ -6,7 +6,7 @@
 //! kind a policy. [`exclusive`] has the sockets of the hot path.
 //!
 //! Beside them: `admin_pool` has connections for rare work; `peer` and `server` find out which server answers; `rehearsal` and `denials` handle missing
-//! permissions; `memory` reads the server's memory; `script`, `retry_log` and `metrics` are small tools.
+//! permissions; `server_info` reads what the server says of itself; `script`, `retry_log` and `metrics` are small tools.
 
 mod admin_pool;
 mod client;
@@ -15,13 +15,13 @@ mod denials;
 mod error;
 pub mod exclusive;
 mod heartbeat;
-mod memory;
 mod metrics;
 mod peer;
 mod rehearsal;
 mod retry_log;
 mod script;
 mod server;
+mod server_info;
 mod url;
 
 pub use client::{Redis, RedisSettings};
@@ -33,11 +33,11 @@ pub use exclusive::{
     Outbound, QueueFull, Waker,
 };
 pub(crate) use exclusive::{array, missing, string};
-pub use memory::ServerMemory;
 pub use metrics::ConnectionMetrics;
 pub(crate) use peer::is_primary;
 pub(crate) use rehearsal::LAST_ID;
 pub use rehearsal::Rehearsal;
 pub use retry_log::RetryLog;
 pub use script::Script;
+pub use server_info::{ServerInfo, ServerMemory};
 pub use url::RedisUrl;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamgate::clock::Clock;
-use streamgate::connection::{ConnectError, Redis, RedisBuilder};
+use streamgate::connection::{ConnectError, Redis, RedisBuilder, ServerInfo};
 use streamgate::telemetry::Readiness;
 use streamgate::testing::{Link, RedisServer, eventually_async};
 
@@ -43,6 +43,21 @@ async fn connect_has_a_default_for_everything() {
     let redis = Redis::connect(&server.url()).await.expect("connects");
 
     redis.command(&redis::cmd("PING")).await.expect("answered");
+}
+
+#[tokio::test]
+async fn the_server_says_what_it_is_and_how_fast_it_answers() {
+    let mut server = RedisServer::start();
+    let redis = Redis::connect(&server.url()).await.expect("connects");
+
+    let before = ServerInfo::read(&redis).await.expect("answered");
+    redis.ping().await.expect("answered");
+    let after = ServerInfo::read(&redis).await.expect("answered");
+
+    assert!(before.version.split('.').count() == 3 && before.clients > 0 && before.memory > 0, "{before:?}");
+    assert!(after.commands >= before.commands + 2 && after.uptime < Duration::from_secs(600), "{after:?}");
+    server.kill();
+    assert!(redis.ping().await.is_err() && ServerInfo::read(&redis).await.is_err());
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! What the server says of itself, in the answers to INFO.
+
 use std::time::Duration;
 
 use redis::Value;
@@ -42,6 +44,59 @@ impl ServerMemory {
     /// at once, without an error.
     pub fn may_evict(&self) -> bool {
         self.limit > 0 && !self.policy.is_empty() && self.policy != "noeviction"
+    }
+}
+
+/// What the server says of itself, from `INFO`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Its version; a Valkey server gives the version of Redis that it is compatible with.
+    pub version: String,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// Connected clients, without replicas.
+    pub clients: u64,
+    /// Bytes of memory in use.
+    pub memory: u64,
+    /// Commands that it has processed since its start.
+    pub commands: u64,
+}
+
+impl ServerInfo {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// The connection failed, or the user may not run INFO.
+    pub async fn read(redis: &Redis) -> Result<Self, Error> {
+        let info = redis.admin_command(redis::cmd("INFO").arg("everything")).await?;
+        let text: String =
+            redis::from_redis_value(info).map_err(|_| Error::unexpected("INFO", &Value::Nil))?;
+        let line = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
+        };
+        let number = |name| line(name).parse().unwrap_or(0);
+        Ok(Self {
+            version: line("redis_version").to_owned(),
+            uptime: Duration::from_secs(number("uptime_in_seconds")),
+            clients: number("connected_clients"),
+            memory: number("used_memory"),
+            commands: number("total_commands_processed"),
+        })
+    }
+}
+
+impl Redis {
+    /// Sends a command that does nothing, and returns how long its answer took.
+    ///
+    /// # Errors
+    /// The connection failed, or no answer came in time.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let sent = tokio::time::Instant::now();
+        self.admin_command(&redis::cmd("PING")).await?;
+        Ok(sent.elapsed())
     }
 }
 
