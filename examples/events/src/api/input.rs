@@ -1,0 +1,139 @@
+//! What callers send: bodies, parameters, ids. What is no JSON or has the wrong type of value in the query is 400, what
+//! breaks a rule is 422.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use service::http::is_encoded;
+use streamgate::envelope::FieldError;
+
+use super::failure::Failure;
+
+/// The largest body, in bytes: a batch of 100 events of 10 KiB.
+pub(super) const LARGEST_BODY: usize = 1 << 20;
+
+/// The longest time in which a body may arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Rules for the values of a request.
+pub(super) trait Check {
+    /// Notes each rule that a value breaks.
+    fn check(&self, rules: &mut Rules);
+}
+
+/// The rules that were broken.
+#[derive(Debug, Default)]
+pub(super) struct Rules(Vec<FieldError>);
+
+impl Rules {
+    /// Notes that `field` breaks `rule`, unless it `holds`.
+    pub(super) fn that(&mut self, holds: bool, field: &str, rule: &str) {
+        if !holds {
+            self.0.push(FieldError { field: field.to_owned(), detail: rule.to_owned() });
+        }
+    }
+
+    /// A text of 1 to `longest` characters, none of them NUL, which PostgreSQL cannot store.
+    pub(super) fn text(&mut self, field: &str, text: &str, longest: usize) {
+        let holds = (1..=longest).contains(&text.chars().count()) && !text.contains('\0');
+        self.that(holds, field, &format!("must have 1 to {longest} characters, none of them NUL"));
+    }
+
+    /// The name or id of somebody or something: 1 to 100 visible ASCII characters.
+    pub(super) fn name(&mut self, field: &str, text: &str) {
+        let holds = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        self.that(holds, field, "must have 1 to 100 visible ASCII characters without spaces");
+    }
+
+    fn checked<T: Check>(value: T) -> Result<T, Failure> {
+        let mut rules = Self::default();
+        value.check(&mut rules);
+        if rules.0.is_empty() { Ok(value) } else { Err(Failure::invalid(rules.0)) }
+    }
+}
+
+/// The JSON body of a request, which keeps all rules.
+pub(super) struct Input<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Check, S: Sync> FromRequest<S> for Input<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+        if !essence.trim().eq_ignore_ascii_case("application/json") || is_encoded(request.headers()) {
+            return Err(Failure::new(
+                415,
+                "send the body as application/json in UTF-8, without a content-encoding",
+            ));
+        }
+        let json = body(request.into_body()).await?;
+        let value = serde_json::from_slice(&json).map_err(|error| match error.classify() {
+            Category::Data => Failure::new(422, format!("the JSON does not match the schema: {error}")),
+            _ => Failure::new(400, format!("the body is not JSON: {error}")),
+        })?;
+        Ok(Self(Rules::checked(value)?))
+    }
+}
+
+async fn body(body: Body) -> Result<bytes::Bytes, Failure> {
+    let too_large = || Failure::new(413, format!("the body is larger than {LARGEST_BODY} bytes"));
+    if body.size_hint().lower() > LARGEST_BODY as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Failure::new(400, "the body could not be read to its end")),
+        Err(_) => Err(Failure::new(408, format!("the body did not arrive within {} s", BODY_TIME.as_secs()))),
+    }
+}
+
+/// The parameters in the query, which keep all rules.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Check + Send, S: Sync + Send> FromRequestParts<S> for Params<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(Rules::checked(value)?)),
+            Err(rejection) => Err(Failure::new(400, rejection.body_text())),
+        }
+    }
+}
+
+/// The id in the path, a UUID in its usual form.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Sync + Send> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Name(text) = Name::from_request_parts(parts, state).await?;
+        match uuid::Uuid::parse_str(&text) {
+            Ok(id) => Ok(Self(id.to_string())),
+            Err(_) => Err(Failure::not_found("there is nothing with this id: an id is a UUID")),
+        }
+    }
+}
+
+/// The name in the path.
+pub(super) struct Name(pub(super) String);
+
+impl<S: Sync + Send> FromRequestParts<S> for Name {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            Err(_) => Err(Failure::new(400, "the name in the path must be text in UTF-8")),
+        }
+    }
+}

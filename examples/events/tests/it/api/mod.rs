@@ -1,0 +1,6 @@
+mod audit;
+mod auth;
+mod events;
+mod health;
+mod monitoring;
+mod users;

@@ -1,0 +1,3 @@
+mod consumers;
+mod outages;
+mod relay;
