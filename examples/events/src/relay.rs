@@ -26,20 +26,14 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{NewEvent, new_id};
 use crate::store::{Store, StoreError};
 
-/// How long another process waits before it takes over from one that is silent.
-const LEASE: Duration = Duration::from_secs(6);
-
-/// How often the lease is renewed.
-const RENEWAL: Duration = Duration::from_secs(2);
-
-/// No append starts when less of the lease is left.
-const MARGIN: Duration = Duration::from_secs(2);
-
 /// How often the outbox is looked at. Events of this process are relayed at once.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often the outbox is counted.
+const MEASURE: Duration = Duration::from_secs(2);
 
 /// Events appended in one pipeline and noted in one transaction.
 const BATCH: usize = 256;
@@ -51,6 +45,7 @@ pub struct Relay(Arc<Shared>);
 struct Shared {
     store: Store,
     redis: Redis,
+    lease: Duration,
     holder: String,
     wake: Notify,
     leading: AtomicBool,
@@ -81,11 +76,13 @@ enum RelayError {
 }
 
 impl Relay {
-    /// A relay that appends to the streams of `redis`.
-    pub fn new(store: Store, redis: Redis) -> Self {
+    /// A relay that appends to the streams of `redis`. If it is silent for a `lease`, another process takes over; it
+    /// renews the lease three times meanwhile.
+    pub fn new(store: Store, redis: Redis, lease: Duration) -> Self {
         Self(Arc::new(Shared {
             store,
             redis,
+            lease,
             holder: new_id(),
             wake: Notify::new(),
             leading: AtomicBool::new(false),
@@ -116,8 +113,8 @@ impl Relay {
     async fn hold_lease(&self, held: watch::Sender<Option<Instant>>) {
         loop {
             let asked = Instant::now();
-            let until = match self.0.store.hold_relay_lease(&self.0.holder, LEASE).await {
-                Ok(true) => Some(asked + LEASE),
+            let until = match self.0.store.hold_relay_lease(&self.0.holder, self.0.lease).await {
+                Ok(true) => Some(asked + self.0.lease),
                 Ok(false) => None,
                 // It may have been renewed or not: what is known stays.
                 Err(error) => {
@@ -130,7 +127,7 @@ impl Relay {
                 tracing::info!(leading = until.is_some(), "the lease of the relay");
             }
             held.send_replace(until);
-            tokio::time::sleep(RENEWAL).await;
+            tokio::time::sleep(self.0.lease / 3).await;
         }
     }
 
@@ -199,7 +196,8 @@ impl Relay {
         }
         let events = self.0.store.to_relay(name, BATCH as i64).await?;
         let left = holding.borrow().map(|until| until.saturating_duration_since(Instant::now()));
-        if left.unwrap_or_default() < MARGIN {
+        // An append that starts late could end after another process has taken over.
+        if left.unwrap_or_default() < self.0.lease / 3 {
             return Err(RelayError::Lease);
         }
         target.certain = false;
@@ -242,7 +240,7 @@ impl Relay {
                 self.0.waiting.store(waiting, Ordering::Relaxed);
                 gauge.set(waiting as f64);
             }
-            tokio::time::sleep(RENEWAL).await;
+            tokio::time::sleep(MEASURE).await;
         }
     }
 }

@@ -92,7 +92,7 @@ pub async fn run(
     let redis = Redis::open(settings.redis.settings(), ConnectionMetrics::declare(), reachable)?;
     let Some(store) = crate::consume::open(&settings.database, &stop).await? else { return Ok(()) };
     let auth = auth(&settings, &store).await?;
-    let relay = Relay::new(store.clone(), redis.clone());
+    let relay = Relay::new(store.clone(), redis.clone(), settings.events_relay_lease.0);
     let app = App { store: store.clone(), redis, relay: relay.clone(), auth, readiness, scrapes };
 
     let (stop_relay, stop_serving) = (CancellationToken::new(), CancellationToken::new());

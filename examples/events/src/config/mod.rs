@@ -93,6 +93,11 @@ pub struct ApiSettings {
     #[arg(long, env = "EVENTS_LOGINS_PER_MINUTE", default_value = "10", value_name = "COUNT", value_parser = logins)]
     pub events_logins_per_minute: NonZeroU32,
 
+    /// How long the process that appends events to the streams may be silent until another one takes over, a duration
+    /// from 1s to 1m
+    #[arg(long, env = "EVENTS_RELAY_LEASE", default_value = "6s", value_name = "DURATION")]
+    pub events_relay_lease: HumanDuration,
+
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -260,6 +265,10 @@ impl service::config::Settings for Cli {
                         lifetime,
                         "must be from 1s to 24h",
                     ));
+                }
+                let lease = api.events_relay_lease;
+                if !(1..=60).contains(&lease.0.as_secs()) {
+                    return Err(ConfigError::rule("EVENTS_RELAY_LEASE", lease, "must be from 1s to 1m"));
                 }
                 api.signing_keys()?;
                 api.admin_password()?;

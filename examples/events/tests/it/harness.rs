@@ -202,7 +202,11 @@ impl Lab {
     }
 
     pub(crate) async fn api_with(&self, settings: &[(&str, &str)]) -> Api {
-        let settings = [&[("EVENTS_LISTEN", "127.0.0.1:0"), ("EVENTS_AUTH", "off")], settings].concat();
+        let settings = [
+            &[("EVENTS_LISTEN", "127.0.0.1:0"), ("EVENTS_AUTH", "off"), ("EVENTS_RELAY_LEASE", "1s")],
+            settings,
+        ]
+        .concat();
         let mut process = self.process("api", &["api"], &settings);
         let address = process.named(&["api"]).expect("it listens").swap_remove(0);
         let api = Api { process, url: format!("http://{address}"), client: self.client.clone(), token: None };
