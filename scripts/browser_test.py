@@ -43,7 +43,7 @@ PREFIX = "/gw"
 
 
 def main() -> int:
-    options = _arguments()
+    options = arguments()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         print(f"browser test {'skipped' if options.skip_without_browser else 'failed'}: {ADVICE}")
@@ -64,8 +64,10 @@ def main() -> int:
     return 0
 
 
-def use(browser: str, root: str, screenshot: Path, steps: Callable[[Page], None]) -> None:
-    """Opens the page below `root` and does `steps` there; everything it asks for must be below `root` too."""
+def use(
+    browser: str, root: str, screenshot: Path, steps: Callable[[Page], None], path: str = "/swagger"
+) -> None:
+    """Opens the page at `path` below `root` and does `steps` there; everything it asks for must be below `root` too."""
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:
@@ -76,7 +78,7 @@ def use(browser: str, root: str, screenshot: Path, steps: Callable[[Page], None]
         page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, root) else None)
         page.on("pageerror", lambda error: broken.append(str(error)))
         try:
-            page.goto(f"{root}/swagger")
+            page.goto(f"{root}{path}")
             steps(page)
         except Error as problem:
             asked = f"\nasked for, outside {root}/: {foreign}" if foreign else ""
@@ -91,7 +93,7 @@ def use(browser: str, root: str, screenshot: Path, steps: Callable[[Page], None]
 
 def try_out_the_forecast(page: Page) -> None:
     """Executes the example and compares what the page shows with what was asked."""
-    operation = _opened(page, OPERATION)
+    operation = opened(page, OPERATION)
     asked = json.loads(operation.locator(".body-param__text").input_value())
     answers, answer = _executed(page, operation, "**/WeatherForecast/city")
     assert answer.get("city") == asked["city"], f"asked for {asked}, got {answer}"
@@ -101,7 +103,7 @@ def try_out_the_forecast(page: Page) -> None:
 
 def try_out_the_health(page: Page) -> None:
     """Executes an operation of the proxy; without an admin token in its settings nothing is locked."""
-    operation = _opened(page, HEALTH)
+    operation = opened(page, HEALTH)
     assert page.locator(".authorize, .authorization__btn").count() == 0, "there is a lock and nothing to open it"
     summaries = page.locator(".opblock-summary-description").all_inner_texts()
     assert len(summaries) > 5 and not any("`" in text for text in summaries), f"not plain text: {summaries}"
@@ -109,7 +111,7 @@ def try_out_the_health(page: Page) -> None:
     assert answer.get("service") == "proxy", f"another server answered: {answer}"
 
 
-def _opened(page: Page, selector: str) -> Locator:
+def opened(page: Page, selector: str) -> Locator:
     """The operation, ready to be tried."""
     operation = page.locator(selector)
     operation.locator(".opblock-summary-control").click()
@@ -143,7 +145,7 @@ def continue_with_playwright() -> None:
         os.execv(python, [str(python), *sys.argv])
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     picture = python_venv.ROOT / ".data" / "swagger.png"
     parser.add_argument("--screenshot", type=Path, default=picture, help="where the picture goes")

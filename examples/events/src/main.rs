@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow};
 use events::auth::{Account, hash};
 use events::config::{AccountSettings, Cli, Command, check_password};
 use events::{api, consume, inspect, load_test, store};
@@ -66,8 +66,7 @@ async fn account(settings: AccountSettings) -> anyhow::Result<()> {
     let mut password = String::new();
     std::io::stdin().take(4_096).read_to_string(&mut password).context("the password cannot be read")?;
     let password = password.lines().next().unwrap_or_default();
-    let checked = check_password(password);
-    ensure!(checked.is_ok(), "the password {}", checked.unwrap_err());
+    check_password(password).map_err(|rule| anyhow!("the password {rule}"))?;
     let password_hash = hash(password).map_err(anyhow::Error::msg)?;
     let store = store::open(&settings.database).await.context("the database cannot be opened")?;
     let account = Account { username: settings.name, role: settings.role, password_hash };

@@ -87,7 +87,7 @@ fn describe(path: &str, method: &str, operation: &mut Operation, tokens: Tokens)
             Tokens::Writers => method != "get",
             Tokens::All => true,
         };
-    let rows: [(bool, u16, &str, &str); 14] = [
+    let rows: [(bool, u16, &str, &str); 15] = [
         (has_body, 400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
         (
             !has_body && (has_query || has_place),
@@ -116,8 +116,19 @@ fn describe(path: &str, method: &str, operation: &mut Operation, tokens: Tokens)
             "Another user has this name or address.",
             "another user has this username: choose another",
         ),
+        (
+            matches!(id.as_str(), "publishCustom" | "publishBatch"),
+            409,
+            "There would be too many custom streams.",
+            "there are 32 custom streams, which is the most: use one of them",
+        ),
         (id == "completeTask", 409, "The task is completed already.", "the task is completed already"),
-        (has_body, 413, "The body is larger than 1 MiB.", "the body is larger than 1048576 bytes"),
+        (
+            has_body,
+            413,
+            "The body is larger than 1 MiB.",
+            "the body is larger than the 1048576 bytes accepted here",
+        ),
         (
             has_body,
             415,

@@ -53,7 +53,7 @@ impl From<StoreError> for Failure {
             StoreError::Taken(column) => {
                 Self::new(409, format!("another user has this {column}: choose another"))
             }
-            StoreError::TooManyStreams => Self::new(422, error.to_string()),
+            StoreError::TooManyStreams => Self::new(409, error.to_string()),
             StoreError::Refused(_) | StoreError::Tables(_) => {
                 tracing::error!(%error, "a statement is not right");
                 Self::new(500, "the service has a defect; its log shows the cause")

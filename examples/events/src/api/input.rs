@@ -3,23 +3,18 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use service::http::body::{self, BodyError, BodyLimits};
 use service::http::is_encoded;
 use streamgate::envelope::FieldError;
 
 use super::failure::Failure;
 
-/// The largest body, in bytes: a batch of 100 events of 10 KiB.
-pub(super) const LARGEST_BODY: usize = 1 << 20;
-
-/// The longest time in which a body may arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// The largest body is a batch of 100 events of 10 KiB.
+pub(super) const BODY: BodyLimits = BodyLimits { size: 1 << 20, time: Duration::from_secs(10) };
 
 /// Rules for the values of a request.
 pub(super) trait Check {
@@ -65,33 +60,26 @@ impl<T: DeserializeOwned + Check, S: Sync> FromRequest<S> for Input<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-        if !essence.trim().eq_ignore_ascii_case("application/json") || is_encoded(request.headers()) {
+        if !body::is_json(request.headers()) || is_encoded(request.headers()) {
             return Err(Failure::new(
                 415,
                 "send the body as application/json in UTF-8, without a content-encoding",
             ));
         }
-        let json = body(request.into_body()).await?;
-        let value = serde_json::from_slice(&json).map_err(|error| match error.classify() {
-            Category::Data => Failure::new(422, format!("the JSON does not match the schema: {error}")),
-            _ => Failure::new(400, format!("the body is not JSON: {error}")),
+        let json = body::read(request.into_body(), BODY).await.map_err(|error| {
+            let status = match error {
+                BodyError::TooLarge { .. } => 413,
+                BodyError::TimedOut { .. } => 408,
+                BodyError::Broken => 400,
+            };
+            Failure::new(status, error.to_string())
         })?;
+        let value =
+            serde_json::from_slice(body::without_bom(&json)).map_err(|error| match error.classify() {
+                Category::Data => Failure::new(422, format!("the JSON does not match the schema: {error}")),
+                _ => Failure::new(400, format!("the body is not JSON: {error}")),
+            })?;
         Ok(Self(Rules::checked(value)?))
-    }
-}
-
-async fn body(body: Body) -> Result<bytes::Bytes, Failure> {
-    let too_large = || Failure::new(413, format!("the body is larger than {LARGEST_BODY} bytes"));
-    if body.size_hint().lower() > LARGEST_BODY as u64 {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Failure::new(400, "the body could not be read to its end")),
-        Err(_) => Err(Failure::new(408, format!("the body did not arrive within {} s", BODY_TIME.as_secs()))),
     }
 }
 

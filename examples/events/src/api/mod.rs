@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use service::exporter::{MetricsRecorder, Scrapes};
 use service::http::swagger::{DOCUMENT_PATH, SwaggerPage};
-use service::http::{ServerLimits, ServerMetrics, host, serve};
+use service::http::{ServerLimits, ServerMetrics, host, serve, unread_body};
 use streamgate::connection::{ConnectionMetrics, Redis};
 use streamgate::telemetry::Readiness;
 use tokio_util::sync::CancellationToken;
@@ -210,6 +210,7 @@ fn router(app: App) -> Router {
             Failure::new(500, "the service has a defect; its log shows the cause").into_response()
         }))
         .layer(from_fn(count))
+        .layer(map_request(|request| async { unread_body::discard_later(request, input::BODY.time) }))
         .layer(from_fn(check_host))
 }
 

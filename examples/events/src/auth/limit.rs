@@ -16,19 +16,15 @@ pub struct LoginLimit {
 /// Names that are counted; names that were not used for a while are forgotten before more are added.
 const MOST_NAMES: usize = 10_000;
 
-/// The time for one login of all names together.
-const ALL: Duration = Duration::from_millis(50);
-
-/// Logins of all names together that may come at once.
-const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+/// The logins of all names together are this many times those of one name.
+const NAMES: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
 impl LoginLimit {
     /// So many logins a minute for each name.
     pub fn new(a_minute: NonZeroU32) -> Self {
-        let all = Quota::with_period(ALL).unwrap_or(Quota::per_second(BURST)).allow_burst(BURST);
         Self {
             by_name: Arc::new(RateLimiter::keyed(Quota::per_minute(a_minute))),
-            all: Arc::new(RateLimiter::direct(all)),
+            all: Arc::new(RateLimiter::direct(Quota::per_minute(a_minute.saturating_mul(NAMES)))),
         }
     }
 

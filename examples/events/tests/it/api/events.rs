@@ -103,7 +103,7 @@ async fn only_streams_of_the_service_can_be_written(lab: Lab) {
     for number in 1..32 {
         api.post("/api/events/custom", event(&format!("custom:n{number}"), "x")).await.is(201);
     }
-    let refused = api.post("/api/events/custom", event("custom:one-more", "x")).await.is_problem(422);
+    let refused = api.post("/api/events/custom", event("custom:one-more", "x")).await.is_problem(409);
     assert!(refused["detail"].as_str().expect("text").contains("32 custom streams"), "{refused}");
     api.post("/api/events/custom", event("custom:a", "x")).await.is(201);
 }
