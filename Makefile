@@ -92,7 +92,7 @@ bench: ## Measure against a direct handler, NATS and raw Redis, write docs/PERFO
 	BENCH_WRK=$$($(PYTHON) scripts/bench_tools.py wrk); \
 	export BENCH_REDIS_SERVER BENCH_NATS_SERVER BENCH_WRK; \
 	set -x; \
-	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p chat -p bench; \
+	$(CARGO) build --release --locked -p ingress -p proxy -p loadtest -p chat -p events -p bench; \
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
 
 instructions: ## Count the instructions of each step of the hot path with callgrind, write docs/PERFORMANCE.md

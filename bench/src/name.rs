@@ -37,6 +37,8 @@ pub enum Trial {
     Streams,
     /// 100 to 10,000 clients of one chat process over Server-Sent Events: memory, latency, messages a second
     Chat,
+    /// Events through outbox, relay, group and audit trail of the example, and plain inserts, on both databases
+    Events,
 }
 
 impl Name {
@@ -83,6 +85,7 @@ impl ValueEnum for Experiment {
             Tried(Trial::LoadGenerator),
             Tried(Trial::Streams),
             Tried(Trial::Chat),
+            Tried(Trial::Events),
         ]
     }
 

@@ -10,6 +10,7 @@ use crate::name::Experiment;
 /// writes tables and plots into docs
 ///
 /// overload, durability, load-generator, streams and chat have bounds; the exit code is 1 if one is missed.
+/// events measures examples/events.
 ///
 /// All other experiments take about 13 minutes with 11 rounds of 1 s. Many short rounds tell two targets apart
 /// better than few long ones: what disturbs the machine for some seconds meets all of them.

@@ -5,6 +5,7 @@ mod bodies;
 mod chat;
 mod concurrency;
 mod durability;
+mod events;
 mod history;
 mod load_generator;
 mod loadtest;

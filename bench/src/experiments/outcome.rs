@@ -25,6 +25,7 @@ impl Outcome {
             Trial::LoadGenerator => ("PERFORMANCE.md", "wrk"),
             Trial::Streams => ("PERFORMANCE.md", "streams"),
             Trial::Chat => ("PERFORMANCE.md", "chat"),
+            Trial::Events => ("PERFORMANCE.md", "events"),
         };
         let document = places.docs.join(document);
         document::put(&document, &[(marker.to_owned(), self.table.clone())])?;

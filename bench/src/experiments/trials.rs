@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::outcome::Outcome;
-use super::{chat, durability, load_generator, overload, streams};
+use super::{chat, durability, events, load_generator, overload, streams};
 use crate::name::Trial;
 use crate::options::{Places, RunOptions};
 
@@ -24,6 +24,7 @@ pub async fn try_out(trial: Trial, options: &RunOptions) -> anyhow::Result<()> {
         Trial::LoadGenerator => save(folder, trial, &load_generator::run(options).await?),
         Trial::Streams => save(folder, trial, &streams::run(options).await?),
         Trial::Chat => save(folder, trial, &chat::run(options).await?),
+        Trial::Events => save(folder, trial, &events::run(options).await?),
     }
 }
 
@@ -43,6 +44,7 @@ pub fn judge(trial: Trial, places: &Places) -> anyhow::Result<Option<Outcome>> {
         }
         Trial::Streams => load(folder, trial)?.map(|seen: streams::Seen| streams::outcome(&seen)),
         Trial::Chat => load(folder, trial)?.map(|seen: chat::Seen| chat::outcome(&seen)),
+        Trial::Events => load(folder, trial)?.map(|seen: events::Seen| events::outcome(&seen)),
     })
 }
 

@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::config::LoadSettings;
+use crate::config::{LoadSettings, Output};
 use crate::model::new_id;
 
 /// What each of four requests publishes, by turns.
@@ -41,21 +41,37 @@ pub async fn run(settings: LoadSettings) -> anyhow::Result<()> {
     send(&settings, &api).await?;
     let sent_in = started.elapsed();
     let after = processed(&settings, &api, &before).await?;
-    let (sent, all) = (settings.count as f64, started.elapsed());
-    println!(
-        "sent:      {} events in {sent_in:.1?} ({:.0} a second)",
-        settings.count,
-        sent / sent_in.as_secs_f64()
-    );
-    println!("processed: {} events in {all:.1?} ({:.0} a second)", settings.count, sent / all.as_secs_f64());
-    for (at, kind) in KINDS.iter().enumerate() {
-        let expected = (settings.count + (KINDS.len() - 1 - at) as u64) / KINDS.len() as u64;
-        let counted = of_type(&after, kind, "processed") - of_type(&before, kind, "processed");
-        println!("  {kind}: {counted}");
+    let all = started.elapsed();
+    let quarters = check_kinds(settings.count, &before, &after)?;
+    print(&settings, sent_in, all, &quarters);
+    Ok(())
+}
+
+/// How many events of each kind were processed, if it is as many as were sent.
+fn check_kinds(count: u64, before: &Value, after: &Value) -> anyhow::Result<Vec<u64>> {
+    let counted = KINDS.iter().enumerate().map(|(at, kind)| {
+        let expected = (count + (KINDS.len() - 1 - at) as u64) / KINDS.len() as u64;
+        let counted = of_type(after, kind, "processed") - of_type(before, kind, "processed");
         ensure!(counted == expected, "{counted} events {kind} were processed, but {expected} were sent");
+        Ok(counted)
+    });
+    counted.collect()
+}
+
+fn print(settings: &LoadSettings, sent_in: Duration, all: Duration, counted: &[u64]) {
+    let count = settings.count;
+    if settings.output == Output::Json {
+        let (sent, processed) = (sent_in.as_secs_f64(), all.as_secs_f64());
+        println!("{}", json!({"events": count, "sentSeconds": sent, "processedSeconds": processed}));
+        return;
+    }
+    for (what, time) in [("sent", sent_in), ("processed", all)] {
+        println!("{what}: {count} events in {time:.1?} ({:.0} a second)", count as f64 / time.as_secs_f64());
+    }
+    for (kind, counted) in KINDS.iter().zip(counted) {
+        println!("  {kind}: {counted}");
     }
     println!("the statistics add up to what was sent");
-    Ok(())
 }
 
 async fn send(settings: &LoadSettings, api: &Arc<Api>) -> anyhow::Result<()> {

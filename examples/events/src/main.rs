@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Api(settings) => Some(&settings.process),
         Command::Consumer(settings) => Some(&settings.process),
         Command::ConsumerGroup(settings) => Some(&settings.process),
-        Command::LoadTest(_) | Command::Inspect(_) | Command::Account(_) => None,
+        Command::LoadTest(_) | Command::Inspect(_) | Command::Account(_) | Command::Healthcheck(_) => None,
     };
     let _last_lines = init_logs(process);
     process::log_panics();
@@ -58,6 +58,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::LoadTest(settings) => runtime.block_on(load_test::run(*settings)),
         Command::Inspect(settings) => runtime.block_on(inspect::run(&settings)),
         Command::Account(settings) => runtime.block_on(account(*settings)),
+        Command::Healthcheck(settings) => {
+            settings.question.run(settings.events_listen).context("not healthy")
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::config::value::{address, count};
 use service::config::{ConfigError, HumanDuration, ProcessArgs, RedisArgs};
+use service::http::HealthcheckArgs;
 use streamgate::resilience::RetryPolicy;
 use streamgate::stream::{ConsumerGroup, EntryId, Start};
 
@@ -42,6 +43,8 @@ pub enum Command {
     Inspect(Box<InspectSettings>),
     /// Make or change an account; its password is read from standard input
     Account(Box<AccountSettings>),
+    /// Ask the API on this machine whether it lives, or with --ready whether it should get requests
+    Healthcheck(HealthSettings),
 }
 
 /// Whether something needs a token.
@@ -207,6 +210,10 @@ pub struct LoadSettings {
     #[arg(long, env = "EVENTS_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub events_password: Option<String>,
 
+    /// How the result looks
+    #[arg(long, default_value = "text", value_enum)]
+    pub output: Output,
+
     /// Longest wait until all events are processed, a duration
     #[arg(long, default_value = "2m", value_name = "DURATION")]
     pub patience: HumanDuration,
@@ -253,6 +260,18 @@ pub struct AccountSettings {
     pub database: DatabaseArgs,
 }
 
+/// Settings of `events healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthSettings {
+    /// Address and port of the API
+    #[arg(long, env = "EVENTS_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS", value_parser = address)]
+    pub events_listen: SocketAddr,
+
+    /// What is asked.
+    #[command(flatten)]
+    pub question: HealthcheckArgs,
+}
+
 impl service::config::Settings for Cli {
     fn validate(&self) -> Result<(), ConfigError> {
         match &self.command {
@@ -288,6 +307,7 @@ impl service::config::Settings for Cli {
             }
             Command::Inspect(inspect) => both(&inspect.database, &inspect.redis),
             Command::Account(account) => account.database.validate(),
+            Command::Healthcheck(settings) => settings.question.validate(),
             Command::LoadTest(_) => Ok(()),
         }
     }

@@ -36,6 +36,10 @@ async fn health_tells_the_truth(lab: Lab) {
     eventually_async("it is ready again", async || api.get("/readyz").await.status == 200).await;
     assert_eq!(api.get("/livez").await.text, "ok\n");
     assert!(api.get("/metrics").await.text.contains("events_outbox 0"));
+    let address = api.url.trim_start_matches("http://").to_owned();
+    let asked =
+        lab.command(&["healthcheck", "--ready"], &[("EVENTS_LISTEN", &address)]).output().expect("it runs");
+    assert!(asked.status.success(), "{asked:?}");
     assert!(api.stop());
 }
 

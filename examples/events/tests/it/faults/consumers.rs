@@ -14,9 +14,9 @@ on_both_databases![
 
 /// Delivered and not acknowledged.
 fn pending(lab: &Lab, stream: &str, group: &str) -> u64 {
-    let summary: (u64, Option<String>, Option<String>, Option<Vec<(String, String)>>) =
-        lab.redis.command(&["XPENDING", stream, group]);
-    summary.0
+    /// The answer to XPENDING: how many, the first, the last, and whose they are.
+    type Summary = (u64, Option<String>, Option<String>, Option<Vec<(String, String)>>);
+    lab.redis.command::<Summary>(&["XPENDING", stream, group]).0
 }
 
 async fn a_consumer_killed_before_its_acknowledgement_acts_once(lab: Lab) {
