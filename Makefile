@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-test clean
+.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-test events events-fuzz events-swagger clean
 
 PYTHON = python3
 CARGO = cargo
@@ -11,6 +11,9 @@ SEED = 1
 STACK = $(CARGO) run --quiet --locked -p stack -- run
 # The same for examples/chat, with senders and clients in a hurry.
 CHAT = $(CARGO) run --quiet --locked -p stack -- system chat CHAT_SEND_RATE=1000 CHAT_SEND_BURST=1000 CHAT_RETRY=200ms
+# The same for examples/events, with tokens.
+EVENTS = $(CARGO) run --quiet --locked -p stack -- system events EVENTS_JWT_KEYS=test:$(EVENTS_SECRET) EVENTS_ADMIN_PASSWORD=$(EVENTS_SECRET) EVENTS_LOGINS_PER_MINUTE=10000
+EVENTS_SECRET = a-secret-for-this-test-and-nothing-else
 # An admin token; what changes dead letters is off without one.
 FUZZED = ADMIN_TOKEN=a-token-for-this-test-alone
 # Fewer slots than callers, so that some wait and some are shed.
@@ -37,7 +40,10 @@ test: ## Build and run all tests against a real Redis server
 	$(STACK) -- $(PYTHON) scripts/browser_test.py --skip-without-browser; \
 	$(CHAT) -- $(PYTHON) scripts/chat_browser_test.py --skip-without-browser; \
 	$(STACK) $(FUZZED) -- $(PYTHON) scripts/api_fuzz.py --examples 50 --skip-without-python; \
-	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus
+	$(STACK) $(WATCHED) -- $(PYTHON) scripts/dashboards_test.py --skip-without-prometheus; \
+	export EVENTS_ADMIN_PASSWORD=$(EVENTS_SECRET); \
+	$(EVENTS) -- $(PYTHON) scripts/events_browser_test.py --skip-without-browser; \
+	$(EVENTS) -- $(PYTHON) scripts/events_fuzz.py --examples 20 --skip-without-python
 
 check: ## Check formatting, lints, documentation and licences; warnings are errors
 	$(CARGO) fmt --all --check
@@ -53,6 +59,18 @@ chat: ## Start examples/chat: two replicas and Redis, with their logs; Ctrl-C st
 chat-test: ## Use the page of examples/chat in a real browser (needs Chromium)
 	$(CARGO) build --locked -p chat
 	$(CHAT) -- $(PYTHON) scripts/chat_browser_test.py $(ARGS)
+
+events: ## Start examples/events with Redis on SQLite, or with ARGS=--postgres; Ctrl-C stops all
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
+	@exec env PYTHON=$(PYTHON) EVENTS_AUTH=$${EVENTS_AUTH:-off} $(CARGO) run --locked --profile up -p stack -- system events $(ARGS)
+
+events-fuzz: ## Send the API of examples/events requests that its description allows and forbids
+	$(CARGO) build --locked -p events
+	EVENTS_ADMIN_PASSWORD=$(EVENTS_SECRET) $(EVENTS) -- $(PYTHON) scripts/events_fuzz.py $(ARGS)
+
+events-swagger: ## Log in and create a user on the Swagger page of examples/events (needs Chromium)
+	$(CARGO) build --locked -p events
+	EVENTS_ADMIN_PASSWORD=$(EVENTS_SECRET) $(EVENTS) -- $(PYTHON) scripts/events_browser_test.py $(ARGS)
 
 browser-test: ## Use the Swagger page in a real browser (needs Chromium)
 	$(CARGO) build --locked -p ingress -p proxy

@@ -1,7 +1,7 @@
 """Uses the Swagger page of examples/events as a person does: without a token it is refused, then it logs in, authorizes
 and creates a user.
 
-    make events-browser-test
+    make events-swagger
 
 `stack system events` starts what it uses. See browser_test.py.
 """

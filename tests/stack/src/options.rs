@@ -21,8 +21,9 @@ stack run [--bin-dir DIR] [NAME=VALUE]... -- COMMAND...
     NAME=VALUE is a setting of the processes. The command finds the addresses in INGRESS_URL, INGRESS_ADMIN_URL,
     PROXY_URL and REDIS_URL, the programs in STACK_BINARIES, and the settings in its environment.
 
-stack system NAME [--bin-dir DIR] [--data-dir DIR] [NAME=VALUE]... [-- COMMAND...]
-    Starts a system of examples/ (chat) with a Redis of its own, or with that of REDIS_URL, and stops it on Ctrl-C.
+stack system NAME [--bin-dir DIR] [--data-dir DIR] [--postgres] [NAME=VALUE]... [-- COMMAND...]
+    Starts a system of examples/ (chat, events) with a Redis of its own, or with that of REDIS_URL, and stops it on
+    Ctrl-C. A system with a database uses a file of SQLite, or with --postgres a server in a temporary folder.
     What Redis holds stays in DIR of --data-dir (.data/NAME). With a command: as stack run, with an empty Redis; the
     command finds the addresses of the parts in variables such as CHAT_1_URL.";
 
@@ -129,6 +130,8 @@ pub(crate) struct System {
     pub(crate) bin_dir: Option<PathBuf>,
     /// Where Redis keeps its data.
     pub(crate) data_dir: Option<PathBuf>,
+    /// A PostgreSQL server is started instead of a file of SQLite.
+    pub(crate) postgres: bool,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) command: Vec<OsString>,
 }
@@ -144,6 +147,7 @@ impl System {
                 Some(word) if asks_for_help(word) => return Ok(None),
                 Some("--bin-dir") => options.bin_dir = folder()?,
                 Some("--data-dir") => options.data_dir = folder()?,
+                Some("--postgres") => options.postgres = true,
                 Some("--") => options.command.extend(words.by_ref()),
                 text => {
                     let setting = text.and_then(|text| text.split_once('='));

@@ -51,6 +51,8 @@ pub struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
     options: Vec<String>,
+    /// On loopback; without one it listens on a socket in its folder only.
+    port: Option<u16>,
     running: Option<(Child, PipeWriter)>,
 }
 
@@ -60,9 +62,26 @@ impl Postgres {
     /// # Errors
     /// It does not start; the text has what it said.
     pub fn start(programs: &Path, folder: &Path, options: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(programs, folder, options, None)
+    }
+
+    /// The same, also on a loopback port.
+    ///
+    /// # Errors
+    /// It does not start; the text has what it said.
+    pub fn start_on_port(programs: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
+        Self::start_with(programs, folder, &[], Some(port))
+    }
+
+    fn start_with(
+        programs: &Path,
+        folder: &Path,
+        options: &[&str],
+        port: Option<u16>,
+    ) -> anyhow::Result<Self> {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut server =
-            Self { programs: programs.to_owned(), folder: folder.to_owned(), options, running: None };
+        let (programs, folder) = (programs.to_owned(), folder.to_owned());
+        let mut server = Self { programs, folder, options, port, running: None };
         if !server.data().is_dir() {
             server.make()?;
         }
@@ -72,7 +91,10 @@ impl Postgres {
 
     /// The URL of a database; `postgres` is there from the start.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://events@localhost/{database}?host={}", self.folder.display())
+        match self.port {
+            Some(port) => format!("postgres://events@127.0.0.1:{port}/{database}"),
+            None => format!("postgres://events@localhost/{database}?host={}", self.folder.display()),
+        }
     }
 
     /// Ends it at once, as a crash would.
@@ -94,7 +116,9 @@ impl Postgres {
         let server = self.program("postgres");
         let mut shell = Command::new("sh");
         shell.args(["-c", WITH_OWNER, "sh"]).arg(server.get_program()).arg("-D").arg(self.data());
-        shell.arg("-k").arg(&self.folder).args(["-c", "listen_addresses="]).args(&self.options);
+        let (addresses, port) = self.port.map_or(("", 5_432), |port| ("127.0.0.1", port));
+        shell.arg("-k").arg(&self.folder).args(["-p", &port.to_string()]);
+        shell.args(["-c", &format!("listen_addresses={addresses}")]).args(&self.options);
         shell.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.current_dir(&self.folder).stdin(reader).stdout(log.try_clone()?).stderr(log);
         let child = as_user(&mut shell)?.spawn().context("sh cannot be started")?;
@@ -102,7 +126,7 @@ impl Postgres {
         let started = Instant::now();
         let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         while !(log().contains("database system is ready to accept connections")
-            && UnixStream::connect(self.folder.join(".s.PGSQL.5432")).is_ok())
+            && UnixStream::connect(self.folder.join(format!(".s.PGSQL.{port}"))).is_ok())
         {
             let ended =
                 self.running.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(Some(_))));

@@ -3,8 +3,17 @@
 use std::io::{IsTerminal, Write, stdout};
 
 /// Names and their colours (SGR codes).
-const COLOURS: [(&str, &str); 5] =
-    [("redis", "35"), ("proxy", "36"), ("ingress", "32"), ("chat-1", "36"), ("chat-2", "32")];
+const COLOURS: [(&str, &str); 9] = [
+    ("redis", "35"),
+    ("proxy", "36"),
+    ("ingress", "32"),
+    ("chat-1", "36"),
+    ("chat-2", "32"),
+    ("events-api", "32"),
+    ("member-1", "36"),
+    ("member-2", "34"),
+    ("consumer", "33"),
+];
 const WIDTH: usize = 7;
 
 /// Prints whole lines. A reader that went away is no reason to leave processes behind.

@@ -6,37 +6,43 @@ use super::backend::{Tx, Value, values};
 use super::{StoreError, Verdict};
 use crate::model::{Arrival, Effect, now_ms};
 
-/// Applies one arrival. What it changed is undone if its effect is not possible.
+/// Applies arrivals, each event once, whatever comes twice: the delivery of an entry, or the event on its stream. The
+/// row of the event decides, and its change and the effect are one transaction.
 ///
-/// An event takes effect once, whatever comes twice: the delivery of an entry, or the event on its stream. The row of
-/// the event decides, and its change and the effect are one transaction.
+/// Transactions do not wait for each other in a circle, because all of them lock rows in one order: first those of the
+/// events by their ids, as the relay does, then those that effects share.
 pub(super) async fn apply(
     tx: &mut impl Tx,
     consumer: &str,
-    arrival: &Arrival,
-    effect: &Result<Effect, String>,
-) -> Result<Verdict, StoreError> {
-    let effect = match effect {
-        Ok(effect) => effect,
-        Err(fault) => {
-            note_failure(tx, consumer, arrival, fault).await?;
-            return Ok(Verdict::Malformed(fault.clone()));
+    arrivals: &[Arrival],
+) -> Result<Vec<Verdict>, StoreError> {
+    let mut verdicts = vec![Verdict::Duplicate; arrivals.len()];
+    let mut effects = Vec::new();
+    let mut by_id: Vec<usize> = (0..arrivals.len()).collect();
+    by_id.sort_by_key(|at| &arrivals[*at].id);
+    for at in by_id {
+        let arrival = &arrivals[at];
+        match Effect::of(arrival) {
+            Ok(effect) if note_success(tx, consumer, arrival).await? => effects.push((at, effect)),
+            Ok(_) => {}
+            Err(fault) => {
+                let reason = fault.to_string();
+                note_failure(tx, consumer, arrival, &reason).await?;
+                verdicts[at] = Verdict::Malformed(reason);
+            }
         }
-    };
-    tx.run("SAVEPOINT arrival", values![]).await?;
-    let verdict = match note_success(tx, consumer, arrival).await? {
-        false => Verdict::Duplicate,
-        true => match take_effect(tx, arrival.entry, effect).await? {
+    }
+    effects.sort_by(|(_, one), (_, other)| one.shared_row().cmp(&other.shared_row()));
+    for (at, effect) in effects {
+        verdicts[at] = match take_effect(tx, arrivals[at].entry, &effect).await? {
             Ok(()) => Verdict::Applied,
             Err(reason) => {
-                tx.run("ROLLBACK TO SAVEPOINT arrival", values![]).await?;
-                note_failure(tx, consumer, arrival, &reason).await?;
+                take_back_success(tx, &arrivals[at], &reason).await?;
                 Verdict::Failed(reason)
             }
-        },
-    };
-    tx.run("RELEASE SAVEPOINT arrival", values![]).await?;
-    Ok(verdict)
+        };
+    }
+    Ok(verdicts)
 }
 
 /// Marks the event as processed; false if it was before.
@@ -54,6 +60,16 @@ async fn note_success(tx: &mut impl Tx, consumer: &str, arrival: &Arrival) -> Re
     }
     // It was processed, or another program has put it on the stream.
     insert(tx, consumer, arrival, Some(now), None).await
+}
+
+/// Marks the event as not processed after all.
+async fn take_back_success(tx: &mut impl Tx, arrival: &Arrival, reason: &str) -> Result<(), StoreError> {
+    tx.run(
+        "UPDATE events SET processed = FALSE, processed_at = NULL, error = $2 WHERE uuid = $1",
+        values![&arrival.id, reason],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Notes why the event was not processed.
@@ -121,7 +137,7 @@ pub(super) async fn give_up(tx: &mut impl Tx, arrival: &Arrival, at: i64) -> Res
     Ok(())
 }
 
-/// Changes the tables of the consumers; the inner error is why that is not possible now.
+/// Changes the tables of the consumers; the inner error is why that is not possible now, and then nothing is changed.
 async fn take_effect(
     tx: &mut impl Tx,
     entry: EntryId,

@@ -11,7 +11,7 @@ use super::{
     Verdict, audit, effects, outbox, readers, tasks, users,
 };
 use crate::auth::Account;
-use crate::model::{Arrival, Completion, Effect, NewEvent, Task, User, UserPatch};
+use crate::model::{Arrival, Completion, NewEvent, Task, User, UserPatch};
 
 /// The repository on top of one of the databases.
 pub(super) struct Sql<B>(pub(super) B);
@@ -121,7 +121,10 @@ impl<B: Backend> Repository for Sql<B> {
     async fn relayed(&self, stream: &str, places: &[(String, EntryId)]) -> Result<(), StoreError> {
         let Some((_, last)) = places.last() else { return Ok(()) };
         let mut tx = self.0.write().await?;
-        for (id, entry) in places {
+        // In the order in which consumers lock the rows of events.
+        let mut by_id: Vec<_> = places.iter().collect();
+        by_id.sort_by_key(|(id, _)| id);
+        for (id, entry) in by_id {
             outbox::take_out(&mut tx, id, *entry).await?;
         }
         outbox::raise_floor(&mut tx, stream, *last).await?;
@@ -143,16 +146,8 @@ impl<B: Backend> Repository for Sql<B> {
     }
 
     async fn apply(&self, consumer: &str, arrivals: &[Arrival]) -> Result<Vec<Verdict>, StoreError> {
-        let effects: Vec<Result<Effect, String>> =
-            arrivals.iter().map(|arrival| Effect::of(arrival).map_err(|fault| fault.to_string())).collect();
-        let shared_row = |at: &usize| effects[*at].as_ref().map_or(("", ""), Effect::shared_row);
-        let mut order: Vec<usize> = (0..arrivals.len()).collect();
-        order.sort_by(|a, b| shared_row(a).cmp(&shared_row(b)));
-        let mut verdicts = vec![Verdict::Duplicate; arrivals.len()];
         let mut tx = self.0.write().await?;
-        for at in order {
-            verdicts[at] = effects::apply(&mut tx, consumer, &arrivals[at], &effects[at]).await?;
-        }
+        let verdicts = effects::apply(&mut tx, consumer, arrivals).await?;
         tx.commit().await?;
         Ok(verdicts)
     }

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use stack::{free_address, http};
+use stack::{Postgres, free_address, http};
+use tempfile::TempDir;
 
 use super::address::Address;
 use super::build;
@@ -19,19 +20,38 @@ use crate::stop::Stop;
 use crate::terminal::say;
 
 /// What can be started: a row for each system.
-const SYSTEMS: [System; 1] = [System {
-    name: "chat",
-    parts: &[
-        Part::replica("chat-1", "chat", "CHAT_LISTEN", "CHAT_LISTEN", "127.0.0.1:5030"),
-        Part::replica("chat-2", "chat", "CHAT_LISTEN", "CHAT_2_LISTEN", "127.0.0.1:5031"),
-    ],
-    hint: "Open both in a browser, join the same room, and write; examples/chat/README.md tells more.",
-}];
+const SYSTEMS: [System; 2] = [
+    System {
+        name: "chat",
+        parts: &[
+            Part::replica("chat-1", "chat", "CHAT_LISTEN", "CHAT_LISTEN", "127.0.0.1:5030"),
+            Part::replica("chat-2", "chat", "CHAT_LISTEN", "CHAT_2_LISTEN", "127.0.0.1:5031"),
+        ],
+        database: None,
+        hint: "Open both in a browser, join the same room, and write; examples/chat/README.md tells more.",
+    },
+    System {
+        name: "events",
+        parts: &[
+            Part {
+                arguments: &["api"],
+                ..Part::replica("events-api", "events", "EVENTS_LISTEN", "EVENTS_LISTEN", "127.0.0.1:3000")
+            },
+            Part::silent("member-1", "events", &["consumer-group", "--name", "member-1"]),
+            Part::silent("member-2", "events", &["consumer-group", "--name", "member-2"]),
+            Part::silent("consumer", "events", &["consumer"]),
+        ],
+        database: Some("DATABASE_URL"),
+        hint: "Open /api-docs, or try the curl lines of examples/events/README.md.",
+    },
+];
 
 struct System {
     name: &'static str,
     /// In the order in which they start.
     parts: &'static [Part],
+    /// The variable with the URL of the database, if it has one.
+    database: Option<&'static str>,
     /// What a person does next.
     hint: &'static str,
 }
@@ -66,6 +86,10 @@ impl Part {
     ) -> Self {
         Self { name, program, arguments: &[], listens: Some(Listens { variable, setting, default }) }
     }
+
+    const fn silent(name: &'static str, program: &'static str, arguments: &'static [&'static str]) -> Self {
+        Self { name, program, arguments, listens: None }
+    }
 }
 
 const READY_PATIENCE: Duration = Duration::from_secs(30);
@@ -84,13 +108,20 @@ pub(crate) fn system(options: Options, stop: Stop) -> anyhow::Result<ExitCode> {
         (None, true) => root().join(".data").join(system.name),
         (None, false) => folder.path().to_owned(),
     };
+    // It ends after the parts that use it.
+    let mut postgres = None;
     let mut launch = Launch::new(data, stop);
     launch.shows_lines = options.command.is_empty();
-    let outcome = run(&mut launch, &system, &options);
+    let outcome = run(&mut launch, &mut postgres, &system, &options);
     Ok(launch.end(outcome))
 }
 
-fn run(launch: &mut Launch, system: &System, options: &Options) -> anyhow::Result<ExitCode> {
+fn run(
+    launch: &mut Launch,
+    postgres: &mut Option<(Postgres, TempDir)>,
+    system: &System,
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
     let is_alone = options.command.is_empty();
     let environment = |name: &str| {
         let own = std::env::var(name).ok().filter(|_| is_alone);
@@ -121,12 +152,20 @@ fn run(launch: &mut Launch, system: &System, options: &Options) -> anyhow::Resul
             format!("redis://127.0.0.1:{port}")
         }
     };
+    let database = match system.database {
+        None => None,
+        Some(variable) => {
+            let url = environment(variable).map_or_else(|| database(options, launch, postgres), Ok)?;
+            Some((variable, url))
+        }
+    };
     let start = |launch: &mut Launch, part: &Part| {
         let mut command = held(&binaries.join(part.program))?;
         if !is_alone {
             command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         }
         command.args(part.arguments).envs(options.settings.iter().cloned()).env("REDIS_URL", &redis_url);
+        command.envs(database.iter().map(|(variable, url)| (variable, url)));
         let place = places.iter().find(|place| place.part == part.name);
         if let (Some(listens), Some(place)) = (&part.listens, place) {
             command.env(listens.variable, &place.text);
@@ -153,6 +192,25 @@ fn run(launch: &mut Launch, system: &System, options: &Options) -> anyhow::Resul
     // A process that ended meanwhile did what it must not.
     launch.parts.check()?;
     Ok(code)
+}
+
+/// The URL of a database of this run: a file whose data stays, or a server in a temporary folder.
+fn database(
+    options: &Options,
+    launch: &Launch,
+    postgres: &mut Option<(Postgres, TempDir)>,
+) -> anyhow::Result<String> {
+    if !options.postgres {
+        std::fs::create_dir_all(&launch.data)?;
+        return Ok(format!("sqlite:{}", launch.data.join("database.db").display()));
+    }
+    let programs = stack::postgres::find()?;
+    let folder = tempfile::Builder::new().prefix("streamgate-postgres-").tempdir()?;
+    let server = Postgres::start_on_port(&programs, folder.path(), free_address()?.port())?;
+    let url = server.url("postgres");
+    say(&format!("PostgreSQL listens at {url}"));
+    *postgres = Some((server, folder));
+    Ok(url)
 }
 
 /// Watches the parts until a signal comes. A part that ends by itself is started again: people kill parts to see what
@@ -227,7 +285,7 @@ mod tests {
 
     #[test]
     fn each_part_has_a_place_of_its_own() {
-        let [chat] = SYSTEMS;
+        let [chat, _] = SYSTEMS;
         let at = |first: &str| places(&chat, true, |name| (name == "CHAT_LISTEN").then(|| first.to_owned()));
 
         let texts: Vec<_> = at("0.0.0.0:7000").expect("right").into_iter().map(|place| place.text).collect();
