@@ -101,12 +101,13 @@ pub(crate) fn system(options: Options, stop: Stop) -> anyhow::Result<ExitCode> {
     let names = || SYSTEMS.map(|system| system.name).join(", ");
     let system = SYSTEMS.into_iter().find(|system| system.name == options.name);
     let system = system.ok_or_else(|| anyhow!("stack system knows {}, not {}", names(), options.name))?;
-    // A command gets an empty Redis.
+    // A command gets an empty Redis, and so does an empty database.
     let folder = tempfile::Builder::new().prefix("streamgate-system-").tempdir()?;
     let data = match (&options.data_dir, options.command.is_empty()) {
         (Some(data), _) => std::path::absolute(data)?,
-        (None, true) => root().join(".data").join(system.name),
-        (None, false) => folder.path().to_owned(),
+        // What Redis keeps belongs to a database that stays.
+        (None, true) if !options.postgres => root().join(".data").join(system.name),
+        (None, _) => folder.path().to_owned(),
     };
     // It ends after the parts that use it.
     let mut postgres = None;
