@@ -9,7 +9,9 @@ use super::ConfigError;
 /// so the message names the variable.
 ///
 /// It repeats no text of clap: clap quotes the arguments, and one of them may be a misplaced password.
-pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
+///
+/// `used` is the subcommand that the arguments name, if any.
+pub(super) fn explain(command: &Command, used: Option<&Command>, error: &clap::Error) -> ConfigError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -17,7 +19,7 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
     let flag = context(ContextKind::InvalidArg).and_then(flag_name);
     let see_help = |text: String| ConfigError(format!("{text} (see --help)"));
     match (error.kind(), flag) {
-        (ErrorKind::InvalidUtf8, _) => see_help(not_utf8(command)),
+        (ErrorKind::InvalidUtf8, _) => see_help(not_utf8(command, used)),
         (ErrorKind::MissingRequiredArgument, _) => see_help(match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::Strings(missing)) => is_missing(command, missing),
             _ => "an argument is missing".to_owned(),
@@ -43,20 +45,18 @@ pub(super) fn explain(command: &Command, error: &clap::Error) -> ConfigError {
                 (None, []) => "is not valid (see --help)".to_owned(),
                 (None, allowed) => format!("must be one of {}", allowed.join(", ")),
             };
-            let named: Vec<&Arg> =
-                arguments_of(command).filter(|a| a.get_long() == flag.strip_prefix("--")).collect();
-            let variable = named.iter().find_map(|argument| argument.get_env()?.to_str()).unwrap_or(flag);
-            let secret = named.iter().any(|argument| argument.is_hide_env_values_set());
+            let argument = arguments_of(command, used).find(|a| a.get_long() == flag.strip_prefix("--"));
+            let variable = argument.and_then(Arg::get_env).and_then(|name| name.to_str()).unwrap_or(flag);
+            let secret = argument.is_some_and(Arg::is_hide_env_values_set);
             ConfigError::rule(variable, if secret { "***" } else { value }, rule)
         }
         _ => see_help("an argument is not understood: settings are flags such as --name value".to_owned()),
     }
 }
 
-/// The arguments of a command and of its subcommands. clap does not say whose argument is wrong; arguments with the
-/// same flag have the same variable.
-fn arguments_of(command: &Command) -> impl Iterator<Item = &Arg> {
-    command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments))
+/// The arguments of the subcommand and of the command itself.
+fn arguments_of<'a>(command: &'a Command, used: Option<&'a Command>) -> impl Iterator<Item = &'a Arg> {
+    used.into_iter().chain([command]).flat_map(Command::get_arguments)
 }
 
 /// Says where a missing argument belongs and what it is, in the words of the help.
@@ -85,10 +85,10 @@ fn flag_name(argument: &str) -> Option<&str> {
 }
 
 /// clap does not say which value is not UTF-8, so this reads the variables again.
-fn not_utf8(command: &Command) -> String {
+fn not_utf8(command: &Command, used: Option<&Command>) -> String {
     let broken =
         |name: &&std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
-    match arguments_of(command).filter_map(Arg::get_env).find(broken) {
+    match arguments_of(command, used).filter_map(Arg::get_env).find(broken) {
         Some(variable) => format!("{} is not text in UTF-8", variable.to_string_lossy()),
         None => "an argument is not text in UTF-8".to_owned(),
     }

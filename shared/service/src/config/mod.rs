@@ -12,6 +12,7 @@ mod human_duration;
 mod tracing;
 pub mod value;
 
+use std::ffi::OsString;
 use std::fmt;
 
 use clap::Parser;
@@ -76,11 +77,16 @@ pub enum Refusal {
 /// # Errors
 /// See [`Refusal`].
 pub fn from_args<S: Settings>(
-    args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<S, Refusal> {
-    let settings = S::try_parse_from(args).map_err(|error| match error.kind() {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let settings = S::try_parse_from(&args).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error),
-        _ => Refusal::Invalid(explain::explain(&S::command(), &error)),
+        _ => {
+            let command = S::command();
+            let used = args.iter().skip(1).find_map(|arg| command.find_subcommand(arg));
+            Refusal::Invalid(explain::explain(&command, used, &error))
+        }
     })?;
     settings.validate().map_err(Refusal::Invalid)?;
     Ok(settings)
@@ -202,13 +208,19 @@ mod tests {
 
     #[derive(Debug, clap::Subcommand)]
     enum OneCommand {
+        Other {
+            #[arg(long, env = "OTHER_THREADS")]
+            threads: u8,
+        },
         Run(Example),
     }
 
     impl Settings for Commands {
         fn validate(&self) -> Result<(), ConfigError> {
-            let OneCommand::Run(example) = &self.command;
-            example.validate()
+            match &self.command {
+                OneCommand::Run(example) => example.validate(),
+                OneCommand::Other { threads } => panic!("{threads}"),
+            }
         }
     }
 
