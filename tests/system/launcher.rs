@@ -1,4 +1,5 @@
-//! `stack run` and `stack system`, with which `make` starts the tests that are not in Rust, and the examples.
+//! `stack run`, `stack redis` and `stack system`, with which `make` starts the tests that are not in Rust, and the
+//! examples.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
@@ -29,6 +30,26 @@ fn a_command_gets_addresses_and_its_exit_code_counts() {
         let (_, address) = url.split_once("://").expect("a URL");
         TcpStream::connect(address).expect_err("everything has ended");
     }
+}
+
+#[test]
+fn a_command_runs_beside_a_redis_of_its_own() {
+    let redis = |script: &str, url: &str| {
+        let mut stack = Command::new(binary("stack"));
+        stack
+            .args(["redis", "--", "sh", "-c", script])
+            .env("REDIS_URL", url)
+            .env_remove("REDIS_CONNECTION_STRING");
+        let ran = stack.output().expect("`cargo build --workspace` has built it");
+        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).trim().to_owned())
+    };
+
+    let (own, given) = (redis("echo $REDIS_URL; exit 7", ""), redis("echo $REDIS_URL", "redis://a:1"));
+
+    let (_, address) = own.1.split_once("redis://").expect("a URL");
+    assert_eq!(own.0, Some(7), "{own:?}");
+    TcpStream::connect(address).expect_err("the server has ended");
+    assert_eq!(given, (Some(0), "redis://a:1".to_owned()));
 }
 
 #[test]

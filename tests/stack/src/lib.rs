@@ -9,7 +9,8 @@
 //! | [`http`] | one request over a connection of its own |
 //!
 //! The program of this crate is `stack up`, which is `make up`, `stack run`, which runs a command beside a
-//! stack of its own, and `stack system`, which starts a system of `examples/`. Nothing here is in the product.
+//! stack of its own, `stack system`, which starts a system of `examples/`, and `stack redis`, which runs a command
+//! beside Redis alone. Nothing here is in the product.
 
 pub mod address;
 pub mod http;

@@ -1,4 +1,5 @@
-//! `stack up` is `make up`; `stack run` runs a command beside a stack of its own; `stack system` starts an example.
+//! `stack up` is `make up`; `stack run` runs a command beside a stack of its own, `stack redis` beside Redis alone;
+//! `stack system` starts an example.
 //! See `lib.rs`.
 
 mod options;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Options::Up(options) => up::up(options, Stop::on_signals()?),
         Options::Run(options) => run::run(&options, Stop::on_signals()?),
         Options::System(options) => up::system::system(options, Stop::on_signals()?),
+        Options::Redis(command) => run::run_with_redis(&command, Stop::on_signals()?),
         Options::Hold(parent, command) => parts::hold(parent, &command),
     });
     match outcome {

@@ -25,7 +25,12 @@ stack system NAME [--bin-dir DIR] [--data-dir DIR] [--postgres] [NAME=VALUE]... 
     Starts a system of examples/ (chat, events) with a Redis of its own, or with that of REDIS_URL, and stops it on
     Ctrl-C. A system with a database uses a file of SQLite, or with --postgres a server in a temporary folder.
     What Redis holds stays in DIR of --data-dir (.data/NAME). With a command: as stack run, with an empty Redis; the
-    command finds the addresses of the parts in variables such as CHAT_1_URL.";
+    command finds the addresses of the parts in variables such as CHAT_1_URL.
+
+stack redis -- COMMAND...
+    Runs a command on this terminal beside a Redis server of its own, whose data goes with it, and ends with the
+    command's exit code. REDIS_URL tells the command the address. If REDIS_URL or REDIS_CONNECTION_STRING is set,
+    no server is started. A program beside this one needs no path.";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub(crate) enum Options {
     Up(Up),
     Run(Run),
     System(System),
+    /// Run this command beside Redis.
+    Redis(Vec<OsString>),
     /// Become a program that ends with the process that started it, whose id this is.
     Hold(i32, Vec<OsString>),
 }
@@ -57,18 +64,23 @@ pub(crate) struct Run {
 impl Options {
     /// Those on a command line, without the program's name.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Self> {
-        let mut words = words.into_iter();
+        let mut words = words.into_iter().collect::<Vec<_>>().into_iter();
         let first = words.next().unwrap_or_default();
         match first.to_str() {
             Some("up") => Ok(Up::parse(words)?.map_or(Self::Help, Self::Up)),
             Some("run") => Ok(Run::parse(words)?.map_or(Self::Help, Self::Run)),
             Some("system") => Ok(System::parse(words)?.map_or(Self::Help, Self::System)),
+            Some("redis") => match words.next() {
+                Some(word) if word.to_str().is_some_and(asks_for_help) => Ok(Self::Help),
+                Some(separator) if separator == "--" && words.len() > 0 => Ok(Self::Redis(words.collect())),
+                _ => bail!("stack redis needs a command behind --"),
+            },
             Some("hold") => {
                 let parent = words.next().and_then(|word| word.to_str()?.parse().ok());
                 Ok(Self::Hold(parent.context("hold needs a process id")?, words.collect()))
             }
             Some(word) if asks_for_help(word) => Ok(Self::Help),
-            _ => bail!("stack up, stack run or stack system? stack --help tells more"),
+            _ => bail!("stack up, run, redis or system? stack --help tells more"),
         }
     }
 }
@@ -231,7 +243,9 @@ mod tests {
         assert_eq!(told("up --data-dir"), "--data-dir needs a folder");
         assert_eq!(told("run make"), "a setting is NAME=VALUE; the command stands behind --");
         assert_eq!(told("run A=b"), "stack run needs a command behind --");
-        assert_eq!(told("down"), "stack up, stack run or stack system? stack --help tells more");
         assert_eq!(told("system chat --data-dir"), "a folder is missing");
+        assert_eq!(told("redis --"), "stack redis needs a command behind --");
+        assert_eq!(told("redis make"), "stack redis needs a command behind --");
+        assert_eq!(told("down"), "stack up, run, redis or system? stack --help tells more");
     }
 }

@@ -1,7 +1,8 @@
-//! `stack run`: a command beside a stack of its own.
+//! `stack run`: a command beside a stack of its own; `stack redis`: beside a Redis server alone.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -27,15 +28,56 @@ pub(crate) fn run(options: &Run, stop: Stop) -> anyhow::Result<ExitCode> {
         let mut command = Command::new(&options.command[0]);
         command.args(&options.command[1..]).env("STACK_BINARIES", &binaries);
         command.envs(options.settings.iter().cloned()).envs(addresses);
-        let command = command.spawn();
-        let code =
-            finish(command.with_context(|| format!("{:?} cannot be started", options.command[0]))?, &parts)?;
-        // A process that ended meanwhile did what it must not.
-        parts.check()?;
-        Ok(code)
+        attend(command, &mut parts)
     });
     parts.stop(|_| ());
     code
+}
+
+/// Starts Redis, unless the environment names one, runs the command, stops Redis; the exit code is the command's.
+pub(crate) fn run_with_redis(command: &[OsString], stop: Stop) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::Builder::new().prefix("streamgate-redis-").tempdir()?;
+    let mut parts = Parts::new(stop);
+    let is_given = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    // A program of this workspace is beside this one.
+    let beside = own_folder()?.join(&command[0]);
+    let mut program = Command::new(if beside.is_file() { beside.as_os_str() } else { &command[0] });
+    program.args(&command[1..]);
+    let start = |parts: &mut Parts| match ["REDIS_CONNECTION_STRING", "REDIS_URL"].into_iter().any(is_given) {
+        true => Ok(program),
+        false => {
+            let (_, url) = start_redis(parts, folder.path())?;
+            program.env("REDIS_URL", url);
+            Ok(program)
+        }
+    };
+    let code = start(&mut parts).and_then(|program| attend(program, &mut parts));
+    parts.stop(|_| ());
+    code
+}
+
+/// Runs the command on this terminal.
+fn attend(mut command: Command, parts: &mut Parts) -> anyhow::Result<ExitCode> {
+    let started = command.spawn();
+    let code =
+        finish(started.with_context(|| format!("{:?} cannot be started", command.get_program()))?, parts)?;
+    if !parts.stop.is_asked() {
+        // A process that ended meanwhile did what it must not.
+        parts.check()?;
+    }
+    Ok(code)
+}
+
+/// Starts a Redis server on a free port with its files in `folder`: its program and its URL.
+fn start_redis(parts: &mut Parts, folder: &Path) -> anyhow::Result<(PathBuf, String)> {
+    let server = redis::find()?;
+    let port = free_address()?.port();
+    let mut command = bare(&server)?;
+    redis::listen(&mut command, port, folder);
+    command.args(DURABLE);
+    parts.add(Process::start("redis", command)?, REDIS_GRACE);
+    parts.until("Redis", START_PATIENCE, || redis::answers(port))?;
+    Ok((server, format!("redis://127.0.0.1:{port}")))
 }
 
 /// Starts Redis, proxy and ingress; the variables that name their addresses.
@@ -45,15 +87,7 @@ fn start(
     binaries: &Path,
     folder: &Path,
 ) -> anyhow::Result<[(&'static str, String); 5]> {
-    let server = redis::find()?;
-    let port = free_address()?.port();
-    let mut command = bare(&server)?;
-    redis::listen(&mut command, port, folder);
-    command.args(DURABLE);
-    parts.add(Process::start("redis", command)?, REDIS_GRACE);
-    parts.until("Redis", START_PATIENCE, || redis::answers(port))?;
-
-    let redis_url = format!("redis://127.0.0.1:{port}");
+    let (server, redis_url) = start_redis(parts, folder)?;
     let mut part = |name: &str, listens: &[&str], fields: &[&str]| {
         let mut command = bare(&binaries.join(name))?;
         command.envs(options.settings.iter().cloned()).env("LOG_FORMAT", "json").env("REDIS_URL", &redis_url);
