@@ -1,7 +1,7 @@
 # What people, README and CI call. Needs Rust, Python 3.9 or newer and make; the rest is found or
 # installed into .venv and .tools.
 .POSIX:
-.PHONY: help up test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-test events events-fuzz events-swagger clean
+.PHONY: help up redisflow test check browser-test dashboards-test fuzz-api load overload durability bench instructions chaos images compose-test chat chat-test events events-fuzz events-swagger clean
 
 PYTHON = python3
 CARGO = cargo
@@ -25,6 +25,11 @@ help: ## Show this list
 up: ## Start Redis, proxy and ingress here, show their logs; Ctrl-C stops them
 	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
 	@exec env PYTHON=$(PYTHON) $(CARGO) run --locked --profile up -p stack -- up $(ARGS)
+
+redisflow: ## Start Redis, two producers, two consumers and a live view of them; Ctrl-C stops them
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is not on PATH: install Rust from https://rustup.rs'; exit 1; }
+	@$(CARGO) build --locked --profile up -p redisflow -p stack
+	@exec env PYTHON=$(PYTHON) $(CARGO) run --quiet --locked --profile up -p stack -- redis -- redisflow demo $(ARGS)
 
 test: ## Build and run all tests against a real Redis server
 	@set -eu; \

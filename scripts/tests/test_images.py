@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import unittest
+from pathlib import Path
 
 import manifests
 import tools
+
+import cargo
 
 DEPLOY = tools.ROOT / "deploy"
 
@@ -37,28 +40,35 @@ class Dockerfile(unittest.TestCase):
         kept = {line[1:] for line in (tools.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
 
         self.assertEqual(
-            kept, {"Cargo.toml", "Cargo.lock"} | {m.strip(' "').split("/")[0] for m in members.split(",")}
+            kept,
+            # The schemas become code when an example is built.
+            {"Cargo.toml", "Cargo.lock", "docs/schemas"} | {m.strip(' "').split("/")[0] for m in members.split(",")},
         )
 
 
-class Compose(unittest.TestCase):
+class Composed:
+    """What is true of each compose file."""
+
+    FILE: Path
+    SERVICES: tuple[str, ...]
+
     def setUp(self) -> None:
-        self.compose = tools.yaml().safe_load((DEPLOY / "compose.yaml").read_text())
+        self.compose = tools.yaml().safe_load(self.FILE.read_text())
 
     def test_a_compose_implementation_understands_it(self) -> None:
         podman_compose = tools.packages("podman-compose") / "podman-compose"
 
         # A dry run asks for no podman.
-        understood = tools.run(podman_compose, "--dry-run", "-f", DEPLOY / "compose.yaml", "config")
+        understood = tools.run(podman_compose, "--dry-run", "-f", self.FILE, "config")
 
-        for service in SERVICES:
+        for service in self.SERVICES:
             self.assertIn(f"\n  {service}:\n", understood)
         docker = subprocess.run(["sh", "-c", "docker compose version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if docker.returncode == 0:
-            tools.run("docker", "compose", "-f", DEPLOY / "compose.yaml", "config", "--quiet")
+            tools.run("docker", "compose", "-f", self.FILE, "config", "--quiet")
 
     def test_every_service_is_hardened_bounded_watched_and_restarted(self) -> None:
-        self.assertEqual(set(self.compose["services"]), set(SERVICES))
+        self.assertEqual(set(self.compose["services"]), set(self.SERVICES))
         for name, service in self.compose["services"].items():
             with self.subTest(service=name):
                 self.assertIs(service["read_only"], True)
@@ -73,6 +83,34 @@ class Compose(unittest.TestCase):
         for name, service in self.compose["services"].items():
             for port in service.get("ports", []):
                 self.assertTrue(port.startswith("127.0.0.1:"), f"{name}: {port}")
+
+
+class Redisflow(Composed, unittest.TestCase):
+    FILE = tools.ROOT / "examples/redisflow/compose.yaml"
+    SERVICES = ("redis", "producer-1", "producer-2", "consumer")
+
+    def test_commands_and_settings_are_those_of_the_program(self) -> None:
+        program = cargo.binaries("debug") / "redisflow"
+        for name, service in self.compose["services"].items():
+            if name == "redis":
+                continue
+            with self.subTest(service=name):
+                kind, *options = service["command"]
+                known = tools.run(program, kind, "--help")
+                for word in (*filter(lambda option: option.startswith("--"), options), *service["environment"]):
+                    self.assertIn(word, known)
+                grace = service["environment"]["SHUTDOWN_GRACE"]
+                self.assertGreater(int(service["stop_grace_period"][:-1]), int(grace[:-1]))
+        self.assertEqual(self.compose["services"]["consumer"]["deploy"]["replicas"], 2)
+        redis, product = (
+            tools.yaml().safe_load(file.read_text())["services"]["redis"]["image"] for file in (self.FILE, Compose.FILE)
+        )
+        self.assertEqual(redis, product)
+
+
+class Compose(Composed, unittest.TestCase):
+    FILE = DEPLOY / "compose.yaml"
+    SERVICES = SERVICES
 
     def test_it_is_the_system_that_was_promised(self) -> None:
         services = self.compose["services"]
