@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::file::node::Place;
+
 /// One fault. It prints as `routes.yaml:14:9 timeout: "30" has no unit; write 30s`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -19,6 +21,10 @@ impl Fault {
     pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), place: None, message: message.into() }
     }
+
+    pub(crate) fn at(file: &Path, at: Place, message: String) -> Self {
+        Self { file: file.to_owned(), place: Some((at.line, at.column)), message }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -32,13 +38,11 @@ impl fmt::Display for Fault {
 }
 
 /// Everything that is wrong with a file; at least one fault. It prints one fault per line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// These faults, sorted by place.
-    pub fn new(mut faults: Vec<Fault>) -> Self {
-        faults.sort_by(|a, b| a.place.cmp(&b.place));
+    pub(crate) fn new(faults: Vec<Fault>) -> Self {
         Self(faults)
     }
 
@@ -54,3 +58,5 @@ impl fmt::Display for Faults {
         f.write_str(&lines.join("\n"))
     }
 }
+
+impl std::error::Error for Faults {}

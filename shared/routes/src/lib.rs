@@ -11,13 +11,19 @@
 //! - [`table`]: [`Routes::find`], the route of a request.
 //! - [`schema`]: [`BodySchema`], the JSON Schema of a body.
 //! - [`fault`]: [`Faults`], everything that is wrong with a file.
+//! - `file/`: reads a file; `keys.rs` is the table of its keys.
+//! - [`explain`]: what happens to a request, and what differs between two files.
+//! - [`watch`]: [`Watch`], which notices that the file has changed.
 
+pub mod explain;
 pub mod fault;
+mod file;
 pub mod path;
 pub mod route;
 pub mod schema;
 pub mod table;
 pub mod upstream;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +33,9 @@ use std::time::Duration;
 use http::Method;
 use streamgate::stream::StreamKey;
 
+pub use explain::{Difference, Explanation, diff};
 pub use fault::{Fault, Faults};
+pub use file::{json_schema, reference};
 pub use path::{PathParams, PathPattern};
 pub use route::{
     Auth, Check, Cors, Delivery, Durability, Durable, Handler, Idempotency, Origins, Priority, ReplyRules,
@@ -36,6 +44,9 @@ pub use route::{
 pub use schema::{BodyFault, BodySchema};
 pub use table::{Found, NotFound};
 pub use upstream::{Breaker, HeaderPolicy, Upstream};
+pub use watch::{Reload, Watch};
+
+use file::sources::Sources;
 
 use table::Table;
 
@@ -43,13 +54,14 @@ use table::Table;
 #[derive(Debug)]
 pub struct Routes {
     /// Names the content of the file and of the schemas that it uses: the first 12 hexadecimal digits of a SHA-256.
-    /// `built-in` without a file. Two processes with the same version have the same routes.
+    /// `built-in` without a file. Two processes with the same version and the same variables have the same routes.
     pub version: String,
     /// The routes, in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     table: Table,
+    sources: Arc<Sources>,
 }
 
 /// What the settings of a process say about the weather, the one route without a file.
@@ -95,12 +107,31 @@ impl Routes {
         Self::new("built-in".to_owned(), vec![weather], BTreeMap::new())
     }
 
-    /// Reads and checks the file at `path`: TOML if its name ends with `.toml`, else YAML.
+    /// Reads and checks the file at `path`: TOML if its name ends with `.toml`, else YAML. Values such as `${NAME}` come
+    /// from the environment of this process.
     ///
     /// # Errors
     /// Everything that is wrong with the file, in the order of its lines.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        Err(Faults::new(vec![Fault::of_file(path, "cannot be read yet")]))
+        Self::load_with(path, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`Routes::load`], with another environment.
+    ///
+    /// # Errors
+    /// See [`Routes::load`].
+    pub fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::load_from(path, env, &Arc::default())
+    }
+
+    pub(crate) fn load_from(
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        sources: &Arc<Sources>,
+    ) -> Result<Self, Faults> {
+        let loaded = file::load(path, env, sources)?;
+        let routes = Self::new(sources.version(), loaded.routes, loaded.upstreams);
+        Ok(Self { sources: sources.clone(), ..routes })
     }
 
     /// The route of a request for `path` (without its query) and what its parameters stand for. HEAD is served by the
@@ -141,6 +172,6 @@ impl Routes {
     ) -> Self {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let table = Table::of(&routes);
-        Self { version, routes, upstreams, table }
+        Self { version, routes, upstreams, table, sources: Arc::default() }
     }
 }

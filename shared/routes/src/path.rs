@@ -52,6 +52,25 @@ impl PathPattern {
         })
     }
 
+    /// True if the pattern stands for `path`. [`crate::Routes::find`] decides between several that do.
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(mut left) = path.strip_prefix('/').map(Some) else { return false };
+        for segment in &self.segments {
+            let Some(rest) = left else { return false };
+            let (first, after) = match rest.split_once('/') {
+                Some((first, after)) => (first, Some(after)),
+                None => (rest, None),
+            };
+            match segment {
+                Segment::Literal(text) if text == first => left = after,
+                Segment::Param(_) if !first.is_empty() => left = after,
+                Segment::Rest(_) => return !rest.is_empty(),
+                _ => return false,
+            }
+        }
+        left.is_none()
+    }
+
     /// The pattern with the same meaning whose parameters are named by their position. Two patterns that match the
     /// same paths are equal in this form.
     pub(crate) fn shape(&self) -> String {

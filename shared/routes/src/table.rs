@@ -1,12 +1,14 @@
-//! Finds the route of a request. A literal segment wins over `{param}`, which wins over `{*rest}`, from left to right.
-//! The path is decided first, the method after it.
+//! Finds the route of a request. At each segment, from left to right, a literal wins over `{param}`, which wins over
+//! `{*rest}`. The path is decided first, the method after it.
+//!
+//! The tree is our own: axum's `matchit` refuses `{param}` and `{*rest}` at one place.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
 
-use crate::path::PathParams;
+use crate::path::{PathParams, Segment};
 use crate::route::Route;
 
 /// The route of a request.
@@ -32,28 +34,36 @@ pub enum NotFound {
     },
 }
 
-/// The routes by path.
-#[derive(Debug)]
+/// The routes by path: a tree of segments.
+#[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// The index in `groups`.
-    paths: matchit::Router<usize>,
-    /// The indexes of the routes with one shape of path.
-    groups: Vec<Vec<usize>>,
+    root: Node,
+}
+
+/// What may follow the segments before it. The numbers are indexes of routes.
+#[derive(Debug, Default)]
+struct Node {
+    literal: HashMap<String, Node>,
+    param: Option<Box<Node>>,
+    rest: Vec<usize>,
+    here: Vec<usize>,
 }
 
 impl Table {
-    /// The table of routes that do not conflict.
+    /// The table of `routes`.
     pub(crate) fn of(routes: &[Arc<Route>]) -> Self {
-        let mut by_shape: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut table = Self::default();
         for (index, route) in routes.iter().enumerate() {
-            by_shape.entry(route.path.shape()).or_default().push(index);
-        }
-        let mut table = Self { paths: matchit::Router::new(), groups: Vec::new() };
-        for (shape, group) in by_shape {
-            // Each shape is inserted once and has whole segments only, so there is no conflict.
-            if table.paths.insert(shape, table.groups.len()).is_ok() {
-                table.groups.push(group);
+            let mut node = &mut table.root;
+            let mut ends_with_rest = false;
+            for segment in route.path.segments() {
+                match segment {
+                    Segment::Literal(text) => node = node.literal.entry(text.clone()).or_default(),
+                    Segment::Param(_) => node = node.param.get_or_insert_default(),
+                    Segment::Rest(_) => ends_with_rest = true,
+                }
             }
+            if ends_with_rest { node.rest.push(index) } else { node.here.push(index) }
         }
         table
     }
@@ -64,29 +74,72 @@ impl Table {
         method: &Method,
         path: &'p str,
     ) -> Result<Found<'r, 'p>, NotFound> {
-        let matched = self.paths.at(path).map_err(|_| NotFound::Path)?;
-        let group = &self.groups[*matched.value];
+        let mut values = Vec::new();
+        let at_path = self.at(path, &mut values).ok_or(NotFound::Path)?;
         let with = |method: &Method| {
-            group.iter().map(|at| &routes[*at]).find(|route| route.methods.contains(method))
+            at_path.iter().map(|index| &routes[*index]).find(|route| route.methods.contains(method))
         };
         let route = with(method).or_else(|| if method == Method::HEAD { with(&Method::GET) } else { None });
-        let Some(route) = route else {
-            return Err(NotFound::Method { allow: self.methods_at(routes, path) });
-        };
-        let params = route.path.params().zip(matched.params.iter().map(|(_, value)| value)).collect();
-        Ok(Found { route, params })
+        match route {
+            Some(route) => Ok(Found { route, params: route.path.params().zip(values).collect() }),
+            None => Err(NotFound::Method { allow: methods_of(at_path, routes) }),
+        }
     }
 
     pub(crate) fn methods_at(&self, routes: &[Arc<Route>], path: &str) -> Vec<Method> {
-        let Ok(matched) = self.paths.at(path) else { return Vec::new() };
-        let group = &self.groups[*matched.value];
-        let mut methods: Vec<Method> = group.iter().flat_map(|at| routes[*at].methods.clone()).collect();
-        if methods.contains(&Method::GET) {
-            methods.push(Method::HEAD);
-        }
-        methods.push(Method::OPTIONS);
-        methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        methods.dedup();
-        methods
+        self.at(path, &mut Vec::new()).map(|at_path| methods_of(at_path, routes)).unwrap_or_default()
     }
+
+    /// The routes whose pattern is the best for `path`, and what its parameters stand for.
+    fn at<'p>(&self, path: &'p str, values: &mut Vec<&'p str>) -> Option<&[usize]> {
+        self.root.at(path.strip_prefix('/')?, values)
+    }
+}
+
+impl Node {
+    /// Looks for the rest of a path. A node has one depth, so a search visits each node once at most.
+    fn at<'p>(&self, left: &'p str, values: &mut Vec<&'p str>) -> Option<&[usize]> {
+        let (segment, after) = match left.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (left, None),
+        };
+        if let Some(node) = self.literal.get(segment)
+            && let Some(found) = node.after(after, values)
+        {
+            return Some(found);
+        }
+        if !segment.is_empty()
+            && let Some(node) = &self.param
+        {
+            values.push(segment);
+            if let Some(found) = node.after(after, values) {
+                return Some(found);
+            }
+            values.pop();
+        }
+        if !left.is_empty() && !self.rest.is_empty() {
+            values.push(left);
+            return Some(&self.rest);
+        }
+        None
+    }
+
+    /// What is found if this node stands for the segment before `after`.
+    fn after<'p>(&self, after: Option<&'p str>, values: &mut Vec<&'p str>) -> Option<&[usize]> {
+        match after {
+            Some(left) => self.at(left, values),
+            None => Some(&self.here[..]).filter(|here| !here.is_empty()),
+        }
+    }
+}
+
+fn methods_of(at_path: &[usize], routes: &[Arc<Route>]) -> Vec<Method> {
+    let mut methods: Vec<Method> = at_path.iter().flat_map(|index| routes[*index].methods.clone()).collect();
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    methods.push(Method::OPTIONS);
+    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    methods.dedup();
+    methods
 }
