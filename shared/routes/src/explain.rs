@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::file::units::{show_duration, show_size};
 use crate::path::PathParams;
-use crate::route::{Auth, Check, Delivery, Handler, Origins, Priority, Route};
+use crate::route::{Handler, Origins, Route};
 use crate::table::NotFound;
 use crate::upstream::Upstream;
 use crate::{Found, Routes};
@@ -176,32 +176,9 @@ fn facts_of_route(route: &Route) -> Facts {
             },
         ),
         ("timeout", show_duration(route.timeout)),
-        (
-            "priority",
-            match route.priority {
-                Priority::High => "high",
-                Priority::Normal => "normal",
-                Priority::Low => "low",
-            }
-            .to_owned(),
-        ),
-        (
-            "delivery",
-            match route.delivery {
-                Delivery::AtLeastOnce => "at-least-once",
-                Delivery::AtMostOnce => "at-most-once",
-            }
-            .to_owned(),
-        ),
-        (
-            "auth",
-            match route.auth {
-                Auth::IfConfigured => "if-configured",
-                Auth::ApiKey => "api-key",
-                Auth::None => "none",
-            }
-            .to_owned(),
-        ),
+        ("priority", route.priority.as_str().to_owned()),
+        ("delivery", route.delivery.as_str().to_owned()),
+        ("auth", route.auth.as_str().to_owned()),
         ("scopes", list(route.scopes.iter().map(String::as_str).collect(), "none")),
         (
             "cors",
@@ -228,15 +205,7 @@ fn facts_of_route(route: &Route) -> Facts {
         ("request.schema", schema(&request.schema)),
         ("request.headers", list(request.headers.iter().map(|name| name.as_str()).collect(), "none")),
         ("reply.schema", schema(&route.reply.schema)),
-        (
-            "reply.check",
-            match route.reply.check {
-                Check::Off => "off",
-                Check::Log => "log",
-                Check::Enforce => "enforce",
-            }
-            .to_owned(),
-        ),
+        ("reply.check", route.reply.check.as_str().to_owned()),
         ("durability", format!("{:?}", route.durability)),
     ]
 }

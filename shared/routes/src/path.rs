@@ -115,7 +115,7 @@ impl FromStr for PathPattern {
         let pattern = Self { text: text.to_owned(), segments };
         let names: Vec<&str> = pattern.params().collect();
         match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-            Some((_, name)) => Err(InvalidPath(format!("must not name {{{name}}} twice"))),
+            Some(_) => refuse("must not name a parameter twice"),
             None => Ok(pattern),
         }
     }
@@ -131,15 +131,13 @@ fn segment(text: &str) -> Result<Segment, InvalidPath> {
         return match name.strip_prefix('*') {
             Some(rest) if is_name(rest) => Ok(Segment::Rest(rest.to_owned())),
             None if is_name(name) => Ok(Segment::Param(name.to_owned())),
-            _ => Err(InvalidPath(format!(
-                "must name a parameter with letters, digits and _, such as {{id}}, not {text}"
-            ))),
+            _ => Err(InvalidPath(
+                "must name its parameters with letters, digits and _, such as {id}".to_owned(),
+            )),
         };
     }
     if text.contains(['{', '}']) {
-        return Err(InvalidPath(format!(
-            "must have a parameter as a whole segment, such as /{{id}}, not {text}"
-        )));
+        return Err(InvalidPath("must have each parameter as a whole segment, such as /{id}".to_owned()));
     }
     if matches!(text, "." | "..") {
         return Err(InvalidPath("must not have the segments . and .., which clients resolve".to_owned()));
@@ -147,8 +145,8 @@ fn segment(text: &str) -> Result<Segment, InvalidPath> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&b);
     match text.bytes().all(allowed) {
         true => Ok(Segment::Literal(text.to_owned())),
-        false => Err(InvalidPath(format!(
-            "must have only characters of a path (others percent-encoded, no query), not {text}"
-        ))),
+        false => Err(InvalidPath(
+            "must have only characters of a path: others percent-encoded, no query".to_owned(),
+        )),
     }
 }

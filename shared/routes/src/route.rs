@@ -155,8 +155,7 @@ impl Priority {
     pub fn stream(self, normal: &StreamKey) -> StreamKey {
         let suffix = match self {
             Self::Normal => return normal.clone(),
-            Self::High => "high",
-            Self::Low => "low",
+            Self::High | Self::Low => self.as_str(),
         };
         // The file was refused if a name was too long for a suffix.
         normal.lane(suffix).unwrap_or_else(|_| normal.clone())
@@ -231,3 +230,35 @@ pub enum Idempotency {
     /// A request without it gets 400.
     Required,
 }
+
+/// Gives the variants of an enum their names in a routes file.
+macro_rules! named {
+    ($type:ident: $($variant:ident = $name:literal),+) => {
+        impl $type {
+            /// The names of all, as a routes file has them.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Its name in a routes file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+
+            /// The one of that name, or else the default.
+            pub(crate) fn named(name: &str) -> Self {
+                match name {
+                    $($name => Self::$variant,)+
+                    _ => Self::default(),
+                }
+            }
+        }
+    };
+}
+
+named!(Check: Off = "off", Log = "log", Enforce = "enforce");
+named!(Delivery: AtLeastOnce = "at-least-once", AtMostOnce = "at-most-once");
+named!(Priority: High = "high", Normal = "normal", Low = "low");
+named!(Auth: IfConfigured = "if-configured", ApiKey = "api-key", None = "none");
+named!(Durable: Never = "never", OnRequest = "on-request", Always = "always");
+named!(Idempotency: Off = "off", Optional = "optional", Required = "required");

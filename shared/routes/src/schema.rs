@@ -18,7 +18,7 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 const BASE: &str = "schema:///";
 /// The largest body, in bytes, all of whose faults are collected; of a larger one only the first is reported, so that
 /// a hostile body does not cost a multiple of its size.
-const LARGEST_COLLECTED: usize = 64 << 10;
+const LARGEST_COLLECTED: usize = 16 << 10;
 /// The longest pointer and the longest detail, in bytes: both may hold names that the caller chose.
 const LONGEST: usize = 300;
 

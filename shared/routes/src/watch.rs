@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -15,6 +15,8 @@ use crate::file::sources::Sources;
 
 /// The time between two looks at the file.
 pub const PERIOD: Duration = Duration::from_secs(1);
+/// How long a file must stay as it is before it is taken: a program may still be writing it.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// The routes in force, and the file that they come from.
 ///
@@ -22,7 +24,8 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 /// cheaper but would miss changes: Kubernetes swaps symbolic links, and a copied file may keep its date.
 #[derive(Debug)]
 pub struct Watch {
-    path: PathBuf,
+    /// `None` for routes without a file, which never change.
+    path: Option<PathBuf>,
     routes: watch::Sender<Arc<Routes>>,
     last: Mutex<Last>,
     failures: AtomicU64,
@@ -49,13 +52,18 @@ pub enum Reload {
 impl Watch {
     /// Watches the file at `path`, from which `routes` were read.
     pub fn new(path: &Path, routes: Routes) -> Self {
+        Self::of(Some(path.to_owned()), routes)
+    }
+
+    /// Routes without a file. They stay in force, so a process can treat both kinds alike.
+    pub fn fixed(routes: Routes) -> Self {
+        Self::of(None, routes)
+    }
+
+    fn of(path: Option<PathBuf>, routes: Routes) -> Self {
         let last = Last { sources: routes.sources.clone(), faults: None };
-        Self {
-            path: path.to_owned(),
-            routes: watch::Sender::new(Arc::new(routes)),
-            last: Mutex::new(last),
-            failures: AtomicU64::new(0),
-        }
+        let routes = watch::Sender::new(Arc::new(routes));
+        Self { path, routes, last: Mutex::new(last), failures: AtomicU64::new(0) }
     }
 
     /// The routes in force.
@@ -98,20 +106,25 @@ impl Watch {
                 }
             };
         }
-        self.read(last)
+        self.read(last, SETTLED)
     }
 
     /// Reads the file now, as SIGHUP asks. It blocks for as long as the file system does.
     pub fn reload(&self) -> Reload {
-        self.read(self.last.lock().unwrap_or_else(PoisonError::into_inner))
+        self.read(self.last.lock().unwrap_or_else(PoisonError::into_inner), Duration::ZERO)
     }
 
-    /// Reads the file, and logs what is new about it.
-    fn read(&self, mut last: std::sync::MutexGuard<'_, Last>) -> Reload {
+    /// Reads the file, and logs what is new about it. A file that changes within `settled` is left for the next look.
+    fn read(&self, mut last: MutexGuard<'_, Last>, settled: Duration) -> Reload {
+        let Some(path) = &self.path else { return Reload::Unchanged };
         let sources = Arc::<Sources>::default();
-        let found = Routes::load_from(&self.path, &|name| std::env::var(name).ok(), &sources);
+        let found = Routes::load_from(path, &|name| std::env::var(name).ok(), &sources);
+        std::thread::sleep(settled);
+        if !settled.is_zero() && sources.changed() {
+            return Reload::Unchanged;
+        }
         let before = std::mem::replace(&mut *last, Last { sources, faults: found.as_ref().err().cloned() });
-        let file = self.path.display();
+        let file = path.display();
         match found {
             Err(faults) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);

@@ -31,7 +31,7 @@ pub(super) fn build(node: &Node, folder: &Path, sources: &Arc<Sources>, reader: 
     let nothing = Node { at: node.at, value: Value::Empty };
     let defaults = reader.section(node.get("defaults").unwrap_or(&nothing), &keys::DEFAULTS, None);
     let file = reader.section(node, &keys::FILE, Some(&defaults));
-    let upstreams = upstreams(&file, reader);
+    let upstreams = upstreams(&file);
     let sections = file.sections("routes");
     if sections.is_empty() && file.given("routes") {
         reader.fault(file.place("routes"), "routes must hold at least one route");
@@ -84,11 +84,7 @@ impl Builder<'_> {
         }
         let request = self.request(section, handler.as_ref(), reader);
         let reply = self.reply(section, reader);
-        let auth = match section.choice("auth") {
-            "api-key" => Auth::ApiKey,
-            "none" => Auth::None,
-            _ => Auth::IfConfigured,
-        };
+        let auth = Auth::named(section.choice("auth"));
         if auth == Auth::None && section.given("scopes") {
             reader.fault(
                 section.place("scopes"),
@@ -107,16 +103,9 @@ impl Builder<'_> {
             timeout: section.duration("timeout")?,
             request: request?,
             reply: reply?,
-            delivery: match section.choice("delivery") {
-                "at-most-once" => Delivery::AtMostOnce,
-                _ => Delivery::AtLeastOnce,
-            },
+            delivery: Delivery::named(section.choice("delivery")),
             handler: handler?,
-            priority: match section.choice("priority") {
-                "high" => Priority::High,
-                "low" => Priority::Low,
-                _ => Priority::Normal,
-            },
+            priority: Priority::named(section.choice("priority")),
             auth,
             scopes: section.texts("scopes").iter().map(|scope| scope.text.clone()).collect(),
         })
@@ -193,11 +182,7 @@ impl Builder<'_> {
 
     fn reply(&mut self, route: &Section, reader: &mut Reader<'_>) -> Option<ReplyRules> {
         let section = route.section("reply")?;
-        let check = match section.choice("check") {
-            "log" => Check::Log,
-            "enforce" => Check::Enforce,
-            _ => Check::Off,
-        };
+        let check = Check::named(section.choice("check"));
         if check != Check::Off && !section.given("schema") {
             reader.fault(section.place("check"), "check needs a schema of the reply");
         }
@@ -284,14 +269,12 @@ impl Taken {
         let line = first.at.line;
         if first.group != group {
             let at = if section.given("group") { section.place("group") } else { section.place("stream") };
-            reader.fault(
-                at,
-                format!("the stream {stream} has another group in line {line}: one stream has one group"),
-            );
+            reader
+                .fault(at, format!("its stream has another group in line {line}: one stream has one group"));
         }
         if first.external != external {
             let message = format!(
-                "the stream {stream} in line {line} has other workers: proxy reads a whole stream, or none of it"
+                "its stream has other workers in line {line}: proxy reads a whole stream, or none of it"
             );
             reader.fault(section.place("stream"), message);
         }
@@ -303,10 +286,7 @@ impl Taken {
             for priority in [Priority::High, Priority::Low] {
                 if let Some(other) = self.streams.get(&priority.stream(name)) {
                     let line = stream.at.line;
-                    let message = format!(
-                        "the stream {} is that of a priority of {name} in line {line}",
-                        priority.stream(name)
-                    );
+                    let message = format!("stream: the stream in line {line} has this name for a priority");
                     reader.fault(other.at, message);
                 }
             }
@@ -329,7 +309,7 @@ fn group(section: &Section, stream: Option<&StreamKey>, reader: &mut Reader<'_>)
     if streamgate::stream::ConsumerGroup::check_name(&group).is_err() {
         reader.fault(
             section.place("stream"),
-            format!("the group {} has too long a name: name it with group", short(&group)),
+            "stream: STREAM-workers is too long for the name of a group: name it with group",
         );
         return None;
     }
@@ -353,16 +333,8 @@ fn cors(section: &Section, reader: &mut Reader<'_>) -> Option<Cors> {
 /// Reads what issue "durable requests" will use. Until then a file must not ask for it.
 fn durability(section: &Section, reader: &mut Reader<'_>) -> Durability {
     let durability = Durability {
-        durable: match section.choice("durable") {
-            "on-request" => Durable::OnRequest,
-            "always" => Durable::Always,
-            _ => Durable::Never,
-        },
-        idempotency: match section.choice("idempotency") {
-            "optional" => Idempotency::Optional,
-            "required" => Idempotency::Required,
-            _ => Idempotency::Off,
-        },
+        durable: Durable::named(section.choice("durable")),
+        idempotency: Idempotency::named(section.choice("idempotency")),
         deadline: section.duration("deadline"),
         callback: section.flag("callback"),
     };

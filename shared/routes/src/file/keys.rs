@@ -1,6 +1,8 @@
 //! Every key of a routes file: its kind, its default and its meaning. The reader, the JSON Schema for editors and the
 //! reference in docs/ROUTES.md are all made from these tables, so they agree.
 
+use crate::route::{Auth, Check, Delivery, Durable, Idempotency, Priority};
+
 use super::rules::{
     ANY, ANY_FIELD, FIELD, GROUP, ID, MEDIA_TYPE, METHOD, ORIGIN, PATH, Rule, SCOPE, STREAM, URL,
 };
@@ -72,9 +74,9 @@ pub(super) static FILE: [Key; 5] = [
 pub(super) static DEFAULTS: [Key; 5] = [
     key("timeout", Duration("10ms", LONGEST_WAIT), Is("30s"), "how long a caller waits; also the deadline of the work"),
     key("body_limit", Size(LARGEST_BODY), Is("1MiB"), "the largest body of a request; a larger one gets 413"),
-    key("auth", Choice(&["if-configured", "api-key", "none"]), Is("if-configured"), "whether a caller needs an API key: if the gateway has a file of keys, always, or never"),
-    key("priority", Choice(&["high", "normal", "low"]), Is("normal"), "which requests workers take first, 8 high for 4 normal for 1 low"),
-    key("delivery", Choice(&["at-least-once", "at-most-once"]), Is("at-least-once"), "whether work whose worker was lost is done again; with at-most-once its caller gets 502 and the entry becomes a dead letter"),
+    key("auth", Choice(Auth::NAMES), Is("if-configured"), "whether a caller needs an API key: if the gateway has a file of keys, always, or never"),
+    key("priority", Choice(Priority::NAMES), Is("normal"), "which requests workers take first, 8 high for 4 normal for 1 low"),
+    key("delivery", Choice(Delivery::NAMES), Is("at-least-once"), "whether work whose worker was lost is done again; with at-most-once its caller gets 502 and the entry becomes a dead letter"),
 ];
 
 #[rustfmt::skip]
@@ -87,15 +89,15 @@ pub(super) static ROUTE: [Key; 19] = [
     key("upstream", Text(&ID), Nothing, "the upstream that proxy forwards to; a route has this or handler"),
     key("handler", Choice(&["weather", "external"]), Nothing, "who else does the work: the weather built into proxy, or workers of your own, which proxy leaves alone"),
     key("timeout", Duration("10ms", LONGEST_WAIT), Inherited, "as in defaults"),
-    key("priority", Choice(&["high", "normal", "low"]), Inherited, "as in defaults"),
-    key("delivery", Choice(&["at-least-once", "at-most-once"]), Inherited, "as in defaults"),
-    key("auth", Choice(&["if-configured", "api-key", "none"]), Inherited, "as in defaults"),
+    key("priority", Choice(Priority::NAMES), Inherited, "as in defaults"),
+    key("delivery", Choice(Delivery::NAMES), Inherited, "as in defaults"),
+    key("auth", Choice(Auth::NAMES), Inherited, "as in defaults"),
     key("scopes", Texts(&SCOPE), Nothing, "what the API key must be allowed, each of these"),
     key("cors", Section(&CORS), Nothing, "which web pages may send requests (CORS); without it, none"),
     key("request", Section(&REQUEST), Empty, "what a request must be like"),
     key("reply", Section(&REPLY), Empty, "what a reply must be like"),
-    key("durable", Choice(&["never", "on-request", "always"]), Is("never"), "whether answers outlive the connection; only never is available yet"),
-    key("idempotency", Choice(&["off", "optional", "required"]), Is("off"), "what Idempotency-Key means to the gateway; only off is available yet"),
+    key("durable", Choice(Durable::NAMES), Is("never"), "whether answers outlive the connection; only never is available yet"),
+    key("idempotency", Choice(Idempotency::NAMES), Is("off"), "what Idempotency-Key means to the gateway; only off is available yet"),
     key("deadline", Duration("1s", "24h"), Nothing, "how long the work of a durable request is worth doing; not available yet"),
     key("callback", Flag, Is("false"), "whether a caller may ask to be called back; only false is available yet"),
 ];
@@ -103,7 +105,7 @@ pub(super) static ROUTE: [Key; 19] = [
 #[rustfmt::skip]
 pub(super) static MATCH: [Key; 2] = [
     key("method", Texts(&METHOD), Required, "the method, or several; GET takes HEAD too"),
-    key("path", Text(&PATH), Required, "the path: literal segments, {name} for one segment, {*name} at the end for the rest"),
+    key("path", Text(&PATH), Required, "literal segments, {name} for one segment, {*name} at the end for the rest"),
 ];
 
 #[rustfmt::skip]
@@ -117,7 +119,7 @@ pub(super) static REQUEST: [Key; 4] = [
 #[rustfmt::skip]
 pub(super) static REPLY: [Key; 2] = [
     key("schema", Text(&ANY), Nothing, "the JSON Schema of the body of replies with 200 to 299"),
-    key("check", Choice(&["off", "log", "enforce"]), Is("off"), "what happens if a reply breaks it: nothing, a count and a line in the log, or 502"),
+    key("check", Choice(Check::NAMES), Is("off"), "what happens if a reply breaks it: nothing, a count and a line in the log, or 502"),
 ];
 
 #[rustfmt::skip]
@@ -129,7 +131,7 @@ pub(super) static CORS: [Key; 3] = [
 
 #[rustfmt::skip]
 pub(super) static UPSTREAM: [Key; 9] = [
-    key("url", Text(&URL), Required, "its address; a path in it is put before the path of a request"),
+    key("url", Text(&URL), Required, "its address, which logs show; a path in it is put before the path of a request"),
     key("concurrency", Count(1, 10_000), Is("64"), "requests that one proxy sends at once"),
     key("connect", Duration("10ms", "1m"), Is("1s"), "longest time to connect, TLS included"),
     key("timeout", Duration("10ms", LONGEST_WAIT), Is("30s"), "longest time of one attempt"),

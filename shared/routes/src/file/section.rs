@@ -9,6 +9,9 @@ use super::node::{Node, Place, Text, Value};
 use super::rules::{FIELD, nearest};
 use super::units;
 
+/// The most names that a file may choose in one group: upstreams, and fields of a header.
+const MOST_NAMES: usize = 1_000;
+
 /// What is read with, and what is wrong so far.
 pub(super) struct Reader<'a> {
     pub(super) values: Values<'a>,
@@ -247,7 +250,13 @@ impl Reader<'_> {
         match checked {
             Ok((text, read)) => Some((Scalar { at: node.at, written: written.clone(), text }, read)),
             Err(rule) => {
-                // As it is written: the text itself may come from a file of secrets.
+                // As it is written: the text itself may come from a file of secrets. No rule repeats the text but the
+                // advice to write it with a unit.
+                let rule = if written.contains('$') {
+                    rule.split("; write ").next().unwrap_or_default()
+                } else {
+                    &rule
+                };
                 self.fault(node.at, format!("{name}: \"{}\" {rule}", short(written)));
                 None
             }
@@ -290,6 +299,10 @@ impl Reader<'_> {
 
     fn entries<'n>(&mut self, key: &Key, node: &'n Node) -> Option<&'n [(Text, Node)]> {
         match &node.value {
+            Value::Map(entries) if entries.len() > MOST_NAMES => {
+                self.fault(node.at, format!("{} has more than {MOST_NAMES} names", key.name));
+                None
+            }
             Value::Map(entries) => Some(entries),
             Value::Empty => Some(&[]),
             other => {

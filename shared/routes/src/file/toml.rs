@@ -1,5 +1,6 @@
 //! TOML to [`Node`]s.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use toml_edit::{Document, Item, Key, TableLike, Value as TomlValue};
@@ -23,19 +24,26 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 struct Places<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// The last place looked up, so that a long line is not counted from its start each time.
+    last: Cell<(usize, Place)>,
 }
 
 impl<'a> Places<'a> {
     fn of(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+        Self { text, starts, last: Cell::default() }
     }
 
     fn of_span(&self, span: Option<Range<usize>>) -> Place {
         let at = span.map_or(0, |span| span.start.min(self.text.len()));
         let line = self.starts.partition_point(|start| *start <= at);
-        let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
-        Place { line, column: before.chars().count() + 1 }
+        let (last, place) = self.last.get();
+        let (from, column) =
+            if place.line == line && last <= at { (last, place.column) } else { (self.starts[line - 1], 1) };
+        let between = self.text.get(from..at).unwrap_or_default();
+        let place = Place { line, column: column + between.chars().count() };
+        self.last.set((at, place));
+        place
     }
 
     fn table(&self, table: &dyn TableLike, at: Place) -> Node {

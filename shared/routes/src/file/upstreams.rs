@@ -6,19 +6,12 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::rules;
-use super::section::{Reader, Scalar, Section};
+use super::section::{Scalar, Section};
 use crate::upstream::{Breaker, HeaderPolicy, Upstream};
 
-/// The most upstreams of a file.
-const MOST: usize = 1_000;
-
 /// The upstreams that are right, by name.
-pub(super) fn upstreams(file: &Section, reader: &mut Reader<'_>) -> BTreeMap<String, Arc<Upstream>> {
-    let named = file.named("upstreams");
-    if named.len() > MOST {
-        reader.fault(file.place("upstreams"), format!("a file has at most {MOST} upstreams"));
-    }
-    let right = named.iter().take(MOST).filter_map(|(name, section)| upstream(&name.text, section));
+pub(super) fn upstreams(file: &Section) -> BTreeMap<String, Arc<Upstream>> {
+    let right = file.named("upstreams").iter().filter_map(|(name, section)| upstream(&name.text, section));
     right.map(|upstream| (upstream.name.clone(), Arc::new(upstream))).collect()
 }
 

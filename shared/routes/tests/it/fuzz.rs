@@ -80,3 +80,33 @@ proptest! {
         read(&text, "routes.yaml");
     }
 }
+
+#[test]
+fn large_texts_of_one_kind_end() {
+    let many = |piece: &str| piece.repeat((1 << 19) / piece.len());
+    let numbered = |piece: &str| (0..30_000).map(|n| piece.replace('#', &n.to_string())).collect::<String>();
+    for text in [
+        many("["),
+        many("- "),
+        many("a: "),
+        format!("{}: 1", many("k")),
+        format!("- &a x\n{}", many("- *a\n")),
+        format!("version: {}", many("${HOST}")),
+        format!("version: 1\nroutes:\n{}", many("- {id: a, match: {method: GET, path: /a}, stream: s}\n")),
+        format!("version: 1\nroutes: [{{}}]\nupstreams:\n{}", numbered("  u#: {url: a}\n")),
+        format!(
+            "version: 1\nroutes: [{{}}]\nupstreams: {{u: {{headers: {{set: {{{}}}}}}}}}",
+            numbered("x#: a,")
+        ),
+    ] {
+        read(&text, "routes.yaml");
+    }
+    for text in [
+        format!("a = [{}]", many("1,")),
+        numbered("k# = 1\n"),
+        many("a."),
+        numbered("[[routes]]\nid = '#'\n"),
+    ] {
+        read(&text, "routes.toml");
+    }
+}

@@ -49,6 +49,7 @@ fn env(name: &str) -> Option<String> {
         "HOST" => Some("billing.internal".to_owned()),
         "EMPTY" => Some(String::new()),
         "SECRET" => Some("hunter2".to_owned()),
+        "NUMBER" => Some("4711".to_owned()),
         "YAML" => Some("x\nroutes: []".to_owned()),
         _ => None,
     }

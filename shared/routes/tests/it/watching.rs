@@ -1,6 +1,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -46,6 +47,13 @@ fn a_change_is_taken_as_a_whole() {
     assert_eq!(found, Reload::Replaced(vec![changed]));
     assert_eq!((timeout_of(&watch), watch.look()), (Duration::from_secs(7), Reload::Unchanged));
     assert!(news.has_changed().expect("the watch lives"));
+}
+
+#[test]
+fn routes_without_a_file_stay_in_force() {
+    let watch = Watch::fixed(crate::load(&with_route("handler: external")).expect("valid"));
+
+    assert_eq!([watch.look(), watch.reload()], [Reload::Unchanged, Reload::Unchanged]);
 }
 
 #[test]
@@ -134,4 +142,33 @@ async fn the_file_is_looked_at_by_itself() {
     assert!(changed.is_ok_and(|changed| changed.is_ok()));
     assert_eq!(news.borrow().routes[0].timeout, Duration::from_secs(8));
     running.abort();
+}
+
+#[test]
+fn a_file_that_is_still_written_is_left_for_the_next_look() {
+    let folder = folder();
+    let watch = watch(&folder);
+    let path = folder.path("routes.yaml");
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (stop, whole) = (stop.clone(), file("9s"));
+        move || {
+            for length in (0..whole.len()).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                std::fs::write(&path, &whole[..length]).expect("written");
+                std::thread::yield_now();
+            }
+            std::fs::write(&path, whole).expect("written");
+        }
+    });
+
+    while std::fs::read_to_string(folder.path("routes.yaml")).is_ok_and(|text| text == file("5s")) {
+        std::thread::yield_now();
+    }
+    let left = (0..20).filter(|_| watch.look() == Reload::Unchanged).count();
+    stop.store(true, Ordering::Relaxed);
+    writer.join().expect("the writer");
+
+    assert!(left > 0, "every look took a file that was still written");
+    assert!(matches!(watch.look(), Reload::Replaced(_)));
+    assert_eq!(timeout_of(&watch), Duration::from_secs(9));
 }
