@@ -15,8 +15,6 @@ use crate::file::sources::Sources;
 
 /// The time between two looks at the file.
 pub const PERIOD: Duration = Duration::from_secs(1);
-/// How long a file must stay as it is before it is taken: a program may still be writing it.
-const SETTLED: Duration = Duration::from_millis(100);
 
 /// The routes in force, and the file that they come from.
 ///
@@ -36,12 +34,14 @@ pub struct Watch {
 struct Last {
     sources: Arc<Sources>,
     faults: Option<Faults>,
+    /// What the last look saw, if it was something else.
+    seen: Option<[u8; 32]>,
 }
 
 /// What a look at the file found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reload {
-    /// The routes in force are those of the file.
+    /// The routes in force are those of the file, or the file has just changed.
     Unchanged,
     /// The routes of the file are in force now. Without differences, only comments or the version changed.
     Replaced(Vec<Difference>),
@@ -61,7 +61,7 @@ impl Watch {
     }
 
     fn of(path: Option<PathBuf>, routes: Routes) -> Self {
-        let last = Last { sources: routes.sources.clone(), faults: None };
+        let last = Last { sources: routes.sources.clone(), faults: None, seen: None };
         let routes = watch::Sender::new(Arc::new(routes));
         Self { path, routes, last: Mutex::new(last), failures: AtomicU64::new(0) }
     }
@@ -94,36 +94,36 @@ impl Watch {
         }
     }
 
-    /// Reads the file if it, or a file that it uses, is not what was read last.
+    /// Compares the file, and the files that it uses, with what was read. A change is taken by the second look that
+    /// sees it, because a program may still be writing.
     pub fn look(&self) -> Reload {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if !last.sources.changed() {
-            return match &last.faults {
-                None => Reload::Unchanged,
-                Some(faults) => {
-                    self.failures.fetch_add(1, Ordering::Relaxed);
-                    Reload::Failed(faults.clone())
-                }
-            };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = last.sources.changed();
+        let before = std::mem::replace(&mut last.seen, seen);
+        match (seen, &last.faults) {
+            (Some(_), _) if before == seen => self.read(last),
+            (None, Some(faults)) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                Reload::Failed(faults.clone())
+            }
+            _ => Reload::Unchanged,
         }
-        self.read(last, SETTLED)
     }
 
     /// Reads the file now, as SIGHUP asks. It blocks for as long as the file system does.
     pub fn reload(&self) -> Reload {
-        self.read(self.last.lock().unwrap_or_else(PoisonError::into_inner), Duration::ZERO)
+        self.read(self.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the file, and logs what is new about it. A file that changes within `settled` is left for the next look.
-    fn read(&self, mut last: MutexGuard<'_, Last>, settled: Duration) -> Reload {
+    /// Reads the file, and logs what is new about it.
+    fn read(&self, mut last: MutexGuard<'_, Last>) -> Reload {
         let Some(path) = &self.path else { return Reload::Unchanged };
         let sources = Arc::<Sources>::default();
         let found = Routes::load_from(path, &|name| std::env::var(name).ok(), &sources);
-        std::thread::sleep(settled);
-        if !settled.is_zero() && sources.changed() {
-            return Reload::Unchanged;
-        }
-        let before = std::mem::replace(&mut *last, Last { sources, faults: found.as_ref().err().cloned() });
+        let before = std::mem::replace(
+            &mut *last,
+            Last { sources, faults: found.as_ref().err().cloned(), seen: None },
+        );
         let file = path.display();
         match found {
             Err(faults) => {

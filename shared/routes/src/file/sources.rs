@@ -46,11 +46,17 @@ impl Sources {
         String::from_utf8(bytes?).map_err(|_| "must be text in UTF-8".to_owned())
     }
 
-    /// True if a file is no longer what was read.
-    pub(crate) fn changed(&self) -> bool {
+    /// Names what the files are now, if this is not what was read.
+    pub(crate) fn changed(&self) -> Option<[u8; 32]> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        seen.iter()
-            .any(|(path, (usage, hash))| read(path, *usage).ok().map(|bytes| hash_of(&[&bytes])) != *hash)
+        let now: Vec<Hash> =
+            seen.iter().map(|(path, (usage, _))| Some(hash_of(&[&read(path, *usage).ok()?]))).collect();
+        if now.iter().eq(seen.values().map(|(_, hash)| hash)) {
+            return None;
+        }
+        let parts: Vec<&[u8]> =
+            now.iter().map(|hash| hash.as_ref().map_or(&[][..], |hash| &hash[..])).collect();
+        Some(hash_of(&parts))
     }
 
     /// Names the content of the rules: 12 hexadecimal digits.
