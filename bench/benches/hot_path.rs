@@ -59,6 +59,7 @@ fn request() -> Request {
         trace: None,
         content_type: "application/json".into(),
         body: Bytes::from_static(BODY),
+        http: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn reply() -> Reply {
         attempt: 1,
         work: Duration::from_micros(120),
         retry_after: None,
+        headers: Vec::new(),
     }
 }
 

@@ -68,7 +68,7 @@ async fn echo(
     request: Request,
 ) -> Result<Response, Failure> {
     let body = front::raw_body(request).await?;
-    let call = Call { id, trace: None, content_type: JSON, body, timeout: TIMEOUT };
+    let call = Call { id, trace: None, content_type: JSON.into(), body, timeout: TIMEOUT, http: None };
     let reply = requester.request(call).await?.reply;
     Ok(front::answer(reply.status, reply.body))
 }

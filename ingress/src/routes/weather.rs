@@ -46,7 +46,8 @@ pub async fn forecast(
     let body = body::read(body, gateway.body).await?;
     let place = WeatherRequest::parse(body::without_bom(&body))?;
     let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
-    let call = Call { id, trace, content_type: JSON, body, timeout: gateway.timeout };
+    let call =
+        Call { id, trace, content_type: Cow::Borrowed(JSON), body, timeout: gateway.timeout, http: None };
     Ok(answer_with(gateway.requester.request(call).await?))
 }
 

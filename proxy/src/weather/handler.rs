@@ -106,6 +106,7 @@ mod tests {
             trace: None,
             content_type: "application/json".into(),
             body: Bytes::from_static(body),
+            http: None,
         };
         Work { request, attempt: 1, time_left: Duration::from_secs(5) }
     }

@@ -1,12 +1,15 @@
 //! What travels: a request and its reply, each written as the fields of a stream entry.
 //!
 //! In reading order: `request`; `reply`; `correlation_id`, which joins the two; `deadline`, after which the caller no
-//! longer waits; `trace_context`, the trace they belong to; `problem`, the body of an error.
+//! longer waits; `trace_context`, the trace they belong to; `http_head`, the HTTP request that a route passes on, whose
+//! header fields `header_lines` writes; `problem`, the body of an error.
 //!
 //! Nothing here uses Redis. `docs/PROTOCOL.md` describes the same format for workers in other languages.
 
 mod correlation_id;
 mod deadline;
+mod header_lines;
+mod http_head;
 mod problem;
 mod reply;
 mod request;
@@ -14,6 +17,7 @@ mod trace_context;
 
 pub use correlation_id::CorrelationId;
 pub use deadline::Deadline;
+pub use http_head::HttpHead;
 pub use problem::{FieldError, PROBLEM_JSON, Problem};
 pub use reply::Reply;
 pub use request::{Request, is_media_type};

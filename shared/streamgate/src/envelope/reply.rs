@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::request::{JSON, content_type_of, id_of};
-use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem};
+use super::{CorrelationId, EnvelopeError, PROBLEM_JSON, Problem, header_lines};
 use crate::fields::{Fields, number};
 
 /// What a worker sends back for a [`Request`](super::Request).
@@ -28,6 +28,8 @@ pub struct Reply {
     pub work: Duration,
     /// With a 503 or 429: how long the caller should wait before the next try. Encoded in whole seconds.
     pub retry_after: Option<Duration>,
+    /// Further header fields of the answer, names in lower case; usually none. The gateway passes on those it allows.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Reply {
@@ -47,6 +49,7 @@ impl Reply {
             attempt: 1,
             work: Duration::ZERO,
             retry_after: None,
+            headers: Vec::new(),
         }
     }
 
@@ -84,12 +87,13 @@ impl Reply {
             // Rounded up: a caller that returns too early is refused again.
             put("retry_after", number.format(wait.as_millis().div_ceil(1_000) as u64).as_bytes());
         }
+        header_lines::put(&self.headers, put);
     }
 
     /// Reads the replies in the fields of an entry. If an entry holds several replies, each begins with its `id`.
     ///
     /// Unknown fields are ignored. `content_type`, `worker`, `attempt` and `work_us` may be absent. If such a field, or
-    /// `status`, is absent in a later reply, its value is that of the reply before.
+    /// `status`, is absent in a later reply, its value is that of the reply before. Malformed header lines are dropped.
     ///
     /// # Errors
     /// An error takes the place of a reply whose `id`, `status` or `body` is missing, whose `id` is no UUID, whose
@@ -119,8 +123,18 @@ struct Inherited<'a> {
 impl<'a> Inherited<'a> {
     /// Reads the next reply.
     fn next(&mut self, fields: &'a Fields, part: Range<usize>) -> Result<Reply, EnvelopeError> {
-        let names = ["id", "status", "content_type", "body", "worker", "attempt", "work_us", "retry_after"];
-        let [id, status, content_type, body, worker, attempt, work, retry_after] =
+        let names = [
+            "id",
+            "status",
+            "content_type",
+            "body",
+            "worker",
+            "attempt",
+            "work_us",
+            "retry_after",
+            "headers",
+        ];
+        let [id, status, content_type, body, worker, attempt, work, retry_after, headers] =
             fields.pick_in(part, names);
         self.status = status.or(self.status);
         self.content_type = content_type.or(self.content_type);
@@ -141,6 +155,7 @@ impl<'a> Inherited<'a> {
             attempt: self.attempt.and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             work: Duration::from_micros(self.work.and_then(number).unwrap_or(0)),
             retry_after: retry_after.and_then(number).map(Duration::from_secs),
+            headers: headers.map(header_lines::decode).unwrap_or_default(),
         })
     }
 }
@@ -159,6 +174,7 @@ mod tests {
             attempt: 2,
             work: Duration::from_micros(1_234),
             retry_after: Some(Duration::from_secs(5)),
+            headers: Vec::new(),
         }
     }
 
@@ -208,6 +224,21 @@ mod tests {
         let first = ["id", "status", "body", "worker", "attempt", "work_us", "retry_after"];
         let later = ["id", "body", "retry_after", "id", "status", "body", "retry_after"];
         assert_eq!(names, [&first[..], &later].concat());
+    }
+
+    #[test]
+    fn header_fields_belong_to_one_reply_only() {
+        let headers = vec![("etag".to_owned(), "\"7\"".to_owned()), ("location".to_owned(), "/a".to_owned())];
+        let replies = [reply("w-1"), Reply { headers, ..reply("w-1") }, reply("w-1")];
+
+        let fields = entry(&replies);
+
+        assert_eq!(Reply::decode_all(&fields).collect::<Result<Vec<_>, _>>(), Ok(replies.to_vec()));
+        assert_eq!(
+            fields.positions("headers").count(),
+            1,
+            "a reply without header fields costs nothing more"
+        );
     }
 
     #[test]

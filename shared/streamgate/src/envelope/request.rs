@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{CorrelationId, Deadline, EnvelopeError, TraceContext};
+use super::{CorrelationId, Deadline, EnvelopeError, HttpHead, TraceContext};
 use crate::fields::{Fields, number};
 
 /// A request on the stream: its payload, the stream for its reply, and its deadline.
@@ -21,6 +21,8 @@ pub struct Request {
     pub content_type: Cow<'static, str>,
     /// The payload; the gateway passes it on without reading it.
     pub body: Bytes,
+    /// The HTTP request that a route passes on. The built-in route needs none.
+    pub http: Option<Box<HttpHead>>,
 }
 
 impl Request {
@@ -36,18 +38,22 @@ impl Request {
             put("content_type", self.content_type.as_bytes());
         }
         put("body", &self.body);
+        if let Some(http) = &self.http {
+            http.encode(put);
+        }
     }
 
     /// Reads a request from the fields of an entry.
     ///
     /// A missing or malformed `deadline` becomes `fallback` (entry time plus the request timeout);
-    /// a malformed `traceparent` is dropped; unknown fields are ignored.
+    /// a malformed `traceparent` and malformed header lines are dropped; unknown fields are ignored.
     ///
     /// # Errors
-    /// `id`, `reply_to` or `body` is missing, or `id` is no UUID, or a text field is not UTF-8.
+    /// `id`, `reply_to` or `body` is missing, or `id` is no UUID, or a text field is not UTF-8, or there is a `method`
+    /// but it, `target` or `idempotency_key` is not valid in HTTP.
     pub fn decode(fields: &Fields, fallback: Deadline) -> Result<Self, EnvelopeError> {
-        let names = ["id", "reply_to", "deadline", "traceparent", "content_type", "body"];
-        let [id, reply_to, deadline, trace, content_type, body] = fields.pick(names);
+        let names = ["id", "reply_to", "deadline", "traceparent", "content_type", "body", "method"];
+        let [id, reply_to, deadline, trace, content_type, body, method] = fields.pick(names);
         let trace = trace.and_then(|trace| std::str::from_utf8(trace).ok());
         Ok(Self {
             id: id_of(id)?,
@@ -56,6 +62,7 @@ impl Request {
             trace: trace.and_then(TraceContext::parse),
             content_type: content_type_of(content_type)?,
             body: fields.share(body.ok_or(EnvelopeError::Missing("body"))?),
+            http: HttpHead::decode(method, fields)?,
         })
     }
 }
@@ -105,6 +112,7 @@ mod tests {
             trace: Some(TraceContext { trace_id: 7, parent_id: 9, flags: 1 }),
             content_type: "application/json".into(),
             body: Bytes::from_static(b"{\"city\":\"Oslo\"}"),
+            http: None,
         }
     }
 
@@ -121,6 +129,62 @@ mod tests {
         let decoded = Request::decode(&encode(&request), Deadline::at(0));
 
         assert_eq!(decoded, Ok(request));
+    }
+
+    fn head() -> HttpHead {
+        HttpHead {
+            route: "create-order".to_owned(),
+            method: "PUT".to_owned(),
+            target: "/orders/7?draft=%20".to_owned(),
+            headers: vec![("accept-language".to_owned(), "de".to_owned())],
+            idempotency_key: Some("k-1".to_owned()),
+            at_most_once: true,
+        }
+    }
+
+    #[test]
+    fn a_decoded_http_request_equals_the_encoded_one() {
+        let few = HttpHead { headers: vec![], idempotency_key: None, at_most_once: false, ..head() };
+        for head in [head(), few] {
+            let request = Request { http: Some(Box::new(head)), ..request() };
+
+            assert_eq!(Request::decode(&encode(&request), Deadline::at(0)), Ok(request));
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_http_head_has_the_same_bytes_as_before() {
+        let names: Vec<_> =
+            encode(&request()).iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+
+        assert_eq!(names, ["id", "reply_to", "deadline", "traceparent", "body"]);
+    }
+
+    #[test]
+    fn an_http_head_that_is_not_valid_in_http_is_refused() {
+        let good = Request { http: Some(Box::new(head())), ..request() };
+        let cases = [
+            ("method", "GET /"),
+            ("method", ""),
+            ("target", "orders"),
+            ("target", "/a b"),
+            ("target", "/a\r\nx-evil: 1"),
+            ("idempotency_key", "a\nb"),
+            ("idempotency_key", ""),
+        ];
+        for (field, value) in cases {
+            let fields: Fields = encode(&good)
+                .iter()
+                .map(|(name, old)| (name, if name == field.as_bytes() { value.as_bytes() } else { old }))
+                .collect();
+
+            let decoded = Request::decode(&fields, Deadline::at(0));
+
+            assert!(
+                matches!(decoded, Err(EnvelopeError::Invalid { field: wrong, .. }) if wrong == field),
+                "{value:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::envelope::{CorrelationId, Reply, TraceContext};
+use crate::envelope::{CorrelationId, HttpHead, Reply, TraceContext};
 
 /// One request to send.
 #[derive(Debug, Clone)]
@@ -12,11 +13,13 @@ pub struct Call {
     /// Its trace and its parent span, if the request is traced.
     pub trace: Option<TraceContext>,
     /// Media type of `body`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// The payload.
     pub body: Bytes,
     /// How long the caller waits.
     pub timeout: Duration,
+    /// The HTTP request that a route passes on, if there is one.
+    pub http: Option<Box<HttpHead>>,
 }
 
 /// A reply, and how long its parts took.

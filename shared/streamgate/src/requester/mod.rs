@@ -26,7 +26,6 @@ mod take_back;
 mod untrimmed;
 mod worker_presence;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,8 +178,9 @@ impl Requester {
                 reply_to: Arc::clone(&inner.lane),
                 deadline: Deadline::after(timeout, &**inner.redis.clock()),
                 trace,
-                content_type: Cow::Borrowed(call.content_type),
+                content_type: call.content_type,
                 body: call.body,
+                http: call.http,
             },
         };
         if inner.writer.try_send(submission).is_err() {

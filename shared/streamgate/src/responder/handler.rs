@@ -29,12 +29,21 @@ pub struct Response {
     pub body: Bytes,
     /// With a 503 or 429: how long the caller should wait before the next try.
     pub retry_after: Option<Duration>,
+    /// Further header fields of the answer, names in lower case. Those that are not valid in HTTP are left out; the
+    /// gateway passes on those it allows.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Response {
     /// A response with any status and media type.
     pub fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: content_type.into(), body: body.into(), retry_after: None }
+        Self {
+            status,
+            content_type: content_type.into(),
+            body: body.into(),
+            retry_after: None,
+            headers: Vec::new(),
+        }
     }
 
     /// A 200 with a JSON body.

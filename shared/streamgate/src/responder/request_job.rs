@@ -227,6 +227,7 @@ impl<H: Handler> RequestJob<H> {
                 attempt: delivery.attempt,
                 work,
                 retry_after: response.retry_after,
+                headers: response.headers,
             },
         }
     }

@@ -186,9 +186,10 @@ impl Asker {
         let call = Call {
             id: CorrelationId::mint(),
             trace: None,
-            content_type: "text/plain",
+            content_type: "text/plain".into(),
             body: body.into(),
             timeout,
+            http: None,
         };
         self.requester.request(call).await
     }
