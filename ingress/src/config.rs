@@ -12,7 +12,8 @@ use service::config::{
 };
 use service::http::body::BodyLimits;
 use service::http::{HealthcheckArgs, ServerLimits};
-use streamgate::requester::{RequesterSettings, WorkerGroup};
+use streamgate::requester::{DestinationSettings, RequesterSettings, WorkerGroup};
+use streamgate::stream::StreamKey;
 use streamgate::telemetry::Tracer;
 
 use crate::api_keys::file;
@@ -177,18 +178,19 @@ impl Settings {
     /// The settings of the requester.
     pub fn requester(&self, tracer: Tracer) -> RequesterSettings {
         RequesterSettings {
-            request_stream: self.streams.request_stream.clone(),
             reply_stream: self.streams.reply_stream.clone(),
             replica: self.ingress_replica.clone(),
             max_in_flight: self.max_in_flight,
             longest_timeout: self.streams.request_timeout.0,
-            workers: Some(WorkerGroup {
-                name: self.workers.consumer_group.clone(),
-                grace: self.workers.consumer_grace.0,
-            }),
             busy_poll: self.ingress_busy_poll.0,
             tracer,
         }
+    }
+
+    /// The settings of the destination for the requests of `group` on `stream`.
+    pub fn destination(&self, stream: StreamKey, group: &str) -> DestinationSettings {
+        let workers = WorkerGroup { name: group.to_owned(), grace: self.workers.consumer_grace.0 };
+        DestinationSettings { stream, workers: Some(workers) }
     }
 
     /// The limits of connections.

@@ -18,7 +18,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::answer_layer::X_REQUEST_ID;
 use crate::api_keys::limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::problem::Failure;
-use crate::routes::weather::SERVER_TIMING;
+use crate::routes::answer::SERVER_TIMING;
 
 /// How long a browser may cache a permission.
 const MAX_AGE: Duration = Duration::from_secs(600);

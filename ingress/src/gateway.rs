@@ -1,25 +1,20 @@
 //! The state that the handlers share.
 
-use std::time::Duration;
-
-use service::http::body::BodyLimits;
 use service::liveness::Liveness;
 use streamgate::connection::Redis;
-use streamgate::requester::Requester;
+use streamgate::requester::{Destination, Requester};
 use streamgate::telemetry::Readiness;
 
-/// The engine behind the routes, and the limits of one request.
+/// The engine behind the routes.
 pub struct Gateway {
     /// Sends requests and waits for their replies.
     pub requester: Requester,
+    /// The stream for forecasts.
+    pub weather: Destination,
     /// The connection to Redis.
     pub redis: Redis,
     /// Tells whether the runtime still runs its tasks.
     pub liveness: Liveness,
     /// Tells which parts are not ready for traffic.
     pub readiness: Readiness,
-    /// The limits of a request body.
-    pub body: BodyLimits,
-    /// How long a caller waits for the reply.
-    pub timeout: Duration,
 }

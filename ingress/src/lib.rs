@@ -41,8 +41,7 @@ use service::http::{self, ServerMetrics};
 use service::liveness::Liveness;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
-use streamgate::requester::Requester;
-use streamgate::requester::RequesterMetrics;
+use streamgate::requester::{DestinationMetrics, Requester, RequesterMetrics};
 use streamgate::stream::InvalidStreamKey;
 use streamgate::telemetry::{Readiness, Tracer};
 use tokio::net::TcpListener;
@@ -57,6 +56,7 @@ use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
 use crate::metrics::HttpMetrics;
+use crate::routes::weather::Forecasts;
 
 /// Serves until `shutdown` is cancelled, then drains in this order: report not ready, wait for
 /// SHUTDOWN_DELAY, accept no more connections, finish the requests under way, disconnect from Redis,
@@ -74,13 +74,17 @@ pub async fn run(
     let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
     let requester_settings = settings.requester(tracer.clone());
-    let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
-        (
-            ConnectionMetrics::declare(),
-            RequesterMetrics::declare(&requester_settings),
-            ServerMetrics::declare(),
-        )
-    });
+    let weather =
+        settings.destination(settings.streams.request_stream.clone(), &settings.workers.consumer_group);
+    let (redis_metrics, requester_metrics, weather_metrics, server_metrics) =
+        with_local_recorder(&recorder, || {
+            (
+                ConnectionMetrics::declare(),
+                RequesterMetrics::declare(&requester_settings),
+                DestinationMetrics::declare(&weather.stream),
+                ServerMetrics::declare(),
+            )
+        });
     let (liveness, readiness) = (Liveness::default(), Readiness::default());
     let _ticking = liveness.tick();
     let (accepting, reachable) = (readiness.latch("listener"), readiness.latch("redis"));
@@ -93,22 +97,23 @@ pub async fn run(
     let requester =
         Requester::start(redis.clone(), requester_settings, requester_metrics, &readiness, requester_stopped)
             .map_err(RunError::ReplyLane)?;
+    let weather = requester.destination(weather, weather_metrics);
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
     let probes = admin::routes(scrapes, liveness.clone(), readiness.clone());
     let admin =
         AdminThread::start(listeners.admin, probes, process, liveness.clone()).map_err(RunError::Admin)?;
 
-    let gateway = Gateway {
+    let forecasts = Forecasts {
         requester: requester.clone(),
-        redis,
-        liveness,
-        readiness,
+        to: weather.clone(),
         body: settings.body(),
         timeout: settings.streams.request_timeout.0,
     };
+    let gateway = Gateway { requester: requester.clone(), weather, redis, liveness, readiness };
     let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
     let router = router::router(
         Arc::new(gateway),
+        forecasts,
         http_metrics,
         tracer,
         api_keys.clone(),

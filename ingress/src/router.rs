@@ -20,26 +20,28 @@ use crate::gateway::Gateway;
 use crate::metrics::HttpMetrics;
 use crate::openapi;
 use crate::problem::Failure;
-use crate::routes::{health, weather};
+use crate::routes::health;
+use crate::routes::weather::{self, Forecasts};
 
 /// The public API in front of `gateway`. With `keys`, a forecast request needs one of these keys. With
 /// `cors`, web pages may send requests from a browser.
 #[rustfmt::skip]
 pub fn router(
     gateway: Arc<Gateway>,
+    forecasts: Forecasts,
     metrics: HttpMetrics,
     tracer: Tracer,
     keys: Option<Arc<ApiKeys>>,
     cors: Option<CorsLayer>,
 ) -> Router {
-    let body_timeout = gateway.body.time;
+    let body_timeout = forecasts.body.time;
     let page = SwaggerPage::of(openapi::description(keys.is_some())).ready_to_try();
     let work = |handler: MethodRouter<_>| match keys {
         Some(keys) => handler.route_layer(from_fn_with_state(keys, guard)),
         None => handler,
     };
     let router = Router::new()
-        .route("/WeatherForecast/city", work(post(weather::forecast)))
+        .route("/WeatherForecast/city", work(post(weather::forecast).with_state(Arc::new(forecasts))))
         .route("/healthz",              get(health::report))
         .route("/livez",                get(health::live))
         .route("/readyz",               get(health::ready))

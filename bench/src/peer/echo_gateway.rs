@@ -15,8 +15,10 @@ use ingress::problem::Failure;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
-use streamgate::requester::RequesterMetrics;
-use streamgate::requester::{Call, Requester, RequesterSettings, WorkerGroup};
+use streamgate::requester::{
+    Call, Destination, DestinationMetrics, DestinationSettings, Requester, RequesterMetrics,
+    RequesterSettings, WorkerGroup,
+};
 use streamgate::telemetry::{Readiness, Tracer};
 use tokio_util::sync::CancellationToken;
 
@@ -47,28 +49,34 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         readiness.latch("redis"),
     )?;
     let settings = RequesterSettings {
-        request_stream: "weather-requests".parse().context("the request stream")?,
         reply_stream: "weather-responses".parse().context("the reply stream")?,
         replica: None,
         max_in_flight: 10_000,
         longest_timeout: TIMEOUT,
-        workers: Some(WorkerGroup { name: "weather-workers".to_owned(), grace: Duration::from_secs(15) }),
         busy_poll: Duration::from_micros(500),
         tracer: Tracer::default(),
     };
     let metrics = RequesterMetrics::declare(&settings);
     let requester = Requester::start(redis, settings, metrics, &readiness, stop.clone())?;
-    let routes = Router::new().route("/echo", post(echo)).with_state(Arc::new(requester));
+    let destination = DestinationSettings {
+        stream: "weather-requests".parse().context("the request stream")?,
+        workers: Some(WorkerGroup { name: "weather-workers".to_owned(), grace: Duration::from_secs(15) }),
+    };
+    let metrics = DestinationMetrics::declare(&destination.stream);
+    let to = requester.destination(destination, metrics);
+    let routes = Router::new().route("/echo", post(echo)).with_state(Arc::new((requester, to)));
     front::serve(Front::Same, options.listen, routes, stop).await
 }
 
 async fn echo(
-    State(requester): State<Arc<Requester>>,
+    State(gateway): State<Arc<(Requester, Destination)>>,
     Extension(id): Extension<CorrelationId>,
     request: Request,
 ) -> Result<Response, Failure> {
     let body = front::raw_body(request).await?;
-    let call = Call { id, trace: None, content_type: JSON.into(), body, timeout: TIMEOUT, http: None };
+    let (requester, to) = &*gateway;
+    let to = to.clone();
+    let call = Call { to, id, trace: None, content_type: JSON.into(), body, timeout: TIMEOUT, http: None };
     let reply = requester.request(call).await?.reply;
     Ok(front::answer(reply.status, reply.body))
 }

@@ -88,7 +88,7 @@ pub struct RedisReport {
 impl Report {
     fn of(gateway: &Gateway) -> Self {
         let (round_trip, circuit) = (gateway.redis.round_trip(), gateway.redis.circuit().state().as_str());
-        let ok = round_trip.is_some() && circuit != "open" && !gateway.requester.workers_are_absent();
+        let ok = round_trip.is_some() && circuit != "open" && !gateway.weather.workers_are_absent();
         Self {
             status: if ok { "ok" } else { "degraded" },
             service: env!("CARGO_PKG_NAME"),
@@ -97,7 +97,7 @@ impl Report {
                 round_trip_ms: round_trip.map(|time| time.as_micros() as f64 / 1e3),
                 circuit,
             },
-            workers_alive: gateway.requester.workers_alive(),
+            workers_alive: gateway.weather.workers_alive(),
             pending_requests: gateway.requester.pending(),
             not_ready: gateway.readiness.missing(),
         }

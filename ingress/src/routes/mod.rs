@@ -1,4 +1,5 @@
 //! The handlers of the routes.
 
+pub mod answer;
 pub mod health;
 pub mod weather;

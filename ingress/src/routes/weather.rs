@@ -6,107 +6,71 @@ use std::time::Duration;
 
 use ::weather::WeatherRequest;
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::Response;
-use bytes::Bytes;
+use service::http::body::BodyLimits;
 use service::http::{body, is_encoded};
 use streamgate::codec::{Codec, Json};
 use streamgate::envelope::CorrelationId;
-use streamgate::requester::{Answer, Call, Timing};
+use streamgate::requester::{Call, Destination, Requester};
 
-use crate::gateway::Gateway;
-use crate::problem::{Failure, retry_after, wants_retry_after};
+use super::answer::answer_with;
+use crate::problem::Failure;
 
 const JSON: &str = "application/json";
-/// Carries the times in queue, work and reply.
-pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What the route needs: where its requests go, and the limits of one.
+pub struct Forecasts {
+    /// Sends requests and waits for their replies.
+    pub requester: Requester,
+    /// The stream that requests wait on.
+    pub to: Destination,
+    /// The limits of a request body.
+    pub body: BodyLimits,
+    /// How long a caller waits for the reply.
+    pub timeout: Duration,
+}
 
 /// Checks the request, sends it in normal form, and answers with the reply of the worker.
 ///
 /// # Errors
 /// The request is refused, or no reply comes.
 pub async fn forecast(
-    State(gateway): State<Arc<Gateway>>,
+    State(forecasts): State<Arc<Forecasts>>,
     Extension(id): Extension<CorrelationId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (head, body) = request.into_parts();
-    if !body::is_json(&head.headers) {
-        return Err(Failure::unsupported_media_type(JSON));
-    }
-    if is_encoded(&head.headers) {
-        return Err(Failure::unsupported_encoding());
-    }
-    let trace = head.extensions.get().copied();
-    // Frees the headers and the path, which are not needed while the caller waits.
-    drop(head);
-    let body = body::read(body, gateway.body).await?;
-    let place = WeatherRequest::parse(body::without_bom(&body))?;
-    let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
-    let call =
-        Call { id, trace, content_type: Cow::Borrowed(JSON), body, timeout: gateway.timeout, http: None };
-    Ok(answer_with(gateway.requester.request(call).await?))
+    forecasts.answer(id, request).await
 }
 
-/// The answer with the status, the media type and the body of the reply. The reply was checked when it
-/// was read from the stream. If its status is still not a valid HTTP status, the worker is at fault: 502.
-fn answer_with(answer: Answer) -> Response {
-    let Answer { reply, timing } = answer;
-    let mut response = Response::new(Body::from(reply.body));
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type(reply.content_type));
-    headers.insert(SERVER_TIMING, server_timing(timing));
-    if wants_retry_after(status) {
-        headers.insert(RETRY_AFTER, retry_after(reply.retry_after.unwrap_or_default()));
-    }
-    response
-}
-
-fn content_type(text: Cow<'static, str>) -> HeaderValue {
-    let value = match text {
-        Cow::Borrowed(text) => return HeaderValue::from_static(text),
-        Cow::Owned(text) => HeaderValue::try_from(text),
-    };
-    value.unwrap_or(HeaderValue::from_static("application/octet-stream"))
-}
-
-/// The times in milliseconds, in the format that browsers show (W3C Server Timing).
-fn server_timing(timing: Timing) -> HeaderValue {
-    let mut text = Vec::with_capacity(64);
-    for (name, time) in
-        [("queue;dur=", timing.queue), (", work;dur=", timing.work), (", reply;dur=", timing.reply)]
-    {
-        text.extend_from_slice(name.as_bytes());
-        push_milliseconds(&mut text, time);
-    }
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// Appends `time` with three decimals. With `write!`, this was 5 % of the work of ingress for a request.
-fn push_milliseconds(text: &mut Vec<u8>, time: Duration) {
-    let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    text.extend_from_slice(itoa::Buffer::new().format(us / 1_000).as_bytes());
-    let digit = |unit: u64| b'0' + (us / unit % 10) as u8;
-    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn server_timing_is_in_milliseconds_with_three_decimals() {
-        let timing = Timing {
-            queue: Duration::from_micros(1_002),
-            work: Duration::from_millis(2_500),
-            reply: Duration::ZERO,
+impl Forecasts {
+    /// See [`forecast`].
+    ///
+    /// # Errors
+    /// The request is refused, or no reply comes.
+    pub async fn answer(&self, id: CorrelationId, request: Request) -> Result<Response, Failure> {
+        let (head, body) = request.into_parts();
+        if !body::is_json(&head.headers) {
+            return Err(Failure::unsupported_media_type(JSON));
+        }
+        if is_encoded(&head.headers) {
+            return Err(Failure::unsupported_encoding());
+        }
+        let trace = head.extensions.get().copied();
+        // Frees the headers and the path, which are not needed while the caller waits.
+        drop(head);
+        let body = body::read(body, self.body).await?;
+        let place = WeatherRequest::parse(body::without_bom(&body))?;
+        let body = Json.encode(&place).map_err(|error| Failure::internal(error.to_string()))?;
+        let call = Call {
+            to: self.to.clone(),
+            id,
+            trace,
+            content_type: Cow::Borrowed(JSON),
+            body,
+            timeout: self.timeout,
+            http: None,
         };
-
-        assert_eq!(server_timing(timing), "queue;dur=1.002, work;dur=2500.000, reply;dur=0.000");
+        Ok(answer_with(self.requester.request(call).await?))
     }
 }

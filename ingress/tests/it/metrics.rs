@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use service::config::from_args;
 use service::http::ServerMetrics;
 use streamgate::connection::ConnectionMetrics;
-use streamgate::requester::RequesterMetrics;
+use streamgate::requester::{DestinationMetrics, RequesterMetrics};
 use streamgate::telemetry::Tracer;
 use streamgate::testing::RedisServer;
 
@@ -42,9 +42,11 @@ async fn a_scrape_has_every_declared_metric_with_its_help() {
 fn declared() -> Vec<String> {
     let names = Arc::new(Names::default());
     let settings: Settings = from_args(["ingress"]).expect("the defaults are valid");
+    let stream = settings.streams.request_stream.clone();
     let settings = settings.requester(Tracer::default());
     metrics::with_local_recorder(&names, || {
-        (ConnectionMetrics::declare(), RequesterMetrics::declare(&settings), ServerMetrics::declare())
+        let requests = (RequesterMetrics::declare(&settings), DestinationMetrics::declare(&stream));
+        (ConnectionMetrics::declare(), requests, ServerMetrics::declare())
     });
     HttpMetrics::declare(Arc::clone(&names) as _);
     names.0.lock().expect("not poisoned").clone()

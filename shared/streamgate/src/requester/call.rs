@@ -3,11 +3,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::destination::Destination;
 use crate::envelope::{CorrelationId, HttpHead, Reply, TraceContext};
 
 /// One request to send.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// The stream it goes to, one of this requester.
+    pub to: Destination,
     /// Joins the reply to the request.
     pub id: CorrelationId,
     /// Its trace and its parent span, if the request is traced.

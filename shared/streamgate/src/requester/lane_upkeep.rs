@@ -7,6 +7,7 @@ use redis::{Pipeline, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::settings::LongestTimeout;
 use crate::connection::{Error, Redis, RetryLog, checked};
 use crate::stream::{Entry, EntryId, StreamKey};
 
@@ -97,7 +98,7 @@ impl Progress {
 pub(super) async fn keep(
     redis: Redis,
     lane: StreamKey,
-    longest_timeout: Duration,
+    longest_timeout: LongestTimeout,
     mut finished: watch::Receiver<Finished>,
     stop: CancellationToken,
 ) {
@@ -127,7 +128,7 @@ pub(super) async fn keep(
 struct Keeper {
     redis: Redis,
     lane: StreamKey,
-    longest_timeout: Duration,
+    longest_timeout: LongestTimeout,
 }
 
 impl Keeper {
@@ -135,7 +136,7 @@ impl Keeper {
     async fn refresh(&self) -> Result<(), Error> {
         let lane = self.lane.as_str();
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("EXPIRE").arg(lane).arg(StreamKey::lane_ttl(self.longest_timeout).as_secs());
+        pipeline.cmd("EXPIRE").arg(lane).arg(StreamKey::lane_ttl(self.longest_timeout.get()).as_secs());
         pipeline.cmd("XLEN").arg(lane);
         let mut answers = self.redis.pipeline(&pipeline).await?.into_iter();
         answers.next().map(checked).transpose()?;
@@ -149,7 +150,7 @@ impl Keeper {
     async fn trim(&self, finished: Finished) -> Result<(), Error> {
         // The age uses the server's time. A wrong clock of this machine could remove a reply that its caller still
         // waits for.
-        let age = (self.longest_timeout + PERIOD).as_millis() as u64;
+        let age = (self.longest_timeout.get() + PERIOD).as_millis() as u64;
         let by_age = EntryId { ms: self.redis.server_time_ms().await?.saturating_sub(age), seq: 0 };
         let mut trim = redis::cmd("XTRIM");
         trim.arg(self.lane.as_str()).arg("MINID").arg("~").arg(finished.first_to_keep(by_age).to_string());

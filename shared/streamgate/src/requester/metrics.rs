@@ -1,11 +1,23 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use super::settings::RequesterSettings;
+use crate::stream::StreamKey;
 use crate::telemetry::Declare;
 
-/// Metrics of a requester: waiting callers and their replies.
+/// Metrics of a requester: what comes on its reply lane.
 #[derive(Clone)]
 pub struct RequesterMetrics {
+    /// Replies that came after their caller had gone.
+    pub late: Counter,
+    /// Replies on a shared lane without a caller in this process.
+    pub foreign: Counter,
+    /// Parts of entries on the lane that are no valid replies.
+    pub undecodable: Counter,
+}
+
+/// Metrics of one destination: waiting callers and their replies.
+#[derive(Clone)]
+pub struct DestinationMetrics {
     /// Callers that wait for a reply.
     pub pending: Gauge,
     /// Time from admission to the reply, measured by this process.
@@ -18,12 +30,6 @@ pub struct RequesterMetrics {
     pub reply: Histogram,
     /// Deadlines that passed while a caller waited.
     pub timeouts: Counter,
-    /// Replies that came after their caller had gone.
-    pub late: Counter,
-    /// Replies on a shared lane without a caller in this process.
-    pub foreign: Counter,
-    /// Parts of entries on the lane that are no valid replies.
-    pub undecodable: Counter,
     /// Requests refused before anything was sent.
     pub refusals: Refusals,
     /// How long a new request would wait before its work starts; 0 if there is no sign of a queue.
@@ -73,9 +79,30 @@ impl Refusals {
 }
 
 impl RequesterMetrics {
-    /// Declares them on the current recorder, with the request stream as label.
+    /// Declares them on the current recorder, with the reply stream as label.
     pub fn declare(settings: &RequesterSettings) -> Self {
-        let declare = Declare::labelled(&[("stream", settings.request_stream.as_str())]);
+        let declare = Declare::labelled(&[("stream", settings.reply_stream.as_str())]);
+        Self {
+            late: declare.counter(
+                "streamgate_replies_late_total",
+                "Replies that came after their caller had gone; on a lane with one reader also second replies",
+            ),
+            foreign: declare.counter(
+                "streamgate_replies_foreign_total",
+                "Replies on a shared reply stream without a caller here: another replica's, or second replies",
+            ),
+            undecodable: declare.counter(
+                "streamgate_replies_undecodable_total",
+                "Messages on the reply stream that are no valid replies",
+            ),
+        }
+    }
+}
+
+impl DestinationMetrics {
+    /// Declares them on the current recorder, with the request stream as label.
+    pub fn declare(stream: &StreamKey) -> Self {
+        let declare = Declare::labelled(&[("stream", stream.as_str())]);
         Self {
             pending: declare.gauge("streamgate_pending_requests", "Callers that wait for a reply"),
             duration: declare.seconds(
@@ -94,18 +121,6 @@ impl RequesterMetrics {
             timeouts: declare.counter(
                 "streamgate_request_timeouts_total",
                 "Requests whose deadline passed while their caller waited",
-            ),
-            late: declare.counter(
-                "streamgate_replies_late_total",
-                "Replies that came after their caller had gone; on a lane with one reader also second replies",
-            ),
-            foreign: declare.counter(
-                "streamgate_replies_foreign_total",
-                "Replies on a shared reply stream without a caller here: another replica's, or second replies",
-            ),
-            undecodable: declare.counter(
-                "streamgate_replies_undecodable_total",
-                "Messages on the reply stream that are no valid replies",
             ),
             refusals: Refusals::declare(&declare),
             estimated_wait: declare.gauge(

@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::error::RequestErrorKind;
 use crate::envelope::{CorrelationId, Reply};
+use crate::resilience::WaitEstimate;
 
 /// A reply and the time at which it was stored.
 #[derive(Debug)]
@@ -35,20 +36,41 @@ pub enum Completion {
 
 /// The callers that wait for a reply, by correlation id. Clones share everything.
 ///
+/// Callers of several streams wait in one map, each in the line of its stream. A handle is that of one line: it adds
+/// callers to this line and counts them, and completes those of all lines.
+///
 /// A caller gets a place before its request is sent. The guard frees the place when it is dropped: after a reply, a
 /// timeout, a disconnect or a panic. So no place leaks.
 #[derive(Clone)]
-pub struct PendingReplies(Arc<Inner>);
+pub struct PendingReplies {
+    all: Arc<Inner>,
+    line: Arc<Line>,
+}
+
+/// The callers of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    waiting: AtomicUsize,
+    /// Deadlines that passed since [`Line::take_timeouts`].
+    timeouts: AtomicU64,
+    /// How long a new caller would wait.
+    pub(super) estimate: WaitEstimate,
+}
+
+struct Waiting {
+    sender: oneshot::Sender<Arrival>,
+    line: Arc<Line>,
+}
 
 struct Inner {
-    waiting: DashMap<CorrelationId, oneshot::Sender<Arrival>, foldhash::fast::RandomState>,
+    waiting: DashMap<CorrelationId, Waiting, foldhash::fast::RandomState>,
     /// The size of `waiting`. Every request needs it, and the map would lock each of its shards to count.
     count: AtomicUsize,
     deadlines: Mutex<BTreeMap<u64, Vec<CorrelationId>>>,
-    /// Ids of callers that went without a reply. They tell a late reply from one for another process.
-    abandoned: Mutex<LastIds>,
+    /// Ids of callers that went without a reply, and their lines. They tell a late reply from one for another process.
+    abandoned: Mutex<LastIds<Arc<Line>>>,
     /// Ids of requests that may be stored twice.
-    maybe_twice: Mutex<LastIds>,
+    maybe_twice: Mutex<LastIds<()>>,
     started: Instant,
 }
 
@@ -61,51 +83,78 @@ pub(super) const DEADLINE_STEP: Duration = Duration::from_millis(16);
 
 impl Default for PendingReplies {
     fn default() -> Self {
-        Self(Arc::new(Inner {
+        let all = Inner {
             waiting: DashMap::with_hasher_and_shard_amount(foldhash::fast::RandomState::default(), SHARDS),
             count: AtomicUsize::new(0),
             deadlines: Mutex::default(),
             abandoned: Mutex::default(),
             maybe_twice: Mutex::default(),
             started: Instant::now(),
-        }))
+        };
+        Self { all: Arc::new(all), line: Arc::default() }
     }
 }
 
 impl PendingReplies {
+    /// A handle for the callers of another stream.
+    pub(super) fn other_line(&self) -> Self {
+        Self { all: Arc::clone(&self.all), line: Arc::default() }
+    }
+
+    /// The line of this handle.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// Adds a caller that waits for `id` until `deadline`.
     pub fn register(&self, id: CorrelationId, deadline: Instant) -> PendingGuard {
         let (sender, arrival) = oneshot::channel();
-        if self.0.waiting.insert(id, sender).is_none() {
-            self.0.count.fetch_add(1, Ordering::Relaxed);
+        if self.all.waiting.insert(id, Waiting { sender, line: Arc::clone(&self.line) }).is_none() {
+            self.all.count.fetch_add(1, Ordering::Relaxed);
+            self.line.waiting.fetch_add(1, Ordering::Relaxed);
         }
-        let step = self.0.step_of(deadline) + 1;
-        lock(&self.0.deadlines).entry(step).or_default().push(id);
-        PendingGuard { id, pending: Arc::clone(&self.0), arrival, completed: false }
+        let step = self.all.step_of(deadline) + 1;
+        lock(&self.all.deadlines).entry(step).or_default().push(id);
+        PendingGuard { id, pending: self.clone(), arrival, completed: false }
     }
 
     /// Gives `arrival` to the caller that waits for `id`.
     pub fn complete(&self, id: CorrelationId, arrival: Arrival) -> Completion {
-        match self.0.remove(id) {
-            Some(waiting) => match waiting.send(arrival) {
-                Ok(()) => Completion::Delivered,
-                Err(_gone) => Completion::Late,
+        self.complete_in_line(id, arrival).0
+    }
+
+    /// As [`PendingReplies::complete`]; returns also the line of the caller, unless it is unknown.
+    pub(super) fn complete_in_line(
+        &self,
+        id: CorrelationId,
+        arrival: Arrival,
+    ) -> (Completion, Option<Arc<Line>>) {
+        match self.all.remove(id) {
+            Some(Waiting { sender, line }) => match sender.send(arrival) {
+                Ok(()) => (Completion::Delivered, Some(line)),
+                Err(_gone) => (Completion::Late, Some(line)),
             },
-            None if lock(&self.0.abandoned).contains(id) => Completion::Late,
-            None => Completion::Unknown,
+            None => match lock(&self.all.abandoned).get(id) {
+                Some(line) => (Completion::Late, Some(Arc::clone(line))),
+                None => (Completion::Unknown, None),
+            },
         }
     }
 
     /// Completes the callers whose deadline has passed; returns how many.
     pub fn expire(&self, now: Instant) -> usize {
         let passed = {
-            let mut deadlines = lock(&self.0.deadlines);
-            let later = deadlines.split_off(&(self.0.step_of(now) + 1));
+            let mut deadlines = lock(&self.all.deadlines);
+            let later = deadlines.split_off(&(self.all.step_of(now) + 1));
             std::mem::replace(&mut *deadlines, later)
         };
         let ids = passed.into_values().flatten();
-        ids.filter(|id| match self.0.remove(*id) {
-            Some(waiting) => waiting.send(Err(RequestErrorKind::DeadlinePassed)).is_ok(),
+        ids.filter(|id| match self.all.remove(*id) {
+            Some(Waiting { sender, line }) => {
+                let waited = sender.send(Err(RequestErrorKind::DeadlinePassed)).is_ok();
+                line.timeouts.fetch_add(u64::from(waited), Ordering::Relaxed);
+                waited
+            }
             None => false,
         })
         .count()
@@ -113,43 +162,56 @@ impl PendingReplies {
 
     /// Notes that the request `id` may be stored twice: a try got no answer, and the request may be sent again.
     pub(super) fn may_be_stored_twice(&self, id: CorrelationId) {
-        lock(&self.0.maybe_twice).insert(id);
+        lock(&self.all.maybe_twice).insert(id, ());
     }
 
     /// True if a caller waits for `id`.
     pub(super) fn is_waited_for(&self, id: CorrelationId) -> bool {
-        self.0.waiting.contains_key(&id)
+        self.all.waiting.contains_key(&id)
     }
 
     /// True if a caller waits for `id` and the request is on the stream at most once.
     pub(super) fn was_stored_once(&self, id: CorrelationId) -> bool {
-        self.is_waited_for(id) && !lock(&self.0.maybe_twice).contains(id)
+        self.is_waited_for(id) && lock(&self.all.maybe_twice).get(id).is_none()
     }
 
     /// The only entry of `id` was taken back: tells the caller that no work was done. False if the request may
     /// meanwhile be stored a second time. After this the writer does not send the request again, because no caller
     /// waits for it.
     pub(super) fn was_taken_back(&self, id: CorrelationId) -> bool {
-        let maybe_twice = lock(&self.0.maybe_twice);
-        !maybe_twice.contains(id)
+        let maybe_twice = lock(&self.all.maybe_twice);
+        maybe_twice.get(id).is_none()
             && self.complete(id, Err(RequestErrorKind::NoWorker)) == Completion::Delivered
     }
 
-    /// The number of waiting callers.
+    /// The number of callers that wait in this line.
     pub fn len(&self) -> usize {
-        self.0.count.load(Ordering::Relaxed)
+        self.line.waiting.load(Ordering::Relaxed)
     }
 
-    /// True if no caller waits.
+    /// The number of callers that wait in all lines.
+    pub fn total(&self) -> usize {
+        self.all.count.load(Ordering::Relaxed)
+    }
+
+    /// True if no caller waits in this line.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
+impl Line {
+    /// The number of deadlines that passed since the last call.
+    pub(super) fn take_timeouts(&self) -> u64 {
+        self.timeouts.swap(0, Ordering::Relaxed)
+    }
+}
+
 impl Inner {
-    fn remove(&self, id: CorrelationId) -> Option<oneshot::Sender<Arrival>> {
+    fn remove(&self, id: CorrelationId) -> Option<Waiting> {
         let (_, waiting) = self.waiting.remove(&id)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
+        waiting.line.waiting.fetch_sub(1, Ordering::Relaxed);
         Some(waiting)
     }
 
@@ -162,7 +224,7 @@ impl Inner {
 /// One caller's place in [`PendingReplies`]; dropping it frees the place.
 pub struct PendingGuard {
     id: CorrelationId,
-    pending: Arc<Inner>,
+    pending: PendingReplies,
     arrival: oneshot::Receiver<Arrival>,
     completed: bool,
 }
@@ -179,36 +241,42 @@ impl PendingGuard {
 impl Drop for PendingGuard {
     fn drop(&mut self) {
         if !self.completed {
-            self.pending.remove(self.id);
-            lock(&self.pending.abandoned).insert(self.id);
+            let PendingReplies { all, line } = &self.pending;
+            all.remove(self.id);
+            lock(&all.abandoned).insert(self.id, Arc::clone(line));
         }
     }
 }
 
-/// A bounded set of the ids that were inserted last.
-#[derive(Default)]
-struct LastIds {
+/// What is known of the ids that were inserted last; their number is bounded.
+struct LastIds<V> {
     order: VecDeque<CorrelationId>,
-    ids: HashSet<CorrelationId, foldhash::fast::RandomState>,
+    values: HashMap<CorrelationId, V, foldhash::fast::RandomState>,
 }
 
-impl LastIds {
-    /// Enough for the callers of one outage.
-    const MOST: usize = 8_192;
+impl<V> Default for LastIds<V> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), values: HashMap::default() }
+    }
+}
 
-    fn insert(&mut self, id: CorrelationId) {
-        if self.ids.insert(id) {
+/// Enough for the callers of one outage.
+const MOST_IDS: usize = 8_192;
+
+impl<V> LastIds<V> {
+    fn insert(&mut self, id: CorrelationId, value: V) {
+        if self.values.insert(id, value).is_none() {
             self.order.push_back(id);
         }
-        if self.order.len() > Self::MOST
+        if self.order.len() > MOST_IDS
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.values.remove(&oldest);
         }
     }
 
-    fn contains(&self, id: CorrelationId) -> bool {
-        self.ids.contains(&id)
+    fn get(&self, id: CorrelationId) -> Option<&V> {
+        self.values.get(&id)
     }
 }
 
@@ -285,17 +353,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn callers_of_several_streams_share_the_map_not_the_line() {
+        let orders = PendingReplies::default();
+        let mails = orders.other_line();
+        let (order, mail) = (CorrelationId::mint(), CorrelationId::mint());
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let (_waits, leaves) = (orders.register(order, deadline), mails.register(mail, deadline));
+        assert_eq!((orders.len(), mails.len(), mails.total()), (1, 1, 2));
+
+        drop(leaves);
+        let (late, line) = orders.complete_in_line(mail, received(mail));
+        assert_eq!((late, orders.len(), mails.len()), (Completion::Late, 1, 0));
+        assert!(line.is_some_and(|line| Arc::ptr_eq(&line, &mails.line)), "the line is remembered");
+        assert_eq!(mails.expire(deadline + DEADLINE_STEP * 2), 1, "deadlines of all lines are swept");
+
+        assert_eq!((orders.total(), mails.is_empty()), (0, true));
+        assert_eq!((orders.line().take_timeouts(), mails.line().take_timeouts()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_number_of_remembered_callers_is_bounded() {
         let pending = PendingReplies::default();
         let deadline = Instant::now() + Duration::from_secs(1);
         let first = CorrelationId::mint();
         drop(pending.register(first, deadline));
 
-        for _ in 0..LastIds::MOST {
+        for _ in 0..MOST_IDS {
             drop(pending.register(CorrelationId::mint(), deadline));
         }
 
         assert_eq!(pending.complete(first, received(first)), Completion::Unknown);
-        assert_eq!(lock(&pending.0.abandoned).ids.len(), LastIds::MOST);
+        assert_eq!(lock(&pending.all.abandoned).values.len(), MOST_IDS);
     }
 }

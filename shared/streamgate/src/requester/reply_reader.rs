@@ -6,7 +6,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
 use super::lane_conflict::LaneConflict;
 use super::lane_upkeep::{Finished, Progress};
 use super::metrics::RequesterMetrics;
@@ -26,7 +25,6 @@ pub(super) struct ReplyReader {
     /// Tells the upkeep how far the lane has been read.
     pub(super) finished: watch::Sender<Finished>,
     pub(super) listening: Latch,
-    pub(super) admission: Arc<Admission>,
     pub(super) conflict: LaneConflict,
 }
 
@@ -89,10 +87,11 @@ impl ReplyReader {
 
     fn complete_one(&mut self, reply: Reply, entry: EntryId) -> Completion {
         let (id, worked) = (reply.id, !reply.work.is_zero());
-        let completion = self.pending.complete(id, Ok(Received { reply, stored_ms: entry.ms }));
+        let received = Ok(Received { reply, stored_ms: entry.ms });
+        let (completion, line) = self.pending.complete_in_line(id, received);
         // Finished work shows capacity even if its caller has gone.
-        if worked && completion != Completion::Unknown {
-            self.admission.estimate.answered();
+        if worked && let Some(line) = line {
+            line.estimate.answered();
         }
         match completion {
             Completion::Delivered => self.conflict.known(),

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::{Redis, RedisSettings};
 use streamgate::envelope::CorrelationId;
-use streamgate::requester::RequesterMetrics;
-use streamgate::requester::{Answer, Call, RequestError, Requester, RequesterSettings, WorkerGroup};
+use streamgate::requester::{
+    Answer, Call, Destination, DestinationMetrics, DestinationSettings, RequestError, Requester,
+    RequesterMetrics, RequesterSettings, WorkerGroup,
+};
 use streamgate::responder::ResponderMetrics;
 use streamgate::responder::{Handler, Responder, ResponderSettings, Response, Work};
 use streamgate::stream::{GroupSettings, Start};
@@ -83,9 +85,13 @@ pub(crate) fn responder_settings(worker: &str) -> ResponderSettings {
     }
 }
 
+/// The metrics of an [`Asker`].
+pub(crate) type AskerMetrics = (RequesterMetrics, DestinationMetrics);
+
 /// Metrics for tests that do not read them.
-pub(crate) fn requester_metrics() -> RequesterMetrics {
-    RequesterMetrics::declare(&requester_settings(None))
+pub(crate) fn requester_metrics() -> AskerMetrics {
+    let destination = DestinationMetrics::declare(&destination_settings().stream);
+    (RequesterMetrics::declare(&requester_settings(None)), destination)
 }
 
 /// Metrics for tests that do not read them.
@@ -95,20 +101,23 @@ pub(crate) fn responder_metrics() -> ResponderMetrics {
 
 fn requester_settings(replica: Option<&str>) -> RequesterSettings {
     RequesterSettings {
-        request_stream: REQUESTS.parse().expect("a name"),
         reply_stream: REPLIES.parse().expect("a name"),
         replica: replica.map(str::to_owned),
         max_in_flight: 10_000,
         longest_timeout: Duration::from_secs(60),
-        workers: None,
         busy_poll: Duration::from_micros(500),
         tracer: Tracer::default(),
     }
 }
 
+fn destination_settings() -> DestinationSettings {
+    DestinationSettings { stream: REQUESTS.parse().expect("a name"), workers: None }
+}
+
 /// A requester that is ready to receive replies. It stops on drop.
 pub(crate) struct Asker {
     pub(crate) requester: Requester,
+    pub(crate) destination: Destination,
     pub(crate) redis: Redis,
     readiness: Readiness,
     stop: CancellationToken,
@@ -120,7 +129,7 @@ impl Asker {
     }
 
     /// Starts a requester with this connection and these metrics.
-    pub(crate) async fn start_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
+    pub(crate) async fn start_on(redis: Redis, replica: Option<&str>, metrics: AskerMetrics) -> Self {
         let asker = Self::start_unready_on(redis, replica, metrics);
         eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
         asker
@@ -131,19 +140,19 @@ impl Asker {
         Self::start_unready_on(redis(target), replica, requester_metrics())
     }
 
-    fn start_unready_on(redis: Redis, replica: Option<&str>, metrics: RequesterMetrics) -> Self {
-        Self::start_with(redis, requester_settings(replica), metrics)
+    fn start_unready_on(redis: Redis, replica: Option<&str>, metrics: AskerMetrics) -> Self {
+        Self::start_with(redis, requester_settings(replica), destination_settings(), metrics)
     }
 
     /// Starts a requester that watches the workers of the group, with this `grace`.
     pub(crate) async fn watching_workers(
         target: &impl Target,
         grace: Duration,
-        metrics: RequesterMetrics,
+        metrics: AskerMetrics,
     ) -> Self {
-        Self::start_with_settings(redis(target), metrics, |settings| {
+        Self::start_with_settings(redis(target), metrics, |settings, destination| {
             settings.replica = Some("a".to_owned());
-            settings.workers = Some(WorkerGroup { name: GROUP.to_owned(), grace });
+            destination.workers = Some(WorkerGroup { name: GROUP.to_owned(), grace });
         })
         .await
     }
@@ -151,22 +160,28 @@ impl Asker {
     /// Starts a requester whose settings are changed by `change`.
     pub(crate) async fn start_with_settings(
         redis: Redis,
-        metrics: RequesterMetrics,
-        change: impl FnOnce(&mut RequesterSettings),
+        metrics: AskerMetrics,
+        change: impl FnOnce(&mut RequesterSettings, &mut DestinationSettings),
     ) -> Self {
-        let mut settings = requester_settings(None);
-        change(&mut settings);
-        let asker = Self::start_with(redis, settings, metrics);
+        let (mut settings, mut destination) = (requester_settings(None), destination_settings());
+        change(&mut settings, &mut destination);
+        let asker = Self::start_with(redis, settings, destination, metrics);
         eventually_async("the requester listens", async || asker.readiness.is_ready()).await;
         asker
     }
 
-    fn start_with(redis: Redis, settings: RequesterSettings, metrics: RequesterMetrics) -> Self {
+    fn start_with(
+        redis: Redis,
+        settings: RequesterSettings,
+        destination: DestinationSettings,
+        (metrics, destination_metrics): AskerMetrics,
+    ) -> Self {
         let readiness = Readiness::default();
         let stop = CancellationToken::new();
         let requester =
             Requester::start(redis.clone(), settings, metrics, &readiness, stop.clone()).expect("valid lane");
-        Self { requester, redis, readiness, stop }
+        let destination = requester.destination(destination, destination_metrics);
+        Self { requester, destination, redis, readiness, stop }
     }
 
     /// True while the requester reads its reply lane.
@@ -184,6 +199,7 @@ impl Asker {
         timeout: Duration,
     ) -> Result<Answer, RequestError> {
         let call = Call {
+            to: self.destination.clone(),
             id: CorrelationId::mint(),
             trace: None,
             content_type: "text/plain".into(),

@@ -21,7 +21,7 @@ async fn asker(server: &RedisServer, grace: Duration) -> (Asker, Counts) {
 }
 
 async fn wait_until_alive(asker: &Asker, alive: usize) {
-    eventually_async("the requester knows", async || asker.requester.workers_alive() == Some(alive)).await;
+    eventually_async("the requester knows", async || asker.destination.workers_alive() == Some(alive)).await;
 }
 
 /// Starts a worker, and waits until it has replied once and left.
@@ -73,7 +73,7 @@ async fn a_worker_that_stops_is_not_counted_any_more() {
     two.stop().await;
     wait_until_alive(&asker, 0).await;
 
-    assert!(!asker.requester.workers_are_absent(), "the grace period is not over");
+    assert!(!asker.destination.workers_are_absent(), "the grace period is not over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,7 @@ const QUIET: Duration = Duration::from_millis(200);
 async fn start_and_wait_for_quiet_time(target: &impl Target) -> (Asker, Counts) {
     let counts = Counts::default();
     let metrics = counts.declare(requester_metrics);
-    let asker = Asker::start_with_settings(redis(target), metrics, |settings| {
+    let asker = Asker::start_with_settings(redis(target), metrics, |settings, _| {
         settings.replica = Some("a".to_owned());
         settings.longest_timeout = QUIET;
     })

@@ -41,10 +41,12 @@ impl Scene {
         let logs = Logs::capture();
         // Started before the gateway, so that the gateway sees a worker at its first check.
         let worker = Worker::start(target, "w1", Busy).await;
-        let asker = Asker::start_with_settings(redis(target), requester_metrics(), |settings| {
-            settings.replica = Some("r0".to_owned());
-            settings.workers = Some(WorkerGroup { name: GROUP.to_owned(), grace: Duration::from_secs(60) });
-        });
+        let asker =
+            Asker::start_with_settings(redis(target), requester_metrics(), |settings, destination| {
+                settings.replica = Some("r0".to_owned());
+                destination.workers =
+                    Some(WorkerGroup { name: GROUP.to_owned(), grace: Duration::from_secs(60) });
+            });
         let asker = Arc::new(asker.await);
         assert!(asker.ask("before").await.is_ok());
         let callers = ["x", "x", "long"].map(|body| {

@@ -2,7 +2,7 @@
 
 use metrics::Counter;
 
-use super::pending::PendingReplies;
+use super::super::pending::PendingReplies;
 use crate::connection::{Error, Redis};
 use crate::envelope::CorrelationId;
 use crate::stream::{Entry, EntryId, StreamKey, Undelivered};

@@ -1,19 +1,20 @@
 //! Whether a worker is alive, as far as a requester knows.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::metrics::RequesterMetrics;
-use super::pending::PendingReplies;
-use super::settings::WorkerGroup;
+use super::super::metrics::DestinationMetrics;
+use super::super::pending::PendingReplies;
+use super::super::settings::WorkerGroup;
 use super::take_back::TakeBack;
 use crate::connection::{Error, Redis, RetryLog};
 use crate::stream::{ConsumerHealth, GroupHealth, StreamKey};
 
 /// Watches the workers of one group: once a second, and more often while none is alive.
-pub(super) struct WorkerPresence {
+pub(in super::super) struct WorkerPresence {
     group: WorkerGroup,
     view: Mutex<View>,
 }
@@ -38,12 +39,18 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// this long.
 const ABSENCE_PERIOD: Duration = Duration::from_millis(100);
 
+/// With many streams, those without workers are read less often, so that all together cost Redis no more than about
+/// 100 reads a second.
+fn absence_period(streams: usize) -> Duration {
+    (ABSENCE_PERIOD * streams.div_ceil(10).max(1) as u32).min(FRESH / 2)
+}
+
 /// An older view is not used.
 const FRESH: Duration = Duration::from_secs(5);
 
 impl WorkerPresence {
     /// A view that has not been read yet.
-    pub(super) fn new(group: WorkerGroup) -> Self {
+    pub(in super::super) fn new(group: WorkerGroup) -> Self {
         let view =
             View { read_at: None, alive: 0, last_alive: Instant::now(), seen: false, untouched: false };
         Self { group, view: Mutex::new(view) }
@@ -64,13 +71,14 @@ impl WorkerPresence {
     }
 
     /// Reads the group periodically, without end. While the workers are absent, undelivered requests are taken back
-    /// and their callers refused.
+    /// and their callers refused. `streams` is how many streams this process watches.
     pub(super) async fn watch(
         &self,
         redis: &Redis,
         pending: &PendingReplies,
         requests: &StreamKey,
-        metrics: &RequesterMetrics,
+        metrics: &DestinationMetrics,
+        streams: &AtomicUsize,
     ) {
         let begin =
             || TakeBack::new(redis.clone(), requests.clone(), pending.clone(), metrics.taken_back.clone());
@@ -86,7 +94,10 @@ impl WorkerPresence {
                     done
                 }
             };
-            let period = if self.view().alive > 0 { PERIOD } else { ABSENCE_PERIOD };
+            let period = match self.view().alive {
+                0 => absence_period(streams.load(Ordering::Relaxed)),
+                _ => PERIOD,
+            };
             let pause = match done {
                 Ok(()) => {
                     outage.healed();
@@ -106,7 +117,7 @@ impl WorkerPresence {
         &self,
         redis: &Redis,
         requests: &StreamKey,
-        metrics: &RequesterMetrics,
+        metrics: &DestinationMetrics,
     ) -> Result<(), Error> {
         let name = &self.group.name;
         let consumers = ConsumerHealth::of_group(redis, requests, name).await?;
