@@ -35,6 +35,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The label of all paths without a route: a caller must not be able to create metric labels.
 const UNMATCHED: &str = "unmatched";
 
+/// The route of the routes file that made an answer: its id is the label of metrics.
+#[derive(Clone)]
+pub struct RouteLabel(pub Arc<routes::Route>);
+
 /// Wraps routes in [`AnswerService`].
 #[derive(Clone)]
 pub struct AnswerLayer {
@@ -117,7 +121,16 @@ struct UnderWay {
 
 impl UnderWay {
     fn answer(mut self, mut response: Response) -> Response {
-        let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        // Only a request without a path in the router can have a route of the file.
+        let label = match &self.route {
+            Some(_) => None,
+            None => response.extensions_mut().remove::<RouteLabel>(),
+        };
+        if let Some(RouteLabel(route)) = &label {
+            self.span.record(|| [KeyValue::new("http.route", route.path.as_str().to_owned())]);
+        }
+        let by_router = || self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let route = label.as_ref().map_or_else(by_router, |label| label.0.id.as_str());
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             failure.log(self.id, route);
             // Keep the headers that inner layers have set, such as `ratelimit`.

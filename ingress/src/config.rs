@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::routes::{BuiltIn, Routes};
 use clap::Parser;
 use service::config::value::{address, count};
 use service::config::{
     ConfigError, GroupArgs, HumanDuration, ProcessArgs, RedisArgs, StreamArgs, TracingArgs,
 };
-use service::http::body::BodyLimits;
 use service::http::{HealthcheckArgs, ServerLimits};
 use streamgate::requester::{DestinationSettings, RequesterSettings, WorkerGroup};
 use streamgate::stream::StreamKey;
@@ -18,7 +18,9 @@ use streamgate::telemetry::Tracer;
 
 use crate::api_keys::file;
 use crate::api_keys::new_key::NewKeyArgs;
+use crate::commands::RoutesCommand;
 use crate::cors::AllowedOrigins;
+use crate::serving;
 
 /// The largest BODY_LIMIT. Bodies are stored in Redis, which is not made for large files.
 const LARGEST_BODY: usize = 16 << 20;
@@ -60,8 +62,18 @@ pub struct Settings {
     #[arg(long, env = "API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
 
+    /// Requests of one API key that may wait for a reply at once, 1 to 1000000; more get 429. A line of API_KEYS_FILE
+    /// may set another number with waiting=COUNT [default: none, MAX_IN_FLIGHT holds for all callers together]
+    #[arg(long, env = "API_KEY_MAX_WAITING", value_name = "COUNT", value_parser = count(1..=LARGEST_COUNT))]
+    pub api_key_max_waiting: Option<usize>,
+
+    /// File of routes, YAML or (with the ending .toml) TOML: which requests are served, on which stream they wait and
+    /// who answers them (docs/ROUTES.md); changes take effect within seconds [default: none, the weather alone]
+    #[arg(long, env = "ROUTES_FILE", value_name = "PATH")]
+    pub routes_file: Option<PathBuf>,
+
     /// Origins of the web pages that may send requests (CORS): scheme and host, separated by commas, or * for
-    /// all [default: none, CORS is off]
+    /// all; with a routes file, its routes say this themselves [default: none, CORS is off]
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_name = "ORIGINS")]
     pub cors_allowed_origins: Option<AllowedOrigins>,
 
@@ -132,7 +144,8 @@ impl service::config::Settings for Settings {
             return Err(ConfigError::rule("INGRESS_ADMIN_LISTEN", self.ingress_admin_listen, rule));
         }
         self.validate_lane()?;
-        self.validate_api_keys()
+        self.validate_api_keys()?;
+        self.load_routes().map(drop)
     }
 }
 
@@ -160,6 +173,10 @@ pub enum Command {
 
     /// Ask the ingress on this machine that has the same settings whether it is healthy: exit code 0 if so, else 1
     Healthcheck(HealthcheckArgs),
+
+    /// A command about a routes file.
+    #[command(flatten)]
+    Routes(RoutesCommand),
 }
 
 impl service::config::Settings for Cli {
@@ -169,19 +186,21 @@ impl service::config::Settings for Cli {
             Some(Command::NewKey(args)) => args.validate(),
             // The process that it asks has checked the settings itself.
             Some(Command::Healthcheck(args)) => args.validate(),
+            // The settings may be those of another place.
+            Some(Command::Routes(_)) => Ok(()),
             None => self.settings.validate(),
         }
     }
 }
 
 impl Settings {
-    /// The settings of the requester.
-    pub fn requester(&self, tracer: Tracer) -> RequesterSettings {
+    /// The settings of the requester of routes with timeouts up to `longest_route`.
+    pub fn requester(&self, tracer: Tracer, longest_route: Duration) -> RequesterSettings {
         RequesterSettings {
             reply_stream: self.streams.reply_stream.clone(),
             replica: self.ingress_replica.clone(),
             max_in_flight: self.max_in_flight,
-            longest_timeout: self.streams.request_timeout.0,
+            longest_timeout: longest_route,
             busy_poll: self.ingress_busy_poll.0,
             tracer,
         }
@@ -193,6 +212,25 @@ impl Settings {
         DestinationSettings { stream, workers: Some(workers) }
     }
 
+    /// The routes of ROUTES_FILE; the weather alone without a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn load_routes(&self) -> Result<Routes, ConfigError> {
+        let Some(path) = &self.routes_file else {
+            return Ok(Routes::built_in(BuiltIn {
+                stream: self.streams.request_stream.clone(),
+                group: self.workers.consumer_group.clone(),
+                timeout: self.streams.request_timeout.0,
+                body_limit: self.body_limit,
+            }));
+        };
+        let broken = |rule: String| ConfigError::rule("ROUTES_FILE", path.display(), rule);
+        let routes = Routes::load(path).map_err(|faults| broken(format!("has faults:\n{faults}")))?;
+        serving::check(&routes, self.api_keys_file.is_some()).map_err(broken)?;
+        Ok(routes)
+    }
+
     /// The limits of connections.
     pub fn server(&self) -> ServerLimits {
         ServerLimits {
@@ -201,11 +239,6 @@ impl Settings {
             write_timeout: self.write_timeout.0,
             drain: self.process.drain(),
         }
-    }
-
-    /// The limits of a request body.
-    pub fn body(&self) -> BodyLimits {
-        BodyLimits { size: self.body_limit, time: self.header_timeout.0 }
     }
 
     fn validate_api_keys(&self) -> Result<(), ConfigError> {
@@ -257,7 +290,10 @@ mod tests {
         let settings = from_args::<Settings>(["ingress"]).map_err(|_| "refused").expect("valid");
 
         assert_eq!(settings.ingress_listen.port(), 5009);
-        assert_eq!(settings.requester(Tracer::default()).reply_stream.as_str(), "weather-responses");
+        assert_eq!(
+            settings.requester(Tracer::default(), Duration::ZERO).reply_stream.as_str(),
+            "weather-responses"
+        );
     }
 
     #[test]

@@ -75,7 +75,8 @@ pub fn layer(origins: AllowedOrigins) -> CorsLayer {
         .max_age(MAX_AGE)
 }
 
-fn exposed() -> [HeaderName; 5] {
+/// The fields of an answer that a page may read.
+pub(crate) fn exposed() -> [HeaderName; 5] {
     [X_REQUEST_ID, RETRY_AFTER, SERVER_TIMING, RATELIMIT, RATELIMIT_POLICY]
 }
 

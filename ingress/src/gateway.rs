@@ -1,16 +1,17 @@
 //! The state that the handlers share.
 
+use std::sync::Arc;
+
 use service::liveness::Liveness;
 use streamgate::connection::Redis;
-use streamgate::requester::{Destination, Requester};
 use streamgate::telemetry::Readiness;
+
+use crate::serving::Serving;
 
 /// The engine behind the routes.
 pub struct Gateway {
-    /// Sends requests and waits for their replies.
-    pub requester: Requester,
-    /// The stream for forecasts.
-    pub weather: Destination,
+    /// The routes in force, and the requester that sends their requests.
+    pub serving: Arc<Serving>,
     /// The connection to Redis.
     pub redis: Redis,
     /// Tells whether the runtime still runs its tasks.

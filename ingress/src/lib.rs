@@ -9,17 +9,21 @@
 //! | `answer_layer` | the layer around every route: correlation id, errors, metrics |
 //! | `api_keys` | checks the API key and its rate limit, if API_KEYS_FILE is set |
 //! | `cors` | lets web pages send requests, if CORS_ALLOWED_ORIGINS is set |
+//! | `serving` | the routes in force: the weather alone, or those of ROUTES_FILE |
 //! | `routes/weather` | checks a request, sends it, and returns the reply without parsing it |
+//! | `routes/any` | does the same for the routes of a file, by their rules |
 //! | `gateway` | the state that the handlers share, with the engine `streamgate::requester` |
 //! | `problem` | turns every error into an answer |
 //! | `routes/health`, `openapi` | health, description, Swagger UI |
 //! | `metrics` | declares the metrics |
+//! | `commands` | `ingress check` and the other commands about a routes file |
 //!
 //! `service::http` handles connections, their limits and the admin listener. [`run`] starts all parts
 //! and stops them again.
 
 pub mod answer_layer;
 pub mod api_keys;
+pub mod commands;
 pub mod config;
 pub mod cors;
 pub mod gateway;
@@ -29,19 +33,21 @@ pub mod openapi;
 pub mod problem;
 pub mod router;
 pub mod routes;
+pub mod serving;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use ::metrics::{Recorder, with_local_recorder};
+use ::routes::Watch;
+use service::config::ConfigError;
 use service::exporter::{MetricsRecorder, ProcessMetrics};
 use service::http::admin::{self, AdminThread};
 use service::http::{self, ServerMetrics};
 use service::liveness::Liveness;
 use streamgate::connection::ConnectionMetrics;
 use streamgate::connection::Redis;
-use streamgate::requester::{DestinationMetrics, Requester, RequesterMetrics};
+use streamgate::requester::{Requester, RequesterMetrics};
 use streamgate::stream::InvalidStreamKey;
 use streamgate::telemetry::{Readiness, Tracer};
 use tokio::net::TcpListener;
@@ -56,7 +62,8 @@ use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
 use crate::metrics::HttpMetrics;
-use crate::routes::weather::Forecasts;
+use crate::serving::metrics::ServingMetrics;
+use crate::serving::{Parts, Serving};
 
 /// Serves until `shutdown` is cancelled, then drains in this order: report not ready, wait for
 /// SHUTDOWN_DELAY, accept no more connections, finish the requests under way, disconnect from Redis,
@@ -73,23 +80,20 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
-    let requester_settings = settings.requester(tracer.clone());
-    let weather =
-        settings.destination(settings.streams.request_stream.clone(), &settings.workers.consumer_group);
-    let (redis_metrics, requester_metrics, weather_metrics, server_metrics) =
-        with_local_recorder(&recorder, || {
-            (
-                ConnectionMetrics::declare(),
-                RequesterMetrics::declare(&requester_settings),
-                DestinationMetrics::declare(&weather.stream),
-                ServerMetrics::declare(),
-            )
-        });
+    let routes = settings.load_routes().map_err(RunError::Routes)?;
+    let requester_settings = settings.requester(tracer.clone(), routes.longest_timeout());
+    let (redis_metrics, requester_metrics, server_metrics) = with_local_recorder(&recorder, || {
+        (
+            ConnectionMetrics::declare(),
+            RequesterMetrics::declare(&requester_settings),
+            ServerMetrics::declare(),
+        )
+    });
     let (liveness, readiness) = (Liveness::default(), Readiness::default());
     let _ticking = liveness.tick();
     let (accepting, reachable) = (readiness.latch("listener"), readiness.latch("redis"));
 
-    let api_keys = api_keys(settings.api_keys_file.as_deref(), Arc::clone(&recorder) as _)?;
+    let api_keys = api_keys(&settings, Arc::clone(&recorder) as _)?;
     let redis = Redis::open(settings.redis.settings(), redis_metrics, reachable).map_err(RunError::Redis)?;
     // The drop guard stops the requester however this function ends.
     let requester_stopped = CancellationToken::new();
@@ -97,29 +101,36 @@ pub async fn run(
     let requester =
         Requester::start(redis.clone(), requester_settings, requester_metrics, &readiness, requester_stopped)
             .map_err(RunError::ReplyLane)?;
-    let weather = requester.destination(weather, weather_metrics);
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "ingress", env!("CARGO_PKG_VERSION"));
     let probes = admin::routes(scrapes, liveness.clone(), readiness.clone());
     let admin =
         AdminThread::start(listeners.admin, probes, process, liveness.clone()).map_err(RunError::Admin)?;
 
-    let forecasts = Forecasts {
-        requester: requester.clone(),
-        to: weather.clone(),
-        body: settings.body(),
-        timeout: settings.streams.request_timeout.0,
+    let (routes, file) = match &settings.routes_file {
+        Some(path) => {
+            let file = Arc::new(Watch::new(path, routes));
+            (file.current(), Some(file))
+        }
+        None => (Arc::new(routes), None),
     };
-    let gateway = Gateway { requester: requester.clone(), weather, redis, liveness, readiness };
+    let parts = Parts {
+        requester: requester.clone(),
+        settings: settings.clone(),
+        keys: api_keys.clone(),
+        metrics: ServingMetrics::declare(Arc::clone(&recorder) as _),
+        recorder: Arc::clone(&recorder) as _,
+    };
+    let serving = Arc::new(Serving::of(routes, parts).map_err(RunError::Rule)?);
+    let gateway = Gateway { serving: Arc::clone(&serving), redis, liveness, readiness };
     let http_metrics = HttpMetrics::declare(Arc::clone(&recorder) as _);
     let router = router::router(
         Arc::new(gateway),
-        forecasts,
         http_metrics,
         tracer,
-        api_keys.clone(),
         settings.cors_allowed_origins.clone().map(cors::layer),
     );
     let mut watching = AbortOnDropHandle::new(tokio::spawn(api_keys::reload::watch(api_keys)));
+    let mut reloading = AbortOnDropHandle::new(tokio::spawn(serving::reload::watch(serving, file)));
     let listener = TcpListener::from_std(listeners.public).map_err(RunError::Listener)?;
     let stop_accepting = CancellationToken::new();
     let limits = settings.server().within_open_files();
@@ -133,6 +144,7 @@ pub async fn run(
         () = requester.ended() => return Err(RunError::RequesterEnded),
         () = admin.ended() => return Err(RunError::AdminEnded),
         _ = &mut watching => return Err(RunError::WatchEnded),
+        _ = &mut reloading => return Err(RunError::ReloadEnded),
     }
     accepting.set(false);
     tokio::time::sleep(settings.process.shutdown_delay.0).await;
@@ -149,16 +161,17 @@ pub async fn run(
 
 /// The API keys, if the settings name a file of keys.
 fn api_keys(
-    path: Option<&Path>,
+    settings: &Settings,
     recorder: Arc<dyn Recorder + Send + Sync>,
 ) -> Result<Option<Arc<ApiKeys>>, RunError> {
-    let Some(path) = path else {
+    let Some(path) = &settings.api_keys_file else {
         tracing::warn!(
             "requests need no API key: every caller that can connect may send requests; set API_KEYS_FILE to require API keys"
         );
         return Ok(None);
     };
-    let keys = ApiKeys::open(path, ApiKeyMetrics::declare(recorder)).map_err(RunError::ApiKeys)?;
+    let keys = ApiKeys::open(path, settings.api_key_max_waiting, ApiKeyMetrics::declare(recorder))
+        .map_err(RunError::ApiKeys)?;
     tracing::info!(file = %path.display(), keys = keys.count(), "callers need an API key");
     Ok(Some(Arc::new(keys)))
 }
@@ -190,6 +203,15 @@ pub enum RunError {
     /// API_KEYS_FILE became invalid after the settings were checked.
     #[error("API_KEYS_FILE {0}")]
     ApiKeys(Broken),
+    /// ROUTES_FILE became invalid after the settings were checked.
+    #[error(transparent)]
+    Routes(ConfigError),
+    /// ROUTES_FILE and the other settings do not fit.
+    #[error("ROUTES_FILE {0}")]
+    Rule(String),
+    /// The task that watches ROUTES_FILE ended. This is a defect: changes would not take effect.
+    #[error("the task that watches ROUTES_FILE ended by itself")]
+    ReloadEnded,
     /// The task that watches API_KEYS_FILE ended. This is a defect: revoked keys would stay valid.
     #[error("the task that watches API_KEYS_FILE ended by itself")]
     WatchEnded,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use ingress::commands::RoutesCommand;
 use ingress::config::{Cli, Command, Settings};
 use ingress::listeners::Listeners;
 use service::otlp::SpanExport;
@@ -21,7 +22,19 @@ fn main() -> ExitCode {
             args.run(std::io::stdout(), std::io::stderr()).context("no key was made")
         }
         Some(Command::Healthcheck(args)) => args.run(settings.ingress_admin_listen).context("not healthy"),
+        Some(Command::Routes(command)) => return about_routes(&command, settings.api_keys_file.is_some()),
     })
+}
+
+/// Runs a command about a routes file: 1 if the file has faults. A fault has its own line, as compilers print them.
+fn about_routes(command: &RoutesCommand, keys: bool) -> ExitCode {
+    match command.run(std::io::stdout().lock(), keys) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {

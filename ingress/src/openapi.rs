@@ -1,16 +1,19 @@
 //! The description of the API, and the Swagger UI that shows it.
 //!
-//! Paths and schemas are in `api`. The failures and the headers of the answers are added here, from one
+//! Paths and schemas are in `api`, those of a routes file in `routes`. The failures and the headers of the answers are added here, from one
 //! table. A test in `tests/it` checks that each described path has a route.
 
 mod api;
+mod bundled;
+pub mod routes;
 mod security;
+
+use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use serde_json::{Value, json};
-use service::http::swagger::SwaggerPage;
 use streamgate::envelope::PROBLEM_JSON;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
@@ -19,6 +22,7 @@ use utoipa::openapi::{
 };
 
 use self::api::Api;
+use crate::gateway::Gateway;
 use crate::problem::Failure;
 
 /// An invented correlation id for the examples below.
@@ -74,16 +78,21 @@ const KEY_FAILURES: [(u16, &str, &str); 2] = [
 ];
 
 /// Answers at `/api-docs/openapi.json`.
-pub async fn document(State(page): State<SwaggerPage>) -> Response {
-    page.document()
+pub async fn document(State(gateway): State<Arc<Gateway>>) -> Response {
+    gateway.serving.current().page.document()
+}
+
+/// Answers at `/openapi.json`, with a routes file: a redirect to the description.
+pub async fn to_document() -> Redirect {
+    Redirect::temporary("api-docs/openapi.json")
 }
 
 /// Answers with the page of the Swagger UI.
 ///
 /// # Errors
 /// The page is missing, which does not happen.
-pub async fn swagger_page(State(page): State<SwaggerPage>) -> Result<Response, Failure> {
-    page.file("").ok_or_else(Failure::not_found)
+pub async fn swagger_page(State(gateway): State<Arc<Gateway>>) -> Result<Response, Failure> {
+    gateway.serving.current().page.file("").ok_or_else(Failure::not_found)
 }
 
 /// Answers with a file of the Swagger UI.
@@ -91,10 +100,11 @@ pub async fn swagger_page(State(page): State<SwaggerPage>) -> Result<Response, F
 /// # Errors
 /// There is no such file.
 pub async fn swagger_file(
-    State(page): State<SwaggerPage>,
+    State(gateway): State<Arc<Gateway>>,
     file: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
     // A path that is not UTF-8 names no file.
+    let page = &gateway.serving.current().page;
     let file = file.ok().and_then(|Path(file)| page.file(&file));
     file.ok_or_else(Failure::not_found)
 }

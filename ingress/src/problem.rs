@@ -4,15 +4,17 @@
 //! requests that the gateway itself refuses or gives up.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::time::Duration;
 
+use ::routes::BodyFault;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use service::http::body::BodyError;
 use service::http::host::HostError;
-use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Problem};
+use streamgate::envelope::{CorrelationId, FieldError, PROBLEM_JSON, Place, Problem};
 use streamgate::requester::{RequestError, RequestErrorKind};
 use weather::ParseError;
 
@@ -43,9 +45,9 @@ impl IntoResponse for Failure {
 }
 
 /// What the route accepts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Accepted {
-    MediaType(&'static str),
+    MediaType(Cow<'static, str>),
     Unencoded,
 }
 
@@ -73,14 +75,62 @@ impl Failure {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 
+    /// A browser asks whether a web page may send requests, but CORS is off on this path.
+    pub fn cors_is_off_here() -> Self {
+        let detail =
+            "web pages may not send requests to this path: CORS is off; cors in the routes file turns it on";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+
     /// The body has a media type that this route does not accept.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail =
             format!("send the body as {accepted} in UTF-8, with the header content-type: {accepted}");
         Self {
-            accepted: Some(Accepted::MediaType(accepted)),
+            accepted: Some(Accepted::MediaType(accepted.into())),
             ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         }
+    }
+
+    /// The body has a media type that is none of those that its route accepts.
+    pub fn none_of_the_media_types(accepted: &[String]) -> Self {
+        let accepted = accepted.join(", ");
+        let detail = format!("send the body with a content-type that this path accepts: {accepted}");
+        let accepted = Some(Accepted::MediaType(accepted.into()));
+        Self { accepted, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+    }
+
+    /// The body breaks the schema of its route.
+    pub fn body_breaks_schema(faults: Vec<BodyFault>) -> Self {
+        let error =
+            |fault: BodyFault| FieldError { place: Place::Pointer(fault.pointer), detail: fault.detail };
+        let errors = faults.into_iter().map(error).collect();
+        Self { errors, ..Self::bad_request("the body breaks the rules listed in errors") }
+    }
+
+    /// The request cannot be understood; `detail` says what to send.
+    pub fn bad_request(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The reply of the worker is not what its route promises.
+    pub fn bad_reply() -> Self {
+        let detail = "the answer of the service breaks the schema of this route: the work may have been done";
+        Self::new(StatusCode::BAD_GATEWAY, detail)
+    }
+
+    /// The API key is valid, but lacks a scope that the route demands. The calling function adds `WWW-Authenticate`.
+    pub fn forbidden(scope: &str) -> Self {
+        let detail = format!("this API key lacks the scope {scope}; ask the operator of this service for it");
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// As many requests of the API key wait as may.
+    pub fn too_many_waiting(most: usize) -> Self {
+        let detail = format!(
+            "{most} requests of this API key wait already, which is the most: nothing was done; try again later"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
     }
 
     /// The body has a content coding, which the gateway does not decode.
@@ -133,8 +183,8 @@ impl Failure {
         }
         // RFC 9110, 12.5.1 and 15.5.16: a 415 names what the route accepts.
         match self.accepted {
-            Some(Accepted::MediaType(media_type)) => {
-                headers.insert(ACCEPT, HeaderValue::from_static(media_type));
+            Some(Accepted::MediaType(media_types)) => {
+                headers.extend(HeaderValue::try_from(&*media_types).map(|accepted| (ACCEPT, accepted)));
             }
             Some(Accepted::Unencoded) => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -204,12 +254,12 @@ impl From<ParseError> for Failure {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
             }
             ParseError::WrongShape { field: Some(field), detail } => {
-                Self::unprocessable(vec![FieldError { field, detail }])
+                Self::unprocessable(vec![FieldError { place: Place::Field(field), detail }])
             }
             ParseError::Invalid(violations) => Self::unprocessable(
                 violations
                     .into_iter()
-                    .map(|v| FieldError { field: v.field.to_owned(), detail: v.detail })
+                    .map(|v| FieldError { place: Place::Field(v.field.to_owned()), detail: v.detail })
                     .collect(),
             ),
         }

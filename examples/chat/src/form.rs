@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use service::http::body::without_bom;
-use streamgate::envelope::FieldError;
+use streamgate::envelope::{FieldError, Place};
 
 use crate::message::Role;
 use crate::problem::Refusal;
@@ -99,7 +99,7 @@ impl Form {
 
     /// Notes the rule that a field breaks. The value that it returns is never used.
     pub(crate) fn wrong(&mut self, field: &str, detail: impl Into<String>) -> String {
-        self.errors.push(FieldError { field: field.to_owned(), detail: detail.into() });
+        self.errors.push(FieldError { place: Place::Field(field.to_owned()), detail: detail.into() });
         String::new()
     }
 

@@ -1,4 +1,5 @@
-//! Reads API_KEYS_FILE: one key per line, `name:hash[:rate[:burst]]`. A comment starts with `#`.
+//! Reads API_KEYS_FILE: one key per line, `name:hash[:rate[:burst]]`, then options: `scopes=a,b`, `priority=low`,
+//! `waiting=100`. A comment starts with `#`.
 //!
 //! An error names the line and the rule, never the content of the line: the most common mistake is to
 //! write a key, which is a secret, instead of its hash.
@@ -9,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use ::routes::Priority;
 use service::api_key::KeyHash;
 
 use super::limit::Limit;
@@ -25,13 +27,33 @@ pub struct KeyLine {
     pub hash: KeyHash,
     /// How often the key may be used; `None` is no limit.
     pub limit: Option<Limit>,
+    /// What a route may demand of the key; sorted.
+    pub scopes: Vec<String>,
+    /// The priority of its requests; `None` is that of the route.
+    pub priority: Option<Priority>,
+    /// The most requests that may wait at once, in this process; `None` is the setting API_KEY_MAX_WAITING.
+    pub waiting: Option<usize>,
+}
+
+impl KeyLine {
+    /// A key without options.
+    pub fn new(name: String, hash: KeyHash, limit: Option<Limit>) -> Self {
+        Self { name, hash, limit, scopes: Vec::new(), priority: None, waiting: None }
+    }
 }
 
 /// The line as it is written in the file.
 impl fmt::Display for KeyLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.hash)?;
-        self.limit.map_or(Ok(()), |limit| write!(f, ":{limit}"))
+        self.limit.map_or(Ok(()), |limit| write!(f, ":{limit}"))?;
+        if !self.scopes.is_empty() {
+            write!(f, " scopes={}", self.scopes.join(","))?;
+        }
+        if let Some(priority) = self.priority {
+            write!(f, " priority={}", name_of_priority(priority))?;
+        }
+        self.waiting.map_or(Ok(()), |waiting| write!(f, " waiting={waiting}"))
     }
 }
 
@@ -130,6 +152,10 @@ fn key_of(line: &str) -> Result<Option<KeyLine>, &'static str> {
     if line.is_empty() {
         return Ok(None);
     }
+    let (line, options) = match line.split_once(char::is_whitespace) {
+        Some((key, options)) if options.split_whitespace().all(|word| word.contains('=')) => (key, options),
+        _ => (line, ""),
+    };
     let fields: Vec<&str> = line.split(':').collect();
     let (name, hash, rate, burst) = match fields[..] {
         [name, hash] => (name, hash, None, None),
@@ -143,7 +169,64 @@ fn key_of(line: &str) -> Result<Option<KeyLine>, &'static str> {
     if hash == KeyHash::of(b"") {
         return Err("must not have the hash of an empty key");
     }
-    Ok(Some(KeyLine { name, hash, limit: rate.map(|rate| Limit::parse(rate, burst)).transpose()? }))
+    let limit = rate.map(|rate| Limit::parse(rate, burst)).transpose()?;
+    let mut key = KeyLine::new(name, hash, limit);
+    options.split_whitespace().try_for_each(|option| key.set(option))?;
+    Ok(Some(key))
+}
+
+impl KeyLine {
+    /// Sets an option such as `waiting=100`.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn set(&mut self, option: &str) -> Result<(), &'static str> {
+        match option.split_once('=') {
+            Some(("scopes", scopes)) => {
+                self.scopes = scopes.split(',').map(scope_of).collect::<Result<_, _>>()?;
+                self.scopes.sort();
+            }
+            Some(("priority", priority)) => {
+                let known = Priority::ALL.into_iter().find(|known| name_of_priority(*known) == priority);
+                self.priority = Some(known.ok_or("must have a priority of high, normal or low")?);
+            }
+            Some(("waiting", waiting)) => self.waiting = Some(waiting_of(waiting)?),
+            _ => return Err("must have no options but scopes=a,b priority=high and waiting=100"),
+        }
+        Ok(())
+    }
+}
+
+/// Checks a scope.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn scope_of(text: &str) -> Result<String, &'static str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':');
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("must have scopes of 1 to 64 characters of A-Z a-z 0-9 . _ - :, separated by commas")
+    }
+}
+
+/// Reads how many requests may wait.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn waiting_of(text: &str) -> Result<usize, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && (1..=1_000_000).contains(number));
+    number.ok_or("must let 1 to 1000000 requests wait, such as waiting=100")
+}
+
+fn name_of_priority(priority: Priority) -> &'static str {
+    match priority {
+        Priority::High => "high",
+        Priority::Normal => "normal",
+        Priority::Low => "low",
+    }
 }
 
 #[cfg(test)]
@@ -204,6 +287,36 @@ mod tests {
             );
         }
         assert_eq!(parse(b"\n\xff").expect_err("no text").to_string(), "line 2 must be text in UTF-8");
+    }
+
+    #[test]
+    fn the_options_of_a_key_are_read_and_written() {
+        let hash = hash("a");
+        let text = format!("shop:{hash}:5 waiting=7  scopes=orders.write,a:b priority=low # ours");
+
+        let keys = parse(text.as_bytes()).expect("valid");
+
+        let [key] = &keys[..] else { panic!("{keys:?}") };
+        assert_eq!((key.waiting, key.priority), (Some(7), Some(Priority::Low)));
+        assert_eq!(key.scopes, ["a:b", "orders.write"]);
+        assert_eq!(parse(key.to_string().as_bytes()), Ok(keys.clone()));
+        for (options, rule) in [
+            ("scopes=", "must have scopes of"),
+            ("scopes=a,,b", "must have scopes of"),
+            ("priority=urgent", "must have a priority of"),
+            ("waiting=0", "must let 1 to"),
+            ("waiting=+1", "must let 1 to"),
+            ("scope=a", "must have no options but"),
+            ("scopes=a hunter2", "must be name:hash"),
+        ] {
+            let text = format!("shop:{hash} {options}");
+            let message = parse(text.as_bytes()).expect_err(options).to_string();
+            assert!(
+                message.starts_with(&format!("line 1 {rule}")) || rule == "must be name:hash",
+                "{message}"
+            );
+            assert!(!message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]

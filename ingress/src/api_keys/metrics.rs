@@ -7,6 +7,7 @@ use streamgate::telemetry::{declare_counter, declare_gauge};
 
 const AUTHORIZED: &str = "http_requests_authorized_total";
 const RATE_LIMITED: &str = "http_requests_rate_limited_total";
+const TOO_MANY_WAITING: &str = "http_requests_too_many_waiting_total";
 
 /// Metrics about API_KEYS_FILE and about requests without a valid key.
 pub struct ApiKeyMetrics {
@@ -18,6 +19,8 @@ pub struct ApiKeyMetrics {
     pub reload_failures: Counter,
     /// Requests without a key or with a wrong one.
     pub unauthorized: Counter,
+    /// Requests whose key lacks a scope of the route.
+    pub forbidden: Counter,
     /// Registers the series of new keys.
     recorder: Arc<dyn Recorder + Send + Sync>,
 }
@@ -28,31 +31,47 @@ pub struct KeyMetrics {
     pub authorized: Counter,
     /// Requests refused because the key was over its rate limit.
     pub rate_limited: Counter,
+    /// Requests refused because as many of the key waited as may.
+    pub too_many_waiting: Counter,
 }
 
 impl ApiKeyMetrics {
     /// Declares the metrics on `recorder`.
     pub fn declare(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
-        let (keys, reloads, reload_failures, unauthorized) = with_local_recorder(&recorder, || {
-            describe_counter!(AUTHORIZED, "Requests with a valid API key within its rate limit, by key name");
-            describe_counter!(
-                RATE_LIMITED,
-                "Requests refused because their API key is over its rate limit, by key name"
-            );
-            (
-                declare_gauge("api_keys", "Valid API keys"),
-                declare_counter("api_key_reloads_total", "Changes of API_KEYS_FILE that were applied"),
-                declare_counter(
-                    "api_key_reload_failures_total",
-                    "Reads of API_KEYS_FILE, one per second, that found it missing or invalid; the keys before stay valid",
-                ),
-                declare_counter(
-                    "http_requests_unauthorized_total",
-                    "Requests refused because they had no API key or a wrong one",
-                ),
-            )
-        });
-        Self { keys, reloads, reload_failures, unauthorized, recorder }
+        let (keys, reloads, reload_failures, unauthorized, forbidden) = with_local_recorder(
+            &recorder,
+            || {
+                describe_counter!(
+                    AUTHORIZED,
+                    "Requests with a valid API key within its rate limit, by key name"
+                );
+                describe_counter!(
+                    RATE_LIMITED,
+                    "Requests refused because their API key is over its rate limit, by key name"
+                );
+                describe_counter!(
+                    TOO_MANY_WAITING,
+                    "Requests refused because as many requests of their API key waited as may, by key name"
+                );
+                (
+                    declare_gauge("api_keys", "Valid API keys"),
+                    declare_counter("api_key_reloads_total", "Changes of API_KEYS_FILE that were applied"),
+                    declare_counter(
+                        "api_key_reload_failures_total",
+                        "Reads of API_KEYS_FILE, one per second, that found it missing or invalid; the keys before stay valid",
+                    ),
+                    declare_counter(
+                        "http_requests_unauthorized_total",
+                        "Requests refused because they had no API key or a wrong one",
+                    ),
+                    declare_counter(
+                        "http_requests_forbidden_total",
+                        "Requests refused because their API key lacks a scope of the route",
+                    ),
+                )
+            },
+        );
+        Self { keys, reloads, reload_failures, unauthorized, forbidden, recorder }
     }
 
     /// The metrics of the key called `name`.
@@ -61,6 +80,7 @@ impl ApiKeyMetrics {
         with_local_recorder(&self.recorder, || KeyMetrics {
             authorized: counter!(AUTHORIZED, &label),
             rate_limited: counter!(RATE_LIMITED, &label),
+            too_many_waiting: counter!(TOO_MANY_WAITING, &label),
         })
     }
 }

@@ -1,9 +1,9 @@
-//! Optional API keys: they limit who may send forecast requests, and how often.
+//! Optional API keys: they limit who may send requests, how often, and how many of them may wait.
 //!
 //! | File | What it does |
 //! |---|---|
 //! | `file` | reads and checks API_KEYS_FILE |
-//! | `guard` | the layer in front of the handler: answers 401 or 429, or passes the request on |
+//! | `guard` | the check in front of the handlers: answers 401, 403 or 429, or passes the request on |
 //! | `limit` | the rate limit of one key and its headers |
 //! | `reload` | applies changes of the file |
 //! | `new_key` | the command that makes a key |
@@ -18,10 +18,12 @@ pub mod metrics;
 pub mod new_key;
 pub mod reload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use ::routes::Priority;
 use service::api_key::KeyHash;
 
 use self::file::{Broken, KeyLine};
@@ -32,6 +34,8 @@ use self::metrics::{ApiKeyMetrics, KeyMetrics};
 pub struct ApiKeys {
     path: PathBuf,
     by_hash: RwLock<HashMap<KeyHash, Arc<Key>>>,
+    /// The most requests of a key that may wait at once, if its line does not say it.
+    max_waiting: Option<usize>,
     metrics: ApiKeyMetrics,
 }
 
@@ -39,6 +43,9 @@ pub struct ApiKeys {
 pub struct Key {
     line: KeyLine,
     limiter: Option<Limiter>,
+    /// Its requests that wait.
+    waiting: Arc<AtomicUsize>,
+    max_waiting: usize,
     metrics: KeyMetrics,
 }
 
@@ -52,12 +59,13 @@ pub struct Changes {
 }
 
 impl ApiKeys {
-    /// Reads the keys in the file at `path`.
+    /// Reads the keys in the file at `path`. At most `max_waiting` requests of one key may wait, unless its line says
+    /// otherwise.
     ///
     /// # Errors
     /// The file is missing or broken.
-    pub fn open(path: &Path, metrics: ApiKeyMetrics) -> Result<Self, Broken> {
-        let keys = Self { path: path.to_owned(), by_hash: RwLock::default(), metrics };
+    pub fn open(path: &Path, max_waiting: Option<usize>, metrics: ApiKeyMetrics) -> Result<Self, Broken> {
+        let keys = Self { path: path.to_owned(), by_hash: RwLock::default(), max_waiting, metrics };
         keys.replace(file::read(path)?);
         Ok(keys)
     }
@@ -65,6 +73,12 @@ impl ApiKeys {
     /// The number of keys.
     pub fn count(&self) -> usize {
         self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The priorities that keys ask for.
+    pub fn priorities(&self) -> BTreeSet<Priority> {
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        by_hash.values().filter_map(|key| key.line.priority).collect()
     }
 
     /// The key that the caller sent; `None` if it is not valid.
@@ -97,7 +111,13 @@ impl ApiKeys {
     }
 
     fn key(&self, line: KeyLine) -> Key {
-        Key { limiter: line.limit.map(Limiter::new), metrics: self.metrics.of(&line.name), line }
+        Key {
+            limiter: line.limit.map(Limiter::new),
+            waiting: Arc::default(),
+            max_waiting: line.waiting.or(self.max_waiting).unwrap_or(usize::MAX),
+            metrics: self.metrics.of(&line.name),
+            line,
+        }
     }
 }
 
@@ -109,7 +129,7 @@ mod tests {
 
     fn keys(text: &str) -> ApiKeys {
         let metrics = ApiKeyMetrics::declare(Arc::new(MetricsRecorder::default()));
-        let keys = ApiKeys { path: PathBuf::new(), by_hash: RwLock::default(), metrics };
+        let keys = ApiKeys { path: PathBuf::new(), by_hash: RwLock::default(), max_waiting: None, metrics };
         keys.replace(lines(text));
         keys
     }

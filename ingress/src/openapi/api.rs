@@ -38,17 +38,19 @@ struct Problem {
     /// The correlation id of the request, as in x-request-id.
     #[schema(rename = "requestId", format = "uuid")]
     request_id: Option<String>,
-    /// All fields that break a rule.
+    /// All values that break a rule.
     errors: Option<Vec<FieldError>>,
 }
 
-/// A field that breaks a rule.
+/// A value that breaks a rule. It has a `field` or a `pointer`.
 #[derive(ToSchema)]
 struct FieldError {
     /// The name of the field in the request body.
     #[schema(example = "city")]
-    field: String,
-    /// The rule that the field breaks.
+    field: Option<String>,
+    /// The place in the request body, a JSON Pointer (RFC 6901).
+    pointer: Option<String>,
+    /// The rule that the value breaks.
     #[schema(example = "must not be empty")]
     detail: String,
 }

@@ -3,17 +3,64 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use ::routes::Route;
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::Response;
 use bytes::Bytes;
+use streamgate::envelope::Reply;
 use streamgate::requester::{Answer, Timing};
 
 use crate::problem::{retry_after, wants_retry_after};
 
 /// Carries the times in queue, work and reply.
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The fields of a reply that reach the caller, beside the media type. `x-` fields do, too, except those of [`OURS`];
+/// `set-cookie` does if the route passes `cookie` on.
+pub(super) const PASSED: [&str; 22] = [
+    "accept-patch",
+    "accept-post",
+    "accept-ranges",
+    "age",
+    "allow",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "deprecation",
+    "etag",
+    "expires",
+    "last-modified",
+    "link",
+    "location",
+    "preference-applied",
+    "sunset",
+    "vary",
+    "warning",
+    "www-authenticate",
+];
+
+/// `x-` fields that belong to gateways and proxies, by their beginnings.
+const OURS: [&str; 6] = ["x-request-id", "x-api-key", "x-forwarded", "x-real-ip", "x-accel-", "x-sendfile"];
+
+/// The header fields of a reply that reach the caller.
+pub(super) fn pass_headers(reply: &Reply, route: &Route) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &reply.headers {
+        let ours = || OURS.iter().any(|ours| name.starts_with(ours));
+        let passes = PASSED.contains(&name.as_str())
+            || (name.starts_with("x-") && !ours())
+            || (name == "set-cookie" && route.request.headers.contains(&COOKIE));
+        if passes && let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
 
 /// The answer with the status, the media type and the body of the reply. The reply was checked when it
 /// was read from the stream. If its status is still not a valid HTTP status, the worker is at fault: 502.

@@ -13,6 +13,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use service::http::admin;
+use streamgate::requester::Destination;
 use utoipa::ToSchema;
 
 use crate::gateway::Gateway;
@@ -33,13 +34,16 @@ pub async fn live(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static 
     admin::live(State(gateway.liveness.clone())).await
 }
 
-/// Answers 200, or 503 with the names of the parts that are not ready.
+/// Answers 200 with the version of the routes in force, or 503 with the names of the parts that are not ready.
 ///
 /// # Errors
 /// A part is not ready.
-pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Failure> {
+pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Result<String, Failure> {
     match gateway.readiness.missing() {
-        missing if missing.is_empty() => Ok("ready\n"),
+        missing if missing.is_empty() => Ok(match gateway.serving.version() {
+            Some(version) => format!("ready\nroutes {version}\n"),
+            None => "ready\n".to_owned(),
+        }),
         missing => Err(Failure::not_ready(&missing)),
     }
 }
@@ -60,13 +64,17 @@ pub struct Report {
     pub version: &'static str,
     /// The state of Redis, as this process sees it.
     pub redis: RedisReport,
-    /// The number of workers alive; absent while it is not known.
+    /// The number of workers alive on the stream that has most; absent while it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     pub workers_alive: Option<usize>,
     /// The number of callers that wait for a reply.
     #[schema(example = 12)]
     pub pending_requests: usize,
+    /// The version of the routes in force, a hash of the routes file; absent without a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "3f9a1c07be52")]
+    pub routes: Option<String>,
     /// The parts that are not ready; empty if `/readyz` answers 200.
     #[schema(example = json!([]))]
     pub not_ready: Vec<&'static str>,
@@ -88,7 +96,11 @@ pub struct RedisReport {
 impl Report {
     fn of(gateway: &Gateway) -> Self {
         let (round_trip, circuit) = (gateway.redis.round_trip(), gateway.redis.circuit().state().as_str());
-        let ok = round_trip.is_some() && circuit != "open" && !gateway.weather.workers_are_absent();
+        let served = gateway.serving.current();
+        let streams = served.destinations();
+        // While one stream has workers, its routes are served.
+        let absent = !streams.is_empty() && streams.iter().all(Destination::workers_are_absent);
+        let ok = round_trip.is_some() && circuit != "open" && !absent;
         Self {
             status: if ok { "ok" } else { "degraded" },
             service: env!("CARGO_PKG_NAME"),
@@ -97,8 +109,9 @@ impl Report {
                 round_trip_ms: round_trip.map(|time| time.as_micros() as f64 / 1e3),
                 circuit,
             },
-            workers_alive: gateway.weather.workers_alive(),
-            pending_requests: gateway.requester.pending(),
+            workers_alive: streams.iter().filter_map(Destination::workers_alive).max(),
+            pending_requests: gateway.serving.requester().pending(),
+            routes: gateway.serving.version(),
             not_ready: gateway.readiness.missing(),
         }
     }

@@ -238,7 +238,7 @@ impl Handler for Weather {
     }
 }
 
-fn responder_settings() -> ResponderSettings {
+pub(crate) fn responder_settings() -> ResponderSettings {
     ResponderSettings {
         group: GroupSettings {
             stream: REQUESTS.parse().expect("a name"),

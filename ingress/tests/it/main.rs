@@ -13,4 +13,5 @@ mod lifecycle;
 mod metrics;
 mod outages;
 mod round_trip;
+mod routes;
 mod unread_body;

@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ingress::config::Settings;
 use ingress::metrics::HttpMetrics;
@@ -43,7 +44,7 @@ fn declared() -> Vec<String> {
     let names = Arc::new(Names::default());
     let settings: Settings = from_args(["ingress"]).expect("the defaults are valid");
     let stream = settings.streams.request_stream.clone();
-    let settings = settings.requester(Tracer::default());
+    let settings = settings.requester(Tracer::default(), Duration::ZERO);
     metrics::with_local_recorder(&names, || {
         let requests = (RequesterMetrics::declare(&settings), DestinationMetrics::declare(&stream));
         (ConnectionMetrics::declare(), requests, ServerMetrics::declare())

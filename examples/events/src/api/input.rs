@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use service::http::body::{self, BodyError, BodyLimits};
 use service::http::is_encoded;
-use streamgate::envelope::FieldError;
+use streamgate::envelope::{FieldError, Place};
 
 use super::failure::Failure;
 
@@ -30,7 +30,7 @@ impl Rules {
     /// Notes that `field` breaks `rule`, unless it `holds`.
     pub(super) fn that(&mut self, holds: bool, field: &str, rule: &str) {
         if !holds {
-            self.0.push(FieldError { field: field.to_owned(), detail: rule.to_owned() });
+            self.0.push(FieldError { place: Place::Field(field.to_owned()), detail: rule.to_owned() });
         }
     }
 

@@ -43,6 +43,12 @@ impl SwaggerPage {
         }
     }
 
+    /// The page for an API that is described by a document of OpenAPI.
+    pub fn of_document(mut api: serde_json::Value) -> Self {
+        api["servers"] = serde_json::json!([{"url": ROOT_FROM_DOCUMENT}]);
+        Self { document: api.to_string().into(), config: Arc::new(Config::from(DOCUMENT_FROM_PAGE)) }
+    }
+
     /// The page lets the reader send requests at once, and shows how long an answer took.
     #[must_use]
     pub fn ready_to_try(mut self) -> Self {

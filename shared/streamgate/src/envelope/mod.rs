@@ -18,7 +18,7 @@ mod trace_context;
 pub use correlation_id::CorrelationId;
 pub use deadline::Deadline;
 pub use http_head::HttpHead;
-pub use problem::{FieldError, PROBLEM_JSON, Problem};
+pub use problem::{FieldError, PROBLEM_JSON, Place, Problem};
 pub use reply::Reply;
 pub use request::{Request, is_media_type};
 pub use trace_context::TraceContext;

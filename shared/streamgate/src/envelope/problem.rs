@@ -25,13 +25,24 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
 }
 
-/// One field that does not follow its rule.
+/// One value that does not follow its rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// The field's name in the request body.
-    pub field: String,
+    /// Where it is in the request body: a member `field` or `pointer`.
+    #[serde(flatten)]
+    pub place: Place,
     /// The rule it broke.
     pub detail: String,
+}
+
+/// The place of a value in a request body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The name of a field of the object that is the body.
+    Field(String),
+    /// A JSON Pointer (RFC 6901); empty for the whole body.
+    Pointer(String),
 }
 
 impl Problem {
