@@ -56,8 +56,8 @@ const MANAGED: [&str; 19] = [
 ];
 
 /// Paths of the gateway itself; those that end with `/` with all below.
-const RESERVED: [&str; 7] =
-    ["/healthz", "/livez", "/readyz", "/openapi.json", "/swagger", "/swagger/", "/requests/"];
+const RESERVED: [&str; 8] =
+    ["/healthz", "/livez", "/readyz", "/openapi.json", "/api-docs/", "/swagger", "/swagger/", "/requests/"];
 
 /// The method of that name.
 pub(super) fn method(text: &str) -> Result<Method, String> {
