@@ -145,7 +145,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     Answer { status, headers, text: response.text().await.expect("text") }
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     // The client does not start without a TLS provider, although no test uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = reqwest::redirect::Policy::none();

@@ -1,9 +1,10 @@
 //! The commands about a routes file, and a start with a bad one, with the real binary.
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use streamgate::testing::{RedisServer, eventually_async};
 
 use super::fixture::{RoutesFile, route};
 
@@ -84,4 +85,44 @@ fn explain_diff_openapi_and_schema_print_what_they_say() {
     assert_eq!(api["paths"]["/a/{id}"]["post"]["operationId"], "a");
     let schema: Value = serde_json::from_str(&out(&ingress(&["schema"]))).expect("JSON");
     assert!(schema["properties"]["routes"].is_object(), "{schema}");
+}
+
+#[tokio::test]
+async fn sighup_reloads_and_ends_nothing() {
+    let server = RedisServer::start();
+    let file = RoutesFile::with(&format!("routes:\n{}", route("a", "GET", "/a", "a", "")));
+    let (path, redis) = (file.path(), server.url());
+    let address = free_address();
+    let admin = free_address();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingress"));
+    command.env_clear().args(["--ingress-listen", &address, "--ingress-admin-listen", &admin]);
+    command.args(["--routes-file", path.to_str().expect("text"), "--redis-url", &redis]);
+    let mut process = Running(command.stdout(Stdio::null()).spawn().expect("starts"));
+    let (client, url) = (crate::harness::client(), format!("http://{address}/readyz"));
+    let ready = async || client.get(&url).send().await.ok()?.text().await.ok();
+    eventually_async("it is ready", async || ready().await.is_some_and(|text| text.starts_with("ready")))
+        .await;
+    let before = ready().await;
+
+    file.write(&format!("routes:\n{}", route("b", "GET", "/b", "a", "")));
+    let sent = Command::new("kill").args(["-HUP", &process.0.id().to_string()]).status().expect("runs");
+    assert!(sent.success());
+
+    eventually_async("another version is in force", async || ready().await != before).await;
+    assert!(process.0.try_wait().expect("asked").is_none(), "it still runs");
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

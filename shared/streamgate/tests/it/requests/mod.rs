@@ -2,5 +2,6 @@
 
 mod absence;
 mod ambiguous;
+mod destinations;
 mod replies;
 mod round_trip;
