@@ -154,6 +154,7 @@ impl Handler for Replies {
             header("etag", "\"7\""),
             header("x-total", "3"),
             header("x-request-id", "forged"),
+            header("x-forwarded-for", "10.0.0.1"),
             header("content-length", "1"),
             header("connection", "close"),
             header("set-cookie", "a=1"),
