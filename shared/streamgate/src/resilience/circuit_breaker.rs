@@ -129,6 +129,17 @@ impl CircuitBreaker {
         }
     }
 
+    /// How long until a probe may pass; zero unless the breaker is open.
+    pub fn time_to_probe(&self) -> Duration {
+        let opened_at = self.lock().opened_at;
+        opened_at.map_or(Duration::ZERO, |at| self.settings.open_for.saturating_sub(at.elapsed()))
+    }
+
+    /// True while as many probes are under way as may be.
+    pub fn is_probing(&self) -> bool {
+        self.lock().probes_under_way >= self.settings.probes
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,6 +157,11 @@ impl Pass {
     /// The call succeeded.
     pub fn succeeded(self) {
         self.breaker.succeeded();
+    }
+
+    /// True if the breaker was half open: the result of this call closes it or opens it again.
+    pub fn is_probe(&self) -> bool {
+        self.probe
     }
 
     /// The call failed because of the dependency.
@@ -191,6 +207,7 @@ mod tests {
         breaker.failed();
         assert_eq!(breaker.state(), BreakerState::Open);
         assert_eq!(breaker.try_pass().expect_err("open").retry_after, Duration::from_secs(1));
+        assert_eq!(breaker.time_to_probe(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,6 +218,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let probe = breaker.try_pass().expect("a probe may pass");
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert!(probe.is_probe() && breaker.is_probing());
         assert!(breaker.try_pass().is_err(), "one probe at a time");
         probe.succeeded();
 

@@ -14,12 +14,25 @@ struct Inner {
     limit: usize,
     taken: AtomicUsize,
     freed: Notify,
+    /// Each slot taken here is one taken there.
+    whole: Option<ConcurrencyLimit>,
 }
 
 impl ConcurrencyLimit {
     /// A limit of `limit` slots; at least 1.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { limit: limit.max(1), taken: AtomicUsize::new(0), freed: Notify::new() }))
+        Self::within(limit, None)
+    }
+
+    /// A limit of its own for a part of this one: each slot taken of the part is also taken of the whole. Slots of a
+    /// part are taken even if the whole has none free; whoever shares them out looks at both.
+    #[must_use]
+    pub fn part(&self, limit: usize) -> Self {
+        Self::within(limit, Some(self.clone()))
+    }
+
+    fn within(limit: usize, whole: Option<Self>) -> Self {
+        Self(Arc::new(Inner { limit: limit.max(1), taken: AtomicUsize::new(0), freed: Notify::new(), whole }))
     }
 
     /// The number of slots.
@@ -45,14 +58,20 @@ impl ConcurrencyLimit {
                 (taken < self.0.limit).then_some(taken + 1)
             })
             .ok()
-            .map(|_| Slot(Arc::clone(&self.0)))
+            .map(|_| self.slot())
     }
 
     /// Takes a slot even if none is free: for a delivery that has arrived and must not be refused.
     /// [`ConcurrencyLimit::free`] stays 0 until enough slots are released.
     pub fn take_over(&self) -> Slot {
         self.0.taken.fetch_add(1, Ordering::AcqRel);
-        Slot(Arc::clone(&self.0))
+        self.slot()
+    }
+
+    /// The slot that was counted here, and one of the whole.
+    fn slot(&self) -> Slot {
+        let of_whole = self.0.whole.as_ref().map(|whole| Box::new(whole.take_over()));
+        Slot { inner: Arc::clone(&self.0), _of_whole: of_whole }
     }
 
     /// Waits until at least one slot is free; returns how many are.
@@ -80,12 +99,15 @@ impl ConcurrencyLimit {
 
 /// One taken slot; dropping it frees the slot.
 #[derive(Debug)]
-pub struct Slot(Arc<Inner>);
+pub struct Slot {
+    inner: Arc<Inner>,
+    _of_whole: Option<Box<Slot>>,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-        self.0.freed.notify_waiters();
+        self.inner.taken.fetch_sub(1, Ordering::AcqRel);
+        self.inner.freed.notify_waiters();
     }
 }
 
@@ -107,6 +129,19 @@ mod tests {
         drop(slot);
 
         assert_eq!(waiting.await.expect("joins"), 1);
+    }
+
+    #[tokio::test]
+    async fn slots_of_the_parts_are_slots_of_the_whole() {
+        let whole = ConcurrencyLimit::new(2);
+        let (one, other) = (whole.part(2), whole.part(2));
+
+        let first = one.take_over();
+        let _second = other.try_take().expect("free");
+        assert_eq!((whole.free(), one.free(), other.free()), (0, 1, 1));
+
+        drop(first);
+        assert_eq!((whole.wait_for_free().await, one.free()), (1, 2));
     }
 
     #[tokio::test]

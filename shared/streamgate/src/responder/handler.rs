@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::envelope::{CorrelationId, PROBLEM_JSON, Problem, Reply, Request, is_media_type};
+use crate::stream::Disposition;
 
 /// One delivery of a request, as a [`Handler`] gets it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub struct Response {
     /// Further header fields of the answer, names in lower case. Those that are not valid in HTTP are left out; the
     /// gateway passes on those it allows.
     pub headers: Vec<(String, String)>,
+    /// What becomes of the request on the stream once the response is stored; usually it is acknowledged. With
+    /// [`Disposition::HandBack`] and [`Disposition::RetryAfter`] nothing was done: the response is not sent, and the
+    /// request goes back to the group at once, without counting this delivery.
+    pub disposition: Disposition,
 }
 
 impl Response {
@@ -43,6 +48,7 @@ impl Response {
             body: body.into(),
             retry_after: None,
             headers: Vec::new(),
+            disposition: Disposition::Acknowledge,
         }
     }
 
@@ -62,6 +68,18 @@ impl Response {
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Also keeps the request as a dead letter with this reason, so that an operator can decide.
+    #[must_use]
+    pub fn dead_letter(self, reason: impl Into<String>) -> Self {
+        Self { disposition: Disposition::DeadLetter(reason.into()), ..self }
+    }
+
+    /// Sends nothing: gives the request back to the group. Nothing of the work was done, so another delivery does no
+    /// harm, and this one does not count.
+    pub fn hand_back() -> Self {
+        Self { disposition: Disposition::HandBack, ..Self::new(503, PROBLEM_JSON, Bytes::new()) }
     }
 
     /// True if a gateway can pass it on: it has a final status, a media type that is valid in a header, and a body of

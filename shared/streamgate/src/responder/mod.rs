@@ -41,7 +41,7 @@ use self::request_job::RequestJob;
 use crate::connection::Redis;
 use crate::stream::{ConsumerGroup, StreamKey};
 use crate::telemetry::{Latch, Readiness};
-use crate::worker::{Engine, PartEnded};
+use crate::worker::{Engine, Intake, PartEnded};
 
 pub use handler::{Handler, Response, Work};
 pub use metrics::ResponderMetrics;
@@ -58,6 +58,7 @@ pub struct Responder<H> {
     handler: H,
     reading: Latch,
     permitted: Latch,
+    intake: Option<Arc<dyn Intake>>,
 }
 
 impl<H: Handler> Responder<H> {
@@ -73,7 +74,14 @@ impl<H: Handler> Responder<H> {
     ) -> Self {
         let group = ConsumerGroup::new(redis.clone(), settings.group.clone(), metrics.worker.group.clone());
         let (reading, permitted) = (readiness.latch("reader"), readiness.latch("permissions"));
-        Self { redis, group, settings, metrics, handler, reading, permitted }
+        Self { redis, group, settings, metrics, handler, reading, permitted, intake: None }
+    }
+
+    /// Takes only as many requests as `intake` grants. The slots of the worker are those of `intake`, whatever
+    /// [`ResponderSettings::concurrency`] says.
+    #[must_use]
+    pub fn intake(self, intake: Arc<dyn Intake>) -> Self {
+        Self { intake: Some(intake), ..self }
     }
 
     /// The consumer group that the worker belongs to.
@@ -87,12 +95,13 @@ impl<H: Handler> Responder<H> {
     /// # Errors
     /// A part of the worker ended before `stop`, which is a defect. Other workers claim the entries it held.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), PartEnded> {
-        let Self { redis, group, settings, metrics, handler, reading, permitted } = self;
+        let Self { redis, group, settings, metrics, handler, reading, permitted, intake } = self;
         let engine = Engine {
             group,
             metrics: metrics.worker.clone(),
             replies: metrics.of_replies(),
             concurrency: settings.concurrency,
+            intake,
             housekeeping: settings.housekeeping,
             lane_ttl: StreamKey::lane_ttl(settings.request_timeout),
             delays: false,

@@ -48,8 +48,16 @@ impl<H: Handler> Job for RequestJob<H> {
             let reason = format!("reply_to is not {} or one of its lanes", self.settings.reply_stream);
             return Err(dead_letter(None, reason));
         }
-        let origin =
-            Origin { id: request.id, lane: Arc::clone(&request.reply_to), deadline: request.deadline };
+        let origin = Origin {
+            id: request.id,
+            lane: Arc::clone(&request.reply_to),
+            deadline: request.deadline,
+            at_most_once: request.http.as_ref().is_some_and(|http| http.at_most_once),
+        };
+        if origin.at_most_once && delivery.attempt > 1 {
+            let reply = self.problem_in_time(&origin, delivery, UNKNOWN);
+            return Err(dead_letter(reply, UNKNOWN.to_owned()));
+        }
         if delivery.attempt > self.settings.max_deliveries {
             let reason = format!("given up after {} deliveries", delivery.attempt - 1);
             let reply =
@@ -132,6 +140,12 @@ impl<H: Handler> RequestJob<H> {
         execution: &Execution<Self>,
     ) -> Option<Conclusion> {
         let (reply, disposition) = match outcome {
+            Outcome::Returned(Response {
+                disposition: Disposition::HandBack | Disposition::RetryAfter(_), ..
+            }) => {
+                tracing::debug!(id = %origin.id, entry = %delivery.entry.id, "handed back");
+                (None, Disposition::HandBack)
+            }
             Outcome::Returned(response) if !response.is_sendable() => {
                 let (status, bytes) = (response.status, response.body.len());
                 tracing::error!(
@@ -143,10 +157,11 @@ impl<H: Handler> RequestJob<H> {
                 let detail = "the worker's response cannot be sent as an HTTP answer";
                 (Some(self.problem(origin, delivery, 502, detail)), Disposition::Acknowledge)
             }
-            Outcome::Returned(response) => {
+            Outcome::Returned(mut response) => {
                 execution.usual_work.learn(spent);
                 tracing::debug!(id = %origin.id, entry = %delivery.entry.id, status = response.status, "worked");
-                (Some(self.outgoing(origin, delivery, response, spent)), Disposition::Acknowledge)
+                let disposition = std::mem::replace(&mut response.disposition, Disposition::Acknowledge);
+                (Some(self.outgoing(origin, delivery, response, spent)), disposition)
             }
             Outcome::Panicked => {
                 tracing::error!(id = %origin.id, entry = %delivery.entry.id, "the handler panicked");
@@ -170,6 +185,11 @@ impl<H: Handler> RequestJob<H> {
                 );
                 return None;
             }
+            // The work may be half done, and it must not be done again.
+            Outcome::Abandoned if origin.at_most_once => {
+                let reply = self.problem_in_time(origin, delivery, UNKNOWN);
+                (reply, Disposition::DeadLetter(UNKNOWN.to_owned()))
+            }
             Outcome::Abandoned => (None, Disposition::HandBack),
         };
         Some(Conclusion { reply, disposition })
@@ -187,7 +207,7 @@ impl<H: Handler> RequestJob<H> {
         let id = fields.get("id").and_then(CorrelationId::from_bytes);
         let lane = fields.text("reply_to").filter(|lane| self.settings.reply_stream.is_or_has_lane(lane));
         let reply = id.zip(lane).and_then(|(id, lane)| {
-            let origin = Origin { id, lane: lane.into(), deadline };
+            let origin = Origin { id, lane: lane.into(), deadline, at_most_once: false };
             self.problem_in_time(&origin, delivery, &format!("the request could not be read: {error}"))
         });
         dead_letter(reply, format!("undecodable: {error}"))
@@ -238,7 +258,12 @@ pub(super) struct Origin {
     id: CorrelationId,
     lane: Arc<str>,
     deadline: Deadline,
+    /// Its work must not be done again.
+    at_most_once: bool,
 }
+
+/// Of a request that must be done at most once, and whose worker was lost.
+const UNKNOWN: &str = "unknown whether done: the worker was lost during the work, and the route allows one delivery; find out from the service whether it was done before you ask again";
 
 fn dead_letter(reply: Option<OutgoingReply>, reason: String) -> Conclusion {
     Conclusion { reply, disposition: Disposition::DeadLetter(reason) }

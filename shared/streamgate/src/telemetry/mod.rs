@@ -6,6 +6,6 @@ mod spans;
 mod times;
 
 pub use metrics::{Declare, declare_counter, declare_gauge};
-pub use readiness::{Latch, LatchView, Readiness};
+pub use readiness::{Joined, Latch, LatchView, Readiness};
 pub use spans::{Span, SpanKind, Tracer};
 pub(crate) use times::Times;

@@ -153,6 +153,7 @@ where
             metrics,
             replies: ReplyMetrics::none(),
             concurrency: self.concurrency,
+            intake: None,
             housekeeping: self.housekeeping,
             lane_ttl: Duration::ZERO,
             delays: true,

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::due::{DueEntries, DueTime};
 use super::execution::Execution;
+use super::intake::Intake;
 use super::job::Job;
 use super::metrics::{ReplyMetrics, WorkerMetrics};
-use super::read_loop;
+use super::read_loop::ReadLoop;
 use super::settler::Settler;
 use crate::connection::{Redis, Rehearsal};
 use crate::resilience::{ConcurrencyLimit, UsualTime};
@@ -28,6 +29,8 @@ pub(crate) struct Engine<J> {
     pub(crate) replies: ReplyMetrics,
     /// The most entries that the worker works on at once.
     pub(crate) concurrency: usize,
+    /// Limits what the worker takes, and has its slots instead of `concurrency`.
+    pub(crate) intake: Option<Arc<dyn Intake>>,
     /// `None`: it does not trim.
     pub(crate) housekeeping: Option<HousekeepingSettings>,
     /// How long an unused reply lane is kept.
@@ -49,7 +52,7 @@ impl<J: Job> Engine<J> {
     /// Works until `stop`. Then it finishes the entries it holds within `grace`, hands back the others and leaves
     /// the group. If another worker with its name is alive, this worker takes a different name.
     pub(crate) async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), PartEnded> {
-        let Self { redis, group, mut job, concurrency, delays, reading, permitted, .. } = self;
+        let Self { redis, group, mut job, concurrency, intake, delays, reading, permitted, .. } = self;
         let may_work = permitted.view();
         let drained = CancellationToken::new();
         let _drained = drained.clone().drop_guard();
@@ -58,7 +61,8 @@ impl<J: Job> Engine<J> {
         let mut consumer = Consumer::new(group.clone(), leases.clone());
         consumer.join(&stop).await;
         job.joined(group.consumer());
-        let limit = ConcurrencyLimit::new(concurrency);
+        let own_slots = || ConcurrencyLimit::new(concurrency);
+        let limit = intake.as_ref().map_or_else(own_slots, |intake| intake.limit().clone());
         let (settled, queue) = mpsc::unbounded_channel();
         let execution = Arc::new(Execution {
             job,
@@ -85,8 +89,17 @@ impl<J: Job> Engine<J> {
         tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
         let due = delays.then(|| DueEntries::new(Delays::new(group.clone(), leases.clone()), due_time));
         let claimer = Claimer::new(group.clone(), leases);
+        let read_loop = ReadLoop {
+            consumer,
+            claimer,
+            due,
+            execution: Arc::clone(&execution),
+            reading,
+            may_work,
+            intake,
+        };
         tokio::select! {
-            () = read_loop::take(consumer, claimer, due, &execution, reading, may_work, &stop) => {}
+            () = read_loop.run(&stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
             _ = &mut keeper => return Err(PartEnded("lease keeper")),
             _ = &mut keeping_house => return Err(PartEnded("housekeeping")),

@@ -1,5 +1,6 @@
 //! The loop that takes entries from the stream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::due::DueEntries;
 use super::execution::Execution;
+use super::intake::{Grant, Intake};
 use super::job::Job;
 use crate::connection::{Error, RetryLog};
-use crate::stream::{Claimer, Consumer};
+use crate::stream::{Claimer, Consumer, LeasedEntry};
 use crate::telemetry::{Latch, LatchView};
 
 /// The most entries in one read.
@@ -23,90 +25,165 @@ const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 /// How often a worker without permissions checks whether it has them.
 const PERMISSION_PAUSE: Duration = Duration::from_millis(10);
 
+/// What a worker without an [`Intake`] may take.
+const EVERYTHING: Grant = Grant { most: LARGEST_READ, patience: Duration::MAX };
+
 /// Takes entries until `stop`, as many as slots are free. Twice per lease it claims entries that other consumers let
 /// idle, and it takes delayed entries that are due; otherwise it reads new ones. One loop does all of it, so that they
 /// never fill the same slot.
-pub(super) async fn take<J: Job>(
-    mut consumer: Consumer,
-    mut claimer: Claimer,
-    mut due: Option<DueEntries>,
-    execution: &Arc<Execution<J>>,
-    reading: Latch,
-    may_work: LatchView,
-    stop: &CancellationToken,
-) {
-    let _awake = consumer.waker().wake_on(stop);
-    let mut claims = Claims::new(claimer.claim_min_idle());
-    while !stop.is_cancelled() {
-        if !may_work.is_set() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PERMISSION_PAUSE) => continue,
+pub(super) struct ReadLoop<J: Job> {
+    pub(super) consumer: Consumer,
+    pub(super) claimer: Claimer,
+    pub(super) due: Option<DueEntries>,
+    pub(super) execution: Arc<Execution<J>>,
+    pub(super) reading: Latch,
+    pub(super) may_work: LatchView,
+    pub(super) intake: Option<Arc<dyn Intake>>,
+}
+
+impl<J: Job> ReadLoop<J> {
+    /// Takes entries until `stop`.
+    pub(super) async fn run(mut self, stop: &CancellationToken) {
+        let _awake = self.consumer.waker().wake_on(stop);
+        let mut claims = Claims::new(self.claimer.claim_min_idle());
+        while !stop.is_cancelled() {
+            let pause = if !self.may_work.is_set() {
+                Some(PERMISSION_PAUSE)
+            } else {
+                // A suspect runs alone. Other entries would wait behind it here; another worker can take them.
+                self.claimer.holds_suspect().then_some(SUSPECT_PAUSE)
+            };
+            if let Some(pause) = pause {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => continue,
+                }
             }
-        }
-        if claimer.holds_suspect() {
-            // A suspect runs alone. Other entries would wait behind it here; another worker can take them.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(SUSPECT_PAUSE) => continue,
+                _ = self.execution.limit.wait_for_free() => {}
             }
+            let Some(intake) = self.intake.clone() else {
+                let _ = self.turn(&mut claims, EVERYTHING, stop).await;
+                continue;
+            };
+            let grant = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                grant = intake.open() => grant,
+            };
+            let taken = self.turn(&mut claims, grant, stop).await;
+            intake.took(taken);
         }
-        let free = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            free = execution.limit.wait_for_free() => free.min(LARGEST_READ),
-        };
-        if (claims.are_due() || claimer.can_take_suspect()) && !consumer.is_starting() {
-            match claimer.claim(free).await {
+    }
+
+    /// Claims, takes what is due, or reads. Returns how many entries it took.
+    async fn turn(&mut self, claims: &mut Claims, grant: Grant, stop: &CancellationToken) -> usize {
+        let execution = Arc::clone(&self.execution);
+        let free = || execution.limit.free().min(LARGEST_READ);
+        let mut taken = 0;
+        if (claims.are_due() || self.claimer.can_take_suspect()) && !self.consumer.is_starting() {
+            match self.claimer.claim(free().min(grant.most)).await {
                 Ok(deliveries) => {
-                    reading.set(true);
-                    claims.made(claimer.has_seen_all());
+                    self.reading.set(true);
+                    claims.made(self.claimer.has_seen_all());
+                    taken = deliveries.len();
                     execution.start_all(deliveries).await;
                 }
                 Err(error) => {
                     claims.failed(&error);
                     // If only the answer was lost, this consumer already owns the claimed entries.
-                    consumer.recover();
+                    self.consumer.recover();
                 }
             }
         }
-        let free = execution.limit.free().min(LARGEST_READ);
-        if free == 0 {
-            continue;
+        let most = free().min(grant.most.saturating_sub(taken));
+        if most == 0 {
+            return taken;
         }
-        if let Some(due) = &mut due
+        if let Some(due) = &mut self.due
             && due.may_be_due()
-            && !consumer.is_starting()
+            && !self.consumer.is_starting()
         {
-            match due.take(free).await {
-                Ok(deliveries) => execution.start_all(deliveries).await,
-                Err(_) => consumer.recover(),
+            match due.take(most).await {
+                Ok(deliveries) => {
+                    taken += deliveries.len();
+                    execution.start_all(deliveries).await;
+                }
+                Err(_) => self.consumer.recover(),
             }
-            continue;
+            return taken;
         }
-        let next_due = due.as_ref().map_or(Duration::MAX, DueEntries::until_next);
-        let patience = match claimer.has_left_suspects() {
+        let next_due = self.due.as_ref().map_or(Duration::MAX, DueEntries::until_next);
+        let patience = match self.claimer.has_left_suspects() {
             true => claims.until_next().min(SUSPECT_PAUSE),
             false => claims.until_next(),
         };
-        let patience = patience.min(next_due);
-        let only_reads = || {
-            let may_be_due = due.as_ref().is_some_and(DueEntries::may_be_due);
-            !stop.is_cancelled() && may_work.is_set() && !claims.are_due() && !may_be_due
+        let patience = patience.min(next_due).min(grant.patience);
+        let result = match &self.intake {
+            Some(intake) => {
+                let read = read_until_closed(&mut self.consumer, &**intake, most, patience).await;
+                match read {
+                    Ok(deliveries) => {
+                        taken += deliveries.len();
+                        execution.start_all(deliveries).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            None => {
+                let (due, may_work) = (&self.due, &self.may_work);
+                let only_reads = || {
+                    let may_be_due = due.as_ref().is_some_and(DueEntries::may_be_due);
+                    !stop.is_cancelled() && may_work.is_set() && !claims.are_due() && !may_be_due
+                };
+                read_while_entries_wait(&mut self.consumer, &execution, patience, only_reads).await
+            }
         };
-        match read_while_entries_wait(&mut consumer, execution, patience, only_reads).await {
-            Ok(()) => reading.set(true),
+        match result {
+            Ok(()) => self.reading.set(true),
             Err(error) => {
-                reading.set(false);
-                let pause = consumer.failed(&error);
+                self.reading.set(false);
+                let pause = self.consumer.failed(&error);
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
         }
+        taken
     }
 }
+
+/// Reads entries once. If the intake closes meanwhile, the blocked read ends at once.
+async fn read_until_closed(
+    consumer: &mut Consumer,
+    intake: &dyn Intake,
+    most: usize,
+    patience: Duration,
+) -> Result<Vec<LeasedEntry>, Error> {
+    let waker = consumer.waker();
+    let mut read = pin!(consumer.read(most, patience));
+    tokio::select! {
+        biased;
+        result = &mut read => return result,
+        () = intake.closed() => {}
+    }
+    loop {
+        // The reader may be about to block, so it is woken until the read ends.
+        waker.wake().await;
+        tokio::select! {
+            biased;
+            result = &mut read => return result,
+            () = tokio::time::sleep(CLOSED_PERIOD) => {}
+        }
+    }
+}
+
+/// How often a reader is woken whose intake has closed.
+const CLOSED_PERIOD: Duration = Duration::from_millis(20);
 
 /// Reads entries and starts the work on them. If a read brings as many as it asked for, probably more wait: then the
 /// next read runs while the work on these starts, as long as slots are free and `only_reads`.

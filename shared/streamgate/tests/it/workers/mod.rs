@@ -2,6 +2,7 @@
 
 mod abort;
 mod housekeeping;
+mod intake;
 mod leases;
 mod messages;
 mod names;
