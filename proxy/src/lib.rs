@@ -1,4 +1,4 @@
-//! The worker of the weather example: takes requests from the stream, gets the weather, replies.
+//! The worker: takes requests from streams, does the work or forwards it to an HTTP service, replies.
 //!
 //! The `streamgate` library handles streams, deadlines and settling. This crate holds the work itself
 //! and the operations API. In reading order:
@@ -7,21 +7,27 @@
 //! |---|---|
 //! | [`config`] | every setting, checked before a port is bound |
 //! | [`weather`] | the work: from a request to a forecast |
+//! | [`forward`] | the work of other services: from a request to the answer of an upstream |
+//! | [`streams`] | which streams are served, as the routes file says |
 //! | [`housekeeping`] | refreshes the gauges of streams at every tick |
 //! | [`operations`] | the API on `:5010`: health, metrics, streams, dead letters |
 //!
 //! [`run`] starts these parts and stops them again. With [`run_with`], a test can wrap the work.
 
 pub mod config;
+pub mod forward;
 pub mod housekeeping;
 pub mod metrics;
 pub mod operations;
+mod retry_after;
+pub mod streams;
 pub mod weather;
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use ::routes::{Faults, Routes};
 use service::exporter::{MetricsRecorder, ProcessMetrics};
 use service::http::admin::AdminThread;
 use service::liveness::Liveness;
@@ -30,13 +36,16 @@ use streamgate::connection::Redis;
 use streamgate::responder::{Handler, Responder, ResponderMetrics};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::worker::PartEnded;
+use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ProviderName, Settings};
+use crate::forward::SetupError;
 use crate::housekeeping::Housekeeping;
 use crate::metrics::{OperationMetrics, StreamMetrics};
 use crate::operations::Operations;
+use crate::streams::{Served, ServedQueue, Setup, Supervisor};
 use crate::weather::{OpenMeteo, Provider, Simulated, UpstreamMetrics, WeatherHandler};
 
 /// Why the process could not run.
@@ -54,6 +63,12 @@ pub enum RunError {
     /// A task or thread of this process ended unexpectedly.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
+    /// The routes file has faults.
+    #[error("ROUTES_FILE cannot be used")]
+    Routes(#[from] Faults),
+    /// The client of an upstream could not be set up.
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
     /// The weather provider could not be set up.
     #[error("the weather provider cannot be used")]
     Provider(#[from] weather::open_meteo::SetupError),
@@ -89,16 +104,12 @@ pub async fn run_with<H: Handler>(
 ) -> Result<(), RunError> {
     let recorder = MetricsRecorder::default();
     let (scrapes, recorder) = (recorder.handle(), Arc::new(recorder));
+    let routes = settings.routes.routes_file.as_deref().map(Routes::load).transpose()?;
     let responder_settings = settings.responder(tracer.clone());
-    let (connection_metrics, responder_metrics, upstream_metrics, operation_metrics) =
+    let (connection_metrics, upstream_metrics, operation_metrics) =
         ::metrics::with_local_recorder(&recorder, || {
             let operations = OperationMetrics::declare(settings.retention.dead_letters_kept as usize);
-            (
-                ConnectionMetrics::declare(),
-                ResponderMetrics::declare(&responder_settings),
-                UpstreamMetrics::declare(),
-                operations,
-            )
+            (ConnectionMetrics::declare(), UpstreamMetrics::declare(), operations)
         });
     let (liveness, readiness) = (Liveness::default(), Readiness::default());
     let _ticking = liveness.tick();
@@ -114,31 +125,61 @@ pub async fn run_with<H: Handler>(
         redis = %settings.redis.redis_url,
         requests = %settings.streams.request_stream,
         group = responder_settings.group.group,
+        routes = routes.as_ref().map(|routes| routes.version.as_str()),
         worker = %responder_settings.worker,
         provider = ?settings.weather.weather_provider,
         "starting"
     );
-    let responder = Responder::new(redis.clone(), responder_settings, responder_metrics, &readiness, handler);
-    let group = responder.group().clone();
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let grace = settings.process.drain();
+    let worker = responder_settings.worker.to_string();
+    let (served, mut responding) = match routes {
+        None => {
+            let metrics =
+                ::metrics::with_local_recorder(&recorder, || ResponderMetrics::declare(&responder_settings));
+            let responder = Responder::new(redis.clone(), responder_settings, metrics, &readiness, handler);
+            let timeout = settings.streams.request_timeout.0;
+            let served = Served::built_in(ServedQueue::built_in(responder.group().clone(), timeout));
+            (served, tokio::spawn(responder.run(stop.clone(), grace)))
+        }
+        Some(routes) => {
+            let setup = Setup {
+                redis: redis.clone(),
+                settings: responder_settings,
+                only: settings.routes.only.clone(),
+                weather: handler,
+                routes: watch::Sender::new(Arc::new(routes)).subscribe(),
+                recorder: Arc::clone(&recorder) as _,
+                readiness: readiness.clone(),
+            };
+            let supervisor = Supervisor::start(setup, stop.clone(), grace)?;
+            (supervisor.served(), tokio::spawn(supervisor.run()))
+        }
+    };
 
-    let operations =
-        Operations::new(&settings, redis.clone(), group.clone(), readiness, upstream, operation_metrics);
+    let operations = Operations::new(
+        &settings,
+        redis.clone(),
+        worker,
+        served.clone(),
+        readiness,
+        upstream,
+        operation_metrics,
+    );
     let process = ProcessMetrics::declare(Arc::clone(&recorder) as _, "proxy", env!("CARGO_PKG_VERSION"));
     let router = operations.router(scrapes, liveness.clone());
     let admin = AdminThread::start(listener, router, process, liveness).map_err(RunError::Operations)?;
 
-    let stop = CancellationToken::new();
-    let _stop = stop.clone().drop_guard();
     let housekeeping = Housekeeping {
         reply_stream: settings.streams.reply_stream.clone(),
-        request_timeout: settings.streams.request_timeout.0,
         period: settings.retention.housekeeping_period.0,
         metrics: StreamMetrics::declare(recorder),
         redis,
-        group,
+        served,
+        grace: settings.worker.group.consumer_grace.0,
     };
     let mut keeping_house = tokio::spawn(housekeeping.run(stop.clone()));
-    let mut responding = tokio::spawn(responder.run(stop.clone(), settings.process.drain()));
     working.set(true);
 
     tokio::select! {

@@ -1,6 +1,7 @@
 //! Every setting of the process. Each has a flag, a variable and a default; the process checks them all
 //! before it binds a port.
 
+mod routes;
 mod token;
 mod weather;
 mod worker;
@@ -16,6 +17,7 @@ use streamgate::responder::ResponderSettings;
 use streamgate::stream::{GroupSettings, HousekeepingSettings, Retention, Start};
 use streamgate::telemetry::Tracer;
 
+pub use self::routes::RoutesArgs;
 pub use self::token::AdminToken;
 pub use self::weather::{ProviderName, WeatherArgs};
 pub use self::worker::WorkerArgs;
@@ -42,6 +44,10 @@ pub struct Settings {
     /// Worker settings.
     #[command(flatten)]
     pub worker: WorkerArgs,
+
+    /// The routes file.
+    #[command(flatten)]
+    pub routes: RoutesArgs,
 
     /// How much finished work stays on the streams.
     #[command(flatten)]
@@ -100,6 +106,7 @@ impl service::config::Settings for Settings {
         self.tracing.validate()?;
         self.process.validate()?;
         self.worker.validate()?;
+        self.routes.validate()?;
         self.weather.validate()?;
         let period = self.retention.housekeeping_period;
         if period.0 < Duration::from_millis(100) {
@@ -278,6 +285,7 @@ mod tests {
                 &["--lease-renewal", "2000000000000000h"],
                 "LEASE_RENEWAL=2000000000000000h must be at most 720h, which is 30 days",
             ),
+            (&["--only", "orders,b"], "ONLY_STREAMS=orders,b needs ROUTES_FILE"),
             (&["--consumer-grace", "721h"], "CONSUMER_GRACE=721h must be at most 720h, which is 30 days"),
             (&["--shutdown-delay", "30s"], "SHUTDOWN_DELAY=30s must be shorter than SHUTDOWN_GRACE=30s"),
         ] {

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use streamgate::resilience::BreakerState;
 use utoipa::ToSchema;
 
 use super::Operations;
@@ -12,7 +15,7 @@ use crate::weather::UpstreamCircuits;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// `ok`, or `degraded` while a part is not ready or the circuit to the weather service is open.
+    /// `ok`, or `degraded` while a part is not ready or the circuit to the weather service or an upstream is open.
     #[schema(example = "ok")]
     status: &'static str,
     /// The name of the process.
@@ -33,6 +36,15 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     upstream: Option<UpstreamReport>,
+    /// The circuit of each upstream of the routes file: `closed`, `half-open` or `open` (its streams take no
+    /// entries); absent without upstreams.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false, value_type = BTreeMap<String, String>)]
+    upstreams: BTreeMap<String, &'static str>,
+    /// The version of the routes in force; absent without a routes file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "8d969eef6eca")]
+    routes_version: Option<String>,
     /// The parts that are not ready; empty if `/readyz` answers 200.
     #[schema(example = json!([]))]
     not_ready: Vec<&'static str>,
@@ -84,12 +96,23 @@ pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode,
     let not_ready = operations.readiness.missing();
     let ready = not_ready.is_empty();
     let upstream = operations.upstream.as_ref();
-    let ok = ready && !upstream.is_some_and(UpstreamCircuits::any_open);
+    let upstreams: BTreeMap<String, &'static str> = operations
+        .served
+        .upstreams()
+        .iter()
+        .map(|upstream| (upstream.config.name.clone(), upstream.breaker.state().as_str()))
+        .collect();
+    let any_open = upstream.is_some_and(UpstreamCircuits::any_open)
+        || upstreams.values().any(|state| *state == BreakerState::Open.as_str());
+    let ok = ready && !any_open;
     let report = Report {
         status: if ok { "ok" } else { "degraded" },
         service: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        worker: operations.group.consumer().to_owned(),
+        worker: match operations.served.queues().first() {
+            Some(queue) => queue.group.consumer().to_owned(),
+            None => operations.worker.clone(),
+        },
         provider: match operations.provider {
             ProviderName::Simulated => "simulated",
             ProviderName::OpenMeteo => "open-meteo",
@@ -102,6 +125,8 @@ pub(super) async fn health(State(operations): State<Operations>) -> (StatusCode,
             geocoding: circuits.geocoding().as_str(),
             forecast: circuits.forecast().as_str(),
         }),
+        upstreams,
+        routes_version: operations.served.version(),
         not_ready,
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))

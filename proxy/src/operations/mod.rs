@@ -20,7 +20,7 @@ use service::http::admin;
 use service::http::swagger::SwaggerPage;
 use service::liveness::Liveness;
 use streamgate::connection::{Error, Redis};
-use streamgate::stream::{ConsumerGroup, StreamKey};
+use streamgate::stream::StreamKey;
 use streamgate::telemetry::Readiness;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,16 +29,19 @@ use utoipa_axum::routes;
 use self::description::ProblemSchema;
 use crate::config::{AdminToken, ProviderName, Settings};
 use crate::metrics::OperationMetrics;
+use crate::streams::{Served, ServedQueue};
 use crate::weather::UpstreamCircuits;
 
 /// The state of the operations API. Clones share everything.
 #[derive(Clone)]
 pub struct Operations {
     redis: Redis,
-    group: ConsumerGroup,
+    /// The name of this worker, if no queue knows a better one.
+    worker: String,
+    served: Served,
+    grace: Duration,
     request_stream: StreamKey,
     reply_stream: StreamKey,
-    request_timeout: Duration,
     provider: ProviderName,
     upstream: Option<UpstreamCircuits>,
     readiness: Readiness,
@@ -63,7 +66,8 @@ impl Operations {
     pub fn new(
         settings: &Settings,
         redis: Redis,
-        group: ConsumerGroup,
+        worker: String,
+        served: Served,
         readiness: Readiness,
         upstream: Option<UpstreamCircuits>,
         metrics: OperationMetrics,
@@ -73,10 +77,11 @@ impl Operations {
         }
         Self {
             redis,
-            group,
+            worker,
+            served,
+            grace: settings.worker.group.consumer_grace.0,
             request_stream: settings.streams.request_stream.clone(),
             reply_stream: settings.streams.reply_stream.clone(),
-            request_timeout: settings.streams.request_timeout.0,
             provider: settings.weather.weather_provider,
             upstream,
             readiness,
@@ -88,8 +93,11 @@ impl Operations {
     /// The routes.
     pub fn router(self, metrics: Scrapes, liveness: Liveness) -> Router {
         // A circuit changes with time, without an event, so its gauge must be set at each scrape.
-        let upstream = self.upstream.clone();
+        let (upstream, served) = (self.upstream.clone(), self.served.clone());
         let refresh = move |request: Request| {
+            for upstream in served.upstreams() {
+                upstream.record();
+            }
             if let Some(upstream) = &upstream {
                 upstream.record();
             }
@@ -98,6 +106,7 @@ impl Operations {
         let probes = admin::routes(metrics, liveness, self.readiness.clone()).layer(map_request(refresh));
         let (described, mut api) = OpenApiRouter::with_openapi(Api::openapi())
             .routes(routes!(health::health))
+            .routes(routes!(streams::list))
             .routes(routes!(streams::stream))
             .merge(dead_letters::routes(self.admin_token.clone()))
             .split_for_parts();
@@ -111,6 +120,25 @@ impl Operations {
                 ProblemAnswer::new(405, "this path does not support the method; see /swagger")
             })
             .layer(from_fn(head::check))
+    }
+}
+
+impl Operations {
+    /// The queue of the stream called `name`, or else that of REQUEST_STREAM, or else the only one.
+    ///
+    /// # Errors
+    /// There is no such queue, or no name although there are several.
+    fn queue(&self, name: Option<&str>) -> Result<ServedQueue, ProblemAnswer> {
+        let queues = self.served.queues();
+        let found = match (name, &queues[..]) {
+            (Some(name), _) => self.served.queue(name),
+            (None, [only]) => Some(only.clone()),
+            (None, _) => self.served.queue(self.request_stream.as_str()),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = queues.iter().map(|queue| queue.key().as_str()).collect();
+            ProblemAnswer::new(400, format!("stream must be one of: {}", names.join(", ")))
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::access::{NO_TOKEN, shows_values};
 use super::description::OfStream;
 use super::{Operations, unavailable};
+use crate::streams::ServedQueue;
 
 /// The current state of a stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -112,7 +113,7 @@ struct ConsumerReport {
 /// Shows a stream and its consumer groups (the token is optional)
 ///
 /// Shows length, first and last entry, groups, consumers, pending entries, lag and oldest age of a
-/// configured stream: the request stream, the reply stream, one of its lanes, or the dead letters. The
+/// configured stream: a request stream, the reply stream, one of its lanes, or dead letters. The
 /// values of fields need the admin token.
 #[utoipa::path(
     get,
@@ -140,7 +141,7 @@ pub(super) async fn stream(
         name.map_err(|_| ProblemAnswer::new(400, "the name of the stream must be text in UTF-8"))?;
     let key = operations.configured(&name)?;
     let health = StreamHealth::read(&operations.redis, &key).await.map_err(|error| unavailable(&error))?;
-    let grace = operations.group.settings().grace;
+    let grace = operations.grace;
     let report = match health {
         Some(health) => StreamReport::of(name, health, grace, note),
         None => StreamReport { name, length: 0, bytes: 0, first: None, last: None, groups: Vec::new(), note },
@@ -148,13 +149,57 @@ pub(super) async fn stream(
     Ok(([(CACHE_CONTROL, "no-store")], Json(report)).into_response())
 }
 
+/// One stream that this worker serves.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServedReport {
+    /// Its name.
+    #[schema(example = "weather-requests")]
+    name: String,
+    /// The consumer group of its workers.
+    #[schema(example = "weather-workers")]
+    group: String,
+    /// Its dead letters.
+    #[schema(example = "{weather-requests}:dlq")]
+    dead_letters: String,
+    /// The upstreams that do its work; empty for the weather, which is built in.
+    #[schema(example = json!([]))]
+    upstreams: Vec<String>,
+    /// True while the circuit of its upstream is open: this worker takes no entries, and they keep their place.
+    #[schema(example = false)]
+    paused: bool,
+}
+
+/// Lists the streams that this worker serves
+///
+/// Each with its consumer group, its dead letters and the upstreams that do its work. It sends no command to Redis.
+#[utoipa::path(
+    get,
+    path = "/streams",
+    tag = "streams",
+    responses((status = 200, description = "The streams, sorted by name.", body = Vec<ServedReport>))
+)]
+pub(super) async fn list(State(operations): State<Operations>) -> Json<Vec<ServedReport>> {
+    let report = |queue: ServedQueue| ServedReport {
+        name: queue.key().to_string(),
+        group: queue.group.settings().group.clone(),
+        dead_letters: queue.group.dead_letters().key().to_string(),
+        upstreams: queue.upstreams(),
+        paused: queue.is_paused(),
+    };
+    Json(operations.served.queues().into_iter().map(report).collect())
+}
+
 impl Operations {
     /// The stream called `name`, if it is a configured one: text from a caller never becomes a key.
     fn configured(&self, name: &str) -> Result<StreamKey, ProblemAnswer> {
-        let dead_letters = self.group.dead_letters().key();
-        for key in [&self.request_stream, &self.reply_stream, dead_letters] {
-            if key.as_str() == name {
-                return Ok(key.clone());
+        let queues = self.served.queues();
+        for queue in &queues {
+            if queue.key().as_str() == name {
+                return Ok(queue.key().clone());
+            }
+            if queue.group.dead_letters().key().as_str() == name {
+                return Ok(queue.group.dead_letters().key().clone());
             }
         }
         if self.reply_stream.is_or_has_lane(name)
@@ -162,10 +207,11 @@ impl Operations {
         {
             return Ok(lane);
         }
-        let (requests, replies) = (&self.request_stream, &self.reply_stream);
-        let detail = format!(
-            "there is no configured stream of this name; there are: {requests}, {replies} (and its lanes), {dead_letters}"
-        );
+        let requests = queues.iter().map(|queue| queue.key().to_string());
+        let dead_letters = queues.iter().map(|queue| queue.group.dead_letters().key().to_string());
+        let replies = format!("{} (and its lanes)", self.reply_stream);
+        let names: Vec<String> = requests.chain([replies]).chain(dead_letters).collect();
+        let detail = format!("there is no configured stream of this name; there are: {}", names.join(", "));
         Err(ProblemAnswer::new(404, detail))
     }
 }

@@ -1,14 +1,14 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use serde::Deserialize;
 use service::http::ProblemAnswer;
 use utoipa::IntoParams;
 
+use super::of_stream::{LettersOf, OfStream};
 use super::report::{DeadLetterReport, DeadLetters};
 use super::selection::Filter;
 use super::{MOST, entry_id, not_found, unreadable};
-use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfPage};
 
 /// Lists the dead letters that meet every condition.
@@ -20,6 +20,10 @@ pub(super) struct Page {
     #[serde(default = "Page::default_count")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     count: usize,
+    /// The stream whose dead letters are listed. Without it, REQUEST_STREAM, or the only stream that is served.
+    #[serde(rename = "stream")]
+    #[param(nullable = false, min_length = 1, max_length = 256)]
+    _stream: Option<String>,
     /// Only those older than this id, which is `next` of the previous page.
     #[param(nullable = false, pattern = "^[0-9]{1,19}-[0-9]{1,19}$")]
     before: Option<String>,
@@ -76,7 +80,7 @@ impl Page {
     )
 )]
 pub(super) async fn list(
-    State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     names: Result<Query<Vec<(String, String)>>, QueryRejection>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<DeadLetters>, ProblemAnswer> {
@@ -91,7 +95,7 @@ pub(super) async fn list(
     let before = page.before.map(|id| entry_id("before", &id)).transpose().map_err(invalid)?;
     let Page { reason, consumer, request_id, since, until, .. } = page;
     let filter = Filter { reason, consumer, request_id, since, until }.checked().map_err(invalid)?;
-    let queue = operations.group.dead_letters();
+    let queue = queue.group.dead_letters();
     let found = queue.search(&filter, before, page.count).await.map_err(|error| unreadable(&error))?;
     let total = queue.count().await.map_err(|error| unreadable(&error))?;
     Ok(Json(DeadLetters {
@@ -106,15 +110,18 @@ pub(super) async fn list(
     get,
     path = "/dead-letters/{id}",
     tag = "dead letters",
-    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    params(
+        ("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream"),
+        OfStream
+    ),
     security(("bearer" = [])),
     responses((status = 200, description = "The dead letter.", body = DeadLetterReport), OfOne, Guarded)
 )]
 pub(super) async fn look(
-    State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<DeadLetterReport>, ProblemAnswer> {
     let id = super::id_of_path(id)?;
-    let letter = operations.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
+    let letter = queue.group.dead_letters().get(id).await.map_err(|error| unreadable(&error))?;
     letter.map(|letter| Json(letter.into())).ok_or_else(|| not_found(id))
 }

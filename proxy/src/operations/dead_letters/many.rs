@@ -7,10 +7,12 @@ use service::http::ProblemAnswer;
 use streamgate::stream::{EntryId, Replay};
 use utoipa::ToSchema;
 
+use super::of_stream::{LettersOf, OfStream};
 use super::selection::{Selection, SelectionSchema};
 use super::{unconfirmed, unreadable};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfMany};
+use crate::streams::ServedQueue;
 
 /// The outcome for each selected dead letter.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,19 +77,21 @@ enum OutcomeKind {
     path = "/dead-letters/replay",
     tag = "dead letters",
     operation_id = "replay_many",
+    params(OfStream),
     request_body = SelectionSchema,
     security(("bearer" = [])),
     responses((status = 200, description = "What became of each.", body = Outcomes), OfMany, Guarded)
 )]
 pub(super) async fn replay(
     State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Result<Json<Outcomes>, ProblemAnswer> {
-    let (ids, next) = operations.selected(Selection::read(body)?).await?;
+    let (ids, next) = operations.selected(&queue, Selection::read(body)?).await?;
     let mut results = Vec::with_capacity(ids.len());
     let mut ids = ids.into_iter();
     for id in ids.by_ref() {
-        match operations.replay(id).await {
+        match operations.replay(&queue, id).await {
             Ok(replay) => results.push(Outcome::of_replay(id, replay)),
             Err(error) if results.is_empty() => return Err(unconfirmed(&error)),
             Err(error) => {
@@ -110,16 +114,18 @@ pub(super) async fn replay(
     path = "/dead-letters/discard",
     tag = "dead letters",
     operation_id = "discard_many",
+    params(OfStream),
     request_body = SelectionSchema,
     security(("bearer" = [])),
     responses((status = 200, description = "What became of each.", body = Outcomes), OfMany, Guarded)
 )]
 pub(super) async fn discard(
     State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Result<Json<Outcomes>, ProblemAnswer> {
-    let (ids, next) = operations.selected(Selection::read(body)?).await?;
-    let were_there = operations.discard(&ids).await.map_err(|error| unconfirmed(&error))?;
+    let (ids, next) = operations.selected(&queue, Selection::read(body)?).await?;
+    let were_there = operations.discard(&queue, &ids).await.map_err(|error| unconfirmed(&error))?;
     let results = ids.into_iter().zip(were_there).map(|(id, was_there)| match was_there {
         true => Outcome::new(id, OutcomeKind::Discarded),
         false => Outcome::new(id, OutcomeKind::NotFound),
@@ -129,11 +135,15 @@ pub(super) async fn discard(
 
 impl Operations {
     /// The selected ids, and `next` if there are more.
-    async fn selected(&self, selection: Selection) -> Result<(Vec<EntryId>, Option<EntryId>), ProblemAnswer> {
+    async fn selected(
+        &self,
+        queue: &ServedQueue,
+        selection: Selection,
+    ) -> Result<(Vec<EntryId>, Option<EntryId>), ProblemAnswer> {
         match selection {
             Selection::Ids(ids) => Ok((ids, None)),
             Selection::Matching { filter, before, limit } => {
-                let found = self.group.dead_letters().search(&filter, before, limit).await;
+                let found = queue.group.dead_letters().search(&filter, before, limit).await;
                 let found = found.map_err(|error| unreadable(&error))?;
                 Ok((found.letters.into_iter().map(|letter| letter.id).collect(), found.next))
             }

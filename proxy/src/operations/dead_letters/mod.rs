@@ -3,6 +3,7 @@
 
 mod look;
 mod many;
+mod of_stream;
 mod one;
 mod report;
 mod selection;
@@ -20,6 +21,7 @@ use utoipa_axum::routes;
 
 use super::{Operations, access, head};
 use crate::config::AdminToken;
+use crate::streams::ServedQueue;
 
 /// The longest body, in bytes: twice the size of five hundred ids.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -48,14 +50,14 @@ fn with_bodies() -> OpenApiRouter<Operations> {
 
 impl Operations {
     /// The new deadline of a replayed request, since its own has usually passed.
-    fn fresh_deadline(&self) -> String {
-        Deadline::after(self.request_timeout, &**self.redis.clock() as &dyn Clock).unix_ms().to_string()
+    fn fresh_deadline(&self, queue: &ServedQueue) -> String {
+        Deadline::after(queue.timeout, &**self.redis.clock() as &dyn Clock).unix_ms().to_string()
     }
 
     /// Replays `id`, logs and counts it.
-    async fn replay(&self, id: EntryId) -> Result<Replay, Error> {
-        let deadline = self.fresh_deadline();
-        let replay = self.group.dead_letters().replay(id, &[("deadline", &deadline)]).await?;
+    async fn replay(&self, queue: &ServedQueue, id: EntryId) -> Result<Replay, Error> {
+        let deadline = self.fresh_deadline(queue);
+        let replay = queue.group.dead_letters().replay(id, &[("deadline", &deadline)]).await?;
         if let Replay::Replayed(entry) = &replay {
             self.metrics.replayed.increment(1);
             tracing::info!(dead_letter = %id, %entry, "a dead letter was replayed");
@@ -64,8 +66,8 @@ impl Operations {
     }
 
     /// Discards `ids`, logs and counts them.
-    async fn discard(&self, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
-        let were_there = self.group.dead_letters().discard(ids).await?;
+    async fn discard(&self, queue: &ServedQueue, ids: &[EntryId]) -> Result<Vec<bool>, Error> {
+        let were_there = queue.group.dead_letters().discard(ids).await?;
         for (id, _) in ids.iter().zip(&were_there).filter(|(_, was_there)| **was_there) {
             self.metrics.discarded.increment(1);
             tracing::info!(dead_letter = %id, "a dead letter was discarded");

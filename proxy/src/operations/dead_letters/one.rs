@@ -7,6 +7,7 @@ use service::http::ProblemAnswer;
 use streamgate::stream::Replay;
 use utoipa::ToSchema;
 
+use super::of_stream::{LettersOf, OfStream};
 use super::{id_of_path, not_found, unconfirmed};
 use crate::operations::Operations;
 use crate::operations::description::{Guarded, OfOne, OfReplay};
@@ -32,7 +33,10 @@ pub(super) struct Replayed {
     post,
     path = "/dead-letters/{id}/replay",
     tag = "dead letters",
-    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    params(
+        ("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream"),
+        OfStream
+    ),
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The dead letter is on the request stream again.", body = Replayed),
@@ -43,10 +47,11 @@ pub(super) struct Replayed {
 )]
 pub(super) async fn replay(
     State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Replayed>, ProblemAnswer> {
     let id = id_of_path(id)?;
-    match operations.replay(id).await.map_err(|error| unconfirmed(&error))? {
+    match operations.replay(&queue, id).await.map_err(|error| unconfirmed(&error))? {
         Replay::Replayed(entry) => Ok(Json(Replayed { id: id.to_string(), entry_id: entry.to_string() })),
         Replay::NotFound => Err(not_found(id)),
         Replay::Refused(why) => Err(ProblemAnswer::new(409, why.to_string())),
@@ -58,15 +63,19 @@ pub(super) async fn replay(
     delete,
     path = "/dead-letters/{id}",
     tag = "dead letters",
-    params(("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream")),
+    params(
+        ("id" = super::selection::EntryIdSchema, Path, description = "Its id on the dead-letter stream"),
+        OfStream
+    ),
     security(("bearer" = [])),
     responses((status = 204, description = "The dead letter is deleted."), OfOne, Guarded)
 )]
 pub(super) async fn discard(
     State(operations): State<Operations>,
+    LettersOf(queue): LettersOf,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ProblemAnswer> {
     let id = id_of_path(id)?;
-    let was_there = operations.discard(&[id]).await.map_err(|error| unconfirmed(&error))?;
+    let was_there = operations.discard(&queue, &[id]).await.map_err(|error| unconfirmed(&error))?;
     if was_there == [true] { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(id)) }
 }

@@ -1,16 +1,10 @@
-use std::time::Duration;
-
-use jiff::Timestamp;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::traced::Traced;
-
-/// A longer `Retry-After` counts as this.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::retry_after::retry_after;
 
 /// Sends one request to `url` and reads at most `max_answer` bytes. The caller sets the timeout.
 pub(super) async fn send<T: DeserializeOwned>(
@@ -72,39 +66,4 @@ fn unreachable(error: reqwest::Error) -> Failure {
         cause = error.source();
     }
     Failure::Transient { detail, retry_after: None }
-}
-
-/// `Retry-After` in either of its forms (RFC 9110, 10.2.3): seconds or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-            Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(DAY))
-}
-
-#[cfg(test)]
-mod tests {
-    use reqwest::header::HeaderValue;
-
-    use super::*;
-
-    fn parsed(value: &'static str) -> Option<Duration> {
-        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]))
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_never_more_than_a_day() {
-        assert_eq!(parsed("7"), Some(Duration::from_secs(7)));
-        assert_eq!(parsed("99999999999"), Some(DAY));
-        assert_eq!(parsed("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(parsed("Tue, 31 Dec 2999 00:00:00 GMT"), Some(DAY));
-        assert_eq!(parsed("soon"), None);
-        assert_eq!(parsed("-1"), None);
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
 }

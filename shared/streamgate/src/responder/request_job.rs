@@ -141,7 +141,8 @@ impl<H: Handler> RequestJob<H> {
     ) -> Option<Conclusion> {
         let (reply, disposition) = match outcome {
             Outcome::Returned(Response {
-                disposition: Disposition::HandBack | Disposition::RetryAfter(_), ..
+                disposition: Disposition::HandBack | Disposition::RetryAfter(_),
+                ..
             }) => {
                 tracing::debug!(id = %origin.id, entry = %delivery.entry.id, "handed back");
                 (None, Disposition::HandBack)

@@ -89,15 +89,8 @@ impl<J: Job> Engine<J> {
         tokio::spawn(gauge(limit, execution.metrics.clone(), drained.clone()));
         let due = delays.then(|| DueEntries::new(Delays::new(group.clone(), leases.clone()), due_time));
         let claimer = Claimer::new(group.clone(), leases);
-        let read_loop = ReadLoop {
-            consumer,
-            claimer,
-            due,
-            execution: Arc::clone(&execution),
-            reading,
-            may_work,
-            intake,
-        };
+        let read_loop =
+            ReadLoop { consumer, claimer, due, execution: Arc::clone(&execution), reading, may_work, intake };
         tokio::select! {
             () = read_loop.run(&stop) => {}
             _ = &mut settler => return Err(PartEnded("settler")),
@@ -126,6 +119,13 @@ impl<J: Job> Engine<J> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} ended by itself")]
 pub struct PartEnded(&'static str);
+
+impl PartEnded {
+    /// The part of this name has ended: for a program that runs several workers as one.
+    pub fn new(part: &'static str) -> Self {
+        Self(part)
+    }
+}
 
 /// Trims the stream until `stop`, if there are settings for it.
 async fn housekeep(housekeeping: Option<Housekeeping>, stop: CancellationToken) {

@@ -67,9 +67,8 @@ impl Intake for Valve {
 /// A worker behind a valve; its tasks end with the runtime of the test.
 async fn start(redis: Redis, name: &str, valve: &Arc<Valve>, handler: impl Handler) {
     let readiness = Readiness::default();
-    let responder =
-        Responder::new(redis, responder_settings(name), responder_metrics(), &readiness, handler)
-            .intake(Arc::clone(valve) as _);
+    let responder = Responder::new(redis, responder_settings(name), responder_metrics(), &readiness, handler)
+        .intake(Arc::clone(valve) as _);
     tokio::spawn(responder.run(CancellationToken::new(), Duration::from_secs(10)));
     eventually_async("the worker has joined", || async { !readiness.missing().contains(&"permissions") })
         .await;

@@ -1,0 +1,126 @@
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use streamgate::resilience::ConcurrencyLimit;
+use streamgate::worker::{Grant, Intake};
+use tokio::sync::watch;
+
+use super::shares::{QueueId, Shares};
+use super::target::{Entrance, Target};
+use crate::forward::Breaker;
+
+/// The most entries of one grant: more than a read takes would leave slots reserved.
+const MOST: usize = 256;
+
+/// How long a read waits that must not wait: the shortest that Redis knows.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// When a queue may take entries.
+pub(super) struct QueueIntake {
+    id: QueueId,
+    shares: Shares,
+    limit: ConcurrencyLimit,
+    target: watch::Receiver<Arc<Target>>,
+    granted: Mutex<Granted>,
+}
+
+/// The last grant.
+#[derive(Default)]
+enum Granted {
+    #[default]
+    Nothing,
+    Share(usize),
+    /// One entry, to see whether the upstream works again.
+    Probe(Arc<Breaker>),
+}
+
+impl QueueIntake {
+    pub(super) fn new(
+        id: QueueId,
+        shares: Shares,
+        limit: ConcurrencyLimit,
+        target: watch::Receiver<Arc<Target>>,
+    ) -> Self {
+        Self { id, shares, limit, target, granted: Mutex::default() }
+    }
+
+    async fn grant(&self) -> Grant {
+        let mut changes = self.target.clone();
+        loop {
+            let target = Arc::clone(&changes.borrow_and_update());
+            let opened = tokio::select! {
+                entrance = self.entrance(&target) => entrance,
+                _ = changes.changed() => continue,
+            };
+            let free = match opened {
+                Entrance::Open(free) => free,
+                Entrance::Probe(breaker) => {
+                    self.remember(Granted::Probe(breaker));
+                    return Grant { most: 1, patience: AT_ONCE };
+                }
+            };
+            let share = tokio::select! {
+                share = self.shares.share(self.id) => share,
+                _ = changes.changed() => continue,
+            };
+            if target.is_paused() {
+                self.shares.gives_back(self.id);
+                continue;
+            }
+            let most = share.most.min(free).min(MOST);
+            self.remember(Granted::Share(most));
+            return Grant { most, patience: if share.at_once { AT_ONCE } else { Duration::MAX } };
+        }
+    }
+
+    /// Waits for the upstream. A queue that has to wait does not compete for slots.
+    async fn entrance(&self, target: &Target) -> Entrance {
+        let mut entrance = pin!(target.entrance(self.id));
+        tokio::select! {
+            biased;
+            open = &mut entrance => return open,
+            () = std::future::ready(()) => self.shares.rests(self.id),
+        }
+        entrance.await
+    }
+
+    fn remember(&self, granted: Granted) -> Granted {
+        std::mem::replace(&mut *self.granted.lock().unwrap_or_else(PoisonError::into_inner), granted)
+    }
+}
+
+impl Intake for QueueIntake {
+    fn limit(&self) -> &ConcurrencyLimit {
+        &self.limit
+    }
+
+    fn open(&self) -> Pin<Box<dyn Future<Output = Grant> + Send + '_>> {
+        Box::pin(self.grant())
+    }
+
+    fn closed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let is_probe =
+            matches!(&*self.granted.lock().unwrap_or_else(PoisonError::into_inner), Granted::Probe(_));
+        let mut changes = self.target.clone();
+        Box::pin(async move {
+            if is_probe {
+                return std::future::pending().await;
+            }
+            let target = Arc::clone(&changes.borrow_and_update());
+            tokio::select! {
+                () = target.shut() => {}
+                _ = changes.changed() => {}
+            }
+        })
+    }
+
+    fn took(&self, entries: usize) {
+        match self.remember(Granted::Nothing) {
+            Granted::Nothing => {}
+            Granted::Share(asked) => self.shares.took(self.id, asked, entries),
+            Granted::Probe(breaker) if entries == 0 => breaker.found_nothing(self.id),
+            Granted::Probe(_) => {}
+        }
+    }
+}
