@@ -27,7 +27,7 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use ::routes::{Faults, Routes};
+use ::routes::{Faults, Routes, Watch};
 use service::exporter::{MetricsRecorder, ProcessMetrics};
 use service::http::admin::AdminThread;
 use service::liveness::Liveness;
@@ -36,7 +36,6 @@ use streamgate::connection::Redis;
 use streamgate::responder::{Handler, Responder, ResponderMetrics};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::worker::PartEnded;
-use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +44,7 @@ use crate::forward::SetupError;
 use crate::housekeeping::Housekeeping;
 use crate::metrics::{OperationMetrics, StreamMetrics};
 use crate::operations::Operations;
-use crate::streams::{Served, ServedQueue, Setup, Supervisor};
+use crate::streams::{Served, ServedQueue, Setup, Supervisor, follow};
 use crate::weather::{OpenMeteo, Provider, Simulated, UpstreamMetrics, WeatherHandler};
 
 /// Why the process could not run.
@@ -134,27 +133,29 @@ pub async fn run_with<H: Handler>(
     let _stop = stop.clone().drop_guard();
     let grace = settings.process.drain();
     let worker = responder_settings.worker.to_string();
-    let (served, mut responding) = match routes {
-        None => {
-            let metrics =
-                ::metrics::with_local_recorder(&recorder, || ResponderMetrics::declare(&responder_settings));
-            let responder = Responder::new(redis.clone(), responder_settings, metrics, &readiness, handler);
-            let timeout = settings.streams.request_timeout.0;
-            let served = Served::built_in(ServedQueue::built_in(responder.group().clone(), timeout));
-            (served, tokio::spawn(responder.run(stop.clone(), grace)))
-        }
-        Some(routes) => {
+    let (served, mut following, mut responding) = match (routes, &settings.routes.routes_file) {
+        (Some(routes), Some(file)) => {
+            let watch = Arc::new(Watch::new(file, routes));
+            let following = tokio::spawn(follow(Arc::clone(&watch), Arc::clone(&recorder) as _));
             let setup = Setup {
                 redis: redis.clone(),
                 settings: responder_settings,
                 only: settings.routes.only.clone(),
                 weather: handler,
-                routes: watch::Sender::new(Arc::new(routes)).subscribe(),
+                routes: watch.subscribe(),
                 recorder: Arc::clone(&recorder) as _,
                 readiness: readiness.clone(),
             };
             let supervisor = Supervisor::start(setup, stop.clone(), grace)?;
-            (supervisor.served(), tokio::spawn(supervisor.run()))
+            (supervisor.served(), following, tokio::spawn(supervisor.run()))
+        }
+        _ => {
+            let metrics =
+                ::metrics::with_local_recorder(&recorder, || ResponderMetrics::declare(&responder_settings));
+            let responder = Responder::new(redis.clone(), responder_settings, metrics, &readiness, handler);
+            let timeout = settings.streams.request_timeout.0;
+            let served = Served::built_in(ServedQueue::built_in(responder.group().clone(), timeout));
+            (served, tokio::spawn(std::future::pending()), tokio::spawn(responder.run(stop.clone(), grace)))
         }
     };
 
@@ -185,6 +186,7 @@ pub async fn run_with<H: Handler>(
     tokio::select! {
         () = shutdown.cancelled() => {}
         ended = &mut responding => return Err(worker_ended(ended)),
+        _ = &mut following => return Err(RunError::Ended("watch of the routes file")),
         _ = &mut keeping_house => return Err(RunError::Ended("housekeeping")),
         () = admin.ended() => return Err(RunError::Ended("operations thread")),
     }

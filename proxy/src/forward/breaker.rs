@@ -9,6 +9,13 @@ use tokio::time::Instant;
 /// How long a queue may look for an entry to probe with, before another queue may.
 const SEARCH: Duration = Duration::from_millis(250);
 
+/// The shortest and the longest wait for an entry to probe with.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+const LONGEST_LOOK: Duration = Duration::from_millis(20);
+
+/// So many looks have the same length.
+const LOOKS: u32 = 8;
+
 /// The breaker of an upstream. It judges the last requests by their share of failures. While it is open, the queues of
 /// the upstream take no entries; while it is half open, one entry is taken as a probe.
 #[derive(Debug)]
@@ -27,8 +34,21 @@ pub struct Breaker {
 struct Inner {
     /// Whether the last requests failed, the oldest first.
     failed: VecDeque<bool>,
-    /// The queue that looks for an entry to probe with, and until when.
-    searching: Option<(u64, Instant)>,
+    /// The queue that looks for an entry to probe with, and until when. `None` in place of the queue: one has found an
+    /// entry, whose probe has not started yet.
+    searching: Option<(Option<u64>, Instant)>,
+    /// How often no entry was found since the breaker opened.
+    fruitless: u32,
+    /// The queues that wait to take entries, in their order: the first may look first.
+    waiting: VecDeque<u64>,
+}
+
+impl Inner {
+    /// The breaker has opened or closed.
+    fn start_again(&mut self) {
+        self.failed.clear();
+        (self.searching, self.fruitless) = (None, 0);
+    }
 }
 
 /// Through what a queue takes entries.
@@ -36,8 +56,8 @@ struct Inner {
 pub enum Door {
     /// The breaker is closed.
     Open,
-    /// The breaker is half open: one entry, at once.
-    Probe,
+    /// The breaker is half open: one entry, and the longest wait for it.
+    Probe(Duration),
 }
 
 impl Breaker {
@@ -75,14 +95,18 @@ impl Breaker {
 
     /// Waits until `queue` may take entries.
     pub async fn door(&self, queue: u64) -> Door {
+        if self.circuit.state() == BreakerState::Closed {
+            return Door::Open;
+        }
+        let _place = Place::of(self, queue);
         loop {
             let changed = self.changed.notified();
             let wait = match self.circuit.state() {
                 BreakerState::Closed => return Door::Open,
                 BreakerState::Open => self.circuit.time_to_probe().max(Duration::from_millis(1)),
                 BreakerState::HalfOpen => match self.search(queue) {
-                    None => return Door::Probe,
-                    Some(wait) => wait,
+                    Ok(patience) => return Door::Probe(patience),
+                    Err(wait) => wait,
                 },
             };
             tokio::select! {
@@ -103,26 +127,33 @@ impl Breaker {
         }
     }
 
-    /// Lets `queue` look for an entry to probe with; otherwise how long until it may ask again.
-    fn search(&self, queue: u64) -> Option<Duration> {
+    /// Lets `queue` look for an entry to probe with, so long; otherwise how long until it may ask again.
+    fn search(&self, queue: u64) -> Result<Duration, Duration> {
         if self.circuit.is_probing() {
-            return Some(SEARCH);
+            return Err(SEARCH);
         }
         let (mut inner, now) = (self.lock(), Instant::now());
         match inner.searching {
-            Some((other, until)) if until > now && other != queue => Some(until - now),
+            Some((other, until)) if until > now && other != Some(queue) => Err(until - now),
+            _ if inner.waiting.front().is_some_and(|first| *first != queue) => Err(SEARCH),
             _ => {
-                inner.searching = Some((queue, now + SEARCH));
-                None
+                inner.searching = Some((Some(queue), now + SEARCH));
+                // At first each queue has a short look. If no entry waits anywhere, the looks get rarer.
+                Ok((SHORTEST_LOOK * (1 + inner.fruitless / LOOKS)).min(LONGEST_LOOK))
             }
         }
     }
 
-    /// `queue` has found no entry: another one may look.
-    pub fn found_nothing(&self, queue: u64) {
+    /// `queue` has looked for an entry. If it found none, another one may look.
+    pub fn looked(&self, queue: u64, found: bool) {
         let mut inner = self.lock();
-        if inner.searching.is_some_and(|(searching, _)| searching == queue) {
-            inner.searching = None;
+        if inner.searching.is_none_or(|(searching, _)| searching != Some(queue)) {
+            return;
+        }
+        if found {
+            inner.searching = Some((None, Instant::now() + SEARCH));
+        } else {
+            (inner.searching, inner.fruitless) = (None, inner.fruitless.saturating_add(1));
             drop(inner);
             self.changed.notify_waiters();
         }
@@ -136,7 +167,7 @@ impl Breaker {
     fn judge(&self, pass: Pass, failed: bool) {
         let mut inner = self.lock();
         if pass.is_probe() {
-            (inner.failed, inner.searching) = (VecDeque::new(), None);
+            inner.start_again();
             if failed { pass.failed() } else { pass.succeeded() }
         } else if self.circuit.state() == BreakerState::Closed {
             if inner.failed.len() == self.of {
@@ -146,7 +177,7 @@ impl Breaker {
             if inner.failed.iter().filter(|failed| **failed).count() < self.failures {
                 return;
             }
-            inner.failed.clear();
+            inner.start_again();
             pass.failed();
         } else {
             // It was sent before the breaker opened, so it says nothing new.
@@ -158,6 +189,26 @@ impl Breaker {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a queue among those that wait; it is left when this is dropped.
+struct Place<'a> {
+    breaker: &'a Breaker,
+    queue: u64,
+}
+
+impl<'a> Place<'a> {
+    fn of(breaker: &'a Breaker, queue: u64) -> Self {
+        breaker.lock().waiting.push_back(queue);
+        Self { breaker, queue }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.breaker.lock().waiting.retain(|queue| *queue != self.queue);
+        self.breaker.changed.notify_waiters();
     }
 }
 
@@ -233,15 +284,17 @@ mod tests {
         send(&breaker, true);
         tokio::time::advance(OPEN).await;
 
-        assert_eq!(breaker.door(1).await, Door::Probe);
+        assert_eq!(breaker.door(1).await, Door::Probe(SHORTEST_LOOK));
         let other = tokio::spawn({
             let breaker = Arc::clone(&breaker);
             async move { breaker.door(2).await }
         });
         tokio::task::yield_now().await;
         assert!(!other.is_finished(), "queue 1 looks for an entry");
-        breaker.found_nothing(1);
-        assert_eq!(other.await.expect("joins"), Door::Probe);
+        breaker.looked(1, false);
+        assert_eq!(other.await.expect("joins"), Door::Probe(SHORTEST_LOOK));
+        breaker.looked(2, true);
+        assert!(breaker.search(2).is_err(), "its entry comes first");
 
         let probe = breaker.try_pass().expect("a probe may pass");
         assert!(breaker.try_pass().is_err());
@@ -254,9 +307,36 @@ mod tests {
         let breaker = breaker(100, 1);
         send(&breaker, true);
         tokio::time::advance(OPEN).await;
-        assert_eq!(breaker.door(1).await, Door::Probe);
+        assert_eq!(breaker.door(1).await, Door::Probe(SHORTEST_LOOK));
 
-        assert_eq!(breaker.door(2).await, Door::Probe, "after a while");
+        assert_eq!(breaker.door(2).await, Door::Probe(SHORTEST_LOOK), "after a while");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_queue_looks_in_its_turn() {
+        let breaker = breaker(100, 1);
+        send(&breaker, true);
+        tokio::time::advance(OPEN).await;
+        let looks = Arc::new(Mutex::new(Vec::new()));
+        let queues: Vec<_> = (0..3)
+            .map(|queue| {
+                let (breaker, looks) = (Arc::clone(&breaker), Arc::clone(&looks));
+                tokio::spawn(async move {
+                    for _ in 0..4 {
+                        breaker.door(queue).await;
+                        looks.lock().expect("no panic").push(queue);
+                        breaker.looked(queue, false);
+                        // A read of Redis takes longer.
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for queue in queues {
+            queue.await.expect("joins");
+        }
+
+        assert_eq!(*looks.lock().expect("no panic"), [0, 1, 2].repeat(4));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use streamgate::resilience::ConcurrencyLimit;
 use streamgate::worker::{Grant, Intake};
 use tokio::sync::watch;
 
-use super::shares::{QueueId, Shares};
+use super::shares::{QueueId, Share, Shares};
 use super::target::{Entrance, Target};
 use crate::forward::Breaker;
 
@@ -46,43 +46,27 @@ impl QueueIntake {
     }
 
     async fn grant(&self) -> Grant {
+        let _asking = self.shares.asking(self.id);
         let mut changes = self.target.clone();
         loop {
             let target = Arc::clone(&changes.borrow_and_update());
-            let opened = tokio::select! {
-                entrance = self.entrance(&target) => entrance,
+            let entrance = tokio::select! {
+                entrance = target.entrance(self.id) => entrance,
                 _ = changes.changed() => continue,
             };
-            let free = match opened {
-                Entrance::Open(free) => free,
-                Entrance::Probe(breaker) => {
-                    self.remember(Granted::Probe(breaker));
-                    return Grant { most: 1, patience: AT_ONCE };
-                }
-            };
-            let share = tokio::select! {
-                share = self.shares.share(self.id) => share,
-                _ = changes.changed() => continue,
-            };
-            if target.is_paused() {
-                self.shares.gives_back(self.id);
-                continue;
+            if let Entrance::Probe(breaker, patience) = entrance {
+                self.remember(Granted::Probe(breaker));
+                return Grant { most: 1, patience };
             }
-            let most = share.most.min(free).min(MOST);
-            self.remember(Granted::Share(most));
-            return Grant { most, patience: if share.at_once { AT_ONCE } else { Duration::MAX } };
+            if let Some(Share { most, at_once }) = self.shares.share(self.id, MOST) {
+                self.remember(Granted::Share(most));
+                return Grant { most, patience: if at_once { AT_ONCE } else { Duration::MAX } };
+            }
+            tokio::select! {
+                () = self.shares.changed() => {}
+                _ = changes.changed() => {}
+            }
         }
-    }
-
-    /// Waits for the upstream. A queue that has to wait does not compete for slots.
-    async fn entrance(&self, target: &Target) -> Entrance {
-        let mut entrance = pin!(target.entrance(self.id));
-        tokio::select! {
-            biased;
-            open = &mut entrance => return open,
-            () = std::future::ready(()) => self.shares.rests(self.id),
-        }
-        entrance.await
     }
 
     fn remember(&self, granted: Granted) -> Granted {
@@ -119,8 +103,7 @@ impl Intake for QueueIntake {
         match self.remember(Granted::Nothing) {
             Granted::Nothing => {}
             Granted::Share(asked) => self.shares.took(self.id, asked, entries),
-            Granted::Probe(breaker) if entries == 0 => breaker.found_nothing(self.id),
-            Granted::Probe(_) => {}
+            Granted::Probe(breaker) => breaker.looked(self.id, entries > 0),
         }
     }
 }

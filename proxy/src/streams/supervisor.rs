@@ -167,7 +167,9 @@ impl<H: Handler> Supervisor<H> {
         let id = self.next_id;
         self.next_id += 1;
         let stream = self.stream_number(&queue.stream, id);
-        let limit = self.shares.add(id, stream, queue.priority);
+        let of_upstreams = view.clone();
+        let free = move || of_upstreams.borrow().free();
+        let limit = self.shares.add(id, stream, queue.priority, free);
         let intake = QueueIntake::new(id, self.shares.clone(), limit, view.clone());
         let parts = Readiness::default();
         let handler = StreamHandler { weather: Arc::clone(weather), target: view.clone() };

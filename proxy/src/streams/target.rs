@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use routes::{Handler, Route};
 use streamgate::envelope::Request;
@@ -31,14 +32,14 @@ pub(super) struct Doer {
 
 /// Through what a queue takes entries.
 pub(super) enum Entrance {
-    /// Up to so many entries.
-    Open(usize),
-    /// One entry, at once.
-    Probe(Arc<Breaker>),
+    /// As many as the upstreams have slots.
+    Open,
+    /// One entry, and the longest wait for it.
+    Probe(Arc<Breaker>, Duration),
 }
 
 /// How often a queue of several upstreams looks for one that can be asked.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Target {
     pub(super) fn new(queue: &Queue, upstreams: &Upstreams) -> Self {
@@ -75,26 +76,36 @@ impl Target {
     /// entries for another one are handed back; so streams of their own are better.
     pub(super) async fn entrance(&self, queue: u64) -> Entrance {
         match &self.upstreams[..] {
-            [] => Entrance::Open(usize::MAX),
+            [] => Entrance::Open,
             [one] => loop {
                 match one.breaker.door(queue).await {
-                    Door::Probe => return Entrance::Probe(Arc::clone(&one.breaker)),
+                    Door::Probe(patience) => return Entrance::Probe(Arc::clone(&one.breaker), patience),
                     Door::Open => {
-                        let free = one.held.wait_for_free().await;
-                        if one.breaker.state() == BreakerState::Closed {
-                            return Entrance::Open(free);
+                        one.held.wait_for_free().await;
+                        if self.free() > 0 {
+                            return Entrance::Open;
                         }
                     }
                 }
             },
-            several => loop {
-                let can_be_asked = |it: &&Arc<UpstreamState>| it.breaker.state() != BreakerState::Open;
-                let free: usize = several.iter().filter(can_be_asked).map(|it| it.held.free()).sum();
-                if free > 0 {
-                    return Entrance::Open(free);
+            _ => loop {
+                if self.free() > 0 {
+                    return Entrance::Open;
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             },
+        }
+    }
+
+    /// How many entries the upstreams can take now.
+    pub(super) fn free(&self) -> usize {
+        let can_be_asked = |it: &&Arc<UpstreamState>| match self.upstreams.len() {
+            1 => it.breaker.state() == BreakerState::Closed,
+            _ => it.breaker.state() != BreakerState::Open,
+        };
+        match self.upstreams.is_empty() {
+            true => usize::MAX,
+            false => self.upstreams.iter().filter(can_be_asked).map(|it| it.held.free()).sum(),
         }
     }
 

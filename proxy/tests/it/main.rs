@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod description;
+mod forward;
 mod harness;
 mod heads;
 mod open_meteo;

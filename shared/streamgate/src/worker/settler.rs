@@ -38,7 +38,8 @@ pub(super) struct Settler<R> {
     replies_per_entry: Vec<usize>,
     confirmed: Vec<Settlement<R>>,
     dead: Vec<Settlement<R>>,
-    handing_back: Vec<Settlement<R>>,
+    /// Entries without a lease: each may be claimed again at the moment in which it is given back.
+    handing_back: Vec<EntryId>,
     retrying: Vec<Settlement<R>>,
     /// Tells the read loop when the next delayed entry is due.
     due: DueTime,
@@ -117,7 +118,10 @@ impl<R: Outgoing> Settler<R> {
             (Some(_), _) => &mut self.storing,
             (None, Disposition::Acknowledge) => &mut self.confirmed,
             (None, Disposition::DeadLetter(_)) => &mut self.dead,
-            (None, Disposition::HandBack) => &mut self.handing_back,
+            (None, Disposition::HandBack) => {
+                self.handing_back.push(settlement.delivery.entry.id);
+                return;
+            }
             (None, Disposition::RetryAfter(_)) => &mut self.retrying,
         };
         next.push(settlement);
@@ -253,7 +257,7 @@ impl<R: Outgoing> Settler<R> {
                 match settlement.disposition {
                     Disposition::Acknowledge => result.confirmed.push(settlement),
                     Disposition::DeadLetter(_) => self.dead.push(settlement),
-                    Disposition::HandBack => self.handing_back.push(settlement),
+                    Disposition::HandBack => self.handing_back.push(settlement.delivery.entry.id),
                     Disposition::RetryAfter(_) => self.retrying.push(settlement),
                 }
             }
@@ -337,9 +341,10 @@ impl<R: Outgoing> Settler<R> {
     }
 
     async fn hand_back(&mut self) -> Result<(), Error> {
+        // After a failed try, the entry may have been claimed again.
+        self.handing_back.retain(|id| !self.leases.holds(*id));
         if !self.handing_back.is_empty() {
-            let ids: Vec<EntryId> = self.handing_back.iter().map(|s| s.delivery.entry.id).collect();
-            self.group.hand_back(&ids).await?;
+            self.group.hand_back(&self.handing_back).await?;
             self.handing_back.clear();
         }
         Ok(())

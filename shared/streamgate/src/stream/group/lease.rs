@@ -72,6 +72,11 @@ impl Leases {
         }
     }
 
+    /// True if the entry is held.
+    pub fn holds(&self, id: EntryId) -> bool {
+        self.0.held().contains_key(&id)
+    }
+
     /// A suspect that is held.
     pub fn suspect(&self) -> Option<EntryId> {
         self.0.held().iter().find(|(_, state)| state.suspect).map(|(id, _)| *id)

@@ -1,0 +1,88 @@
+//! The process is killed after it has sent a request and before it has settled it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use streamgate::testing::{RedisServer, eventually_async};
+
+use super::gateway::{Ask, Asker, RoutesFile, one_route, text};
+use super::upstream::{Act, Upstream, ok};
+
+/// The real process; it is killed when this value is dropped.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(server: &RedisServer, file: &RoutesFile, environment: &[(&str, &str)]) -> Self {
+        // The port is free for a moment; nothing asks it.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listen = listener.local_addr().expect("bound").to_string();
+        drop(listener);
+        let child = Command::new(env!("CARGO_BIN_EXE_proxy"))
+            .args(["--redis-url", &server.url(), "--proxy-listen", &listen])
+            .arg("--routes-file")
+            .arg(file.path())
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.expect("the process starts"))
+    }
+
+    fn kill(mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("ended");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How often the upstream was asked, and the status and text of the reply, if the first worker dies with the request
+/// in its hands.
+async fn killed_after_sending(ask: Ask) -> (usize, u16, String, u64) {
+    let server = RedisServer::start();
+    let upstream = Upstream::start(|number, _| match number {
+        1 => vec![Act::Hang],
+        _ => vec![Act::Send(ok("done"))],
+    })
+    .await;
+    let file = RoutesFile::new(&one_route(&upstream.url(), "", ""));
+    let first = Process::start(&server, &file, &[]);
+    let asker = Asker::new(&server);
+
+    let (reply, _second) = tokio::join!(asker.ask(ask), async {
+        eventually_async("the upstream is asked", async || upstream.count() == 1).await;
+        first.kill();
+        Process::start(&server, &file, &[])
+    });
+
+    let (mut calm, mut count) = (0, upstream.count());
+    eventually_async("the upstream is asked no more", async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        calm = if upstream.count() == count { calm + 1 } else { 0 };
+        count = upstream.count();
+        calm == 30
+    })
+    .await;
+    (count, reply.status, text(&reply), server.command(&["XLEN", "{jobs}:dlq"]))
+}
+
+#[tokio::test]
+async fn at_least_once_is_sent_twice_after_a_kill() {
+    let (count, status, body, dead_letters) = killed_after_sending(Ask::post("work")).await;
+
+    assert_eq!((count, status, dead_letters), (2, 200, 0), "{body}");
+}
+
+#[tokio::test]
+async fn at_most_once_is_not_sent_again_after_a_kill() {
+    let (count, status, body, dead_letters) = killed_after_sending(Ask::post("pay").at_most_once()).await;
+
+    assert_eq!((count, status, dead_letters), (1, 502, 1), "{body}");
+    assert!(body.contains("unknown whether done"), "{body}");
+}
