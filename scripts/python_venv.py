@@ -22,6 +22,10 @@ VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "scripts" / "requirements.txt"
 
 
+# Their metadata asks for versions that other packages here cannot use; what they import is named by whoever asks for them.
+ALONE = {"httpbin"}
+
+
 class Unavailable(Exception):
     """What was asked for cannot be had; the text says what to do about it."""
 
@@ -83,7 +87,12 @@ def _create() -> None:
 def _install(python: Path, requirements: list[str]) -> None:
     print(f"installing {', '.join(requirements)} into .venv", file=sys.stderr)
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*command, "--constraint", str(REQUIREMENTS), *requirements], "pip install")
+    alone = [it for it in requirements if it.split("==")[0] in ALONE]
+    others = [it for it in requirements if it not in alone]
+    if others:
+        _run([*command, "--constraint", str(REQUIREMENTS), *others], "pip install")
+    if alone:
+        _run([*command, "--no-deps", *alone], "pip install")
 
 
 def _run(command: list[str], what: str) -> None:

@@ -34,7 +34,10 @@ fn httpbin() -> Option<Httpbin> {
         None
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/python_venv.py");
-    let output = match Command::new("python3").args([script, "httpbin", "setuptools"]).output() {
+    let output = match Command::new("python3")
+        .args([script, "Flask", "brotlicffi", "decorator", "six", "httpbin"])
+        .output()
+    {
         Ok(output) if output.status.success() => output,
         Ok(output) => return skipped(&String::from_utf8_lossy(&output.stderr)),
         Err(error) => return skipped(&error.to_string()),
