@@ -83,6 +83,10 @@ impl fmt::Debug for UpstreamState {
     }
 }
 
+/// How long a connection may be idle: shorter than what servers allow, often 5 s, because a request that crosses the
+/// end of its connection is one without an answer.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// A client that sends each request once, as it is: it follows no redirect, repeats nothing, decompresses nothing and
 /// uses no proxy of the environment. It speaks HTTP/1.1: a connection carries one request at a time, so what is known
 /// of a failed connection is known of its request.
@@ -100,6 +104,7 @@ fn client(upstream: &Upstream, resolver: Resolver) -> Result<Client, reqwest::Er
         .dns_resolver(resolver)
         .connect_timeout(upstream.connect)
         .pool_max_idle_per_host(upstream.concurrency)
+        .pool_idle_timeout(IDLE)
         .tcp_nodelay(true);
     match upstream.url.scheme() {
         // Plain http needs no TLS, so the system needs no CA certificates.

@@ -68,9 +68,19 @@ async fn a_closed_idle_connection_costs_no_request() {
         let reply = gateway.ask(Ask::post("pay")).await;
 
         assert_eq!((reply.status, upstream.count()), (200, number), "{reply:?}");
-        // The reset must arrive: a request that crosses it would be one without an answer.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // A request that crosses the reset would be one without an answer.
+        eventually_async("the reset has arrived", async || connections_to(upstream.address.port()) == 0)
+            .await;
     }
+}
+
+/// The number of open connections of this machine to a port of it.
+fn connections_to(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let remote = format!(":{port:04X}");
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows = table.lines().skip(1).map(fields);
+    rows.filter(|row| row[2].ends_with(&remote) && row[3] == "01").count()
 }
 
 /// Resets, closings and a hang after the request was read, before and after the first byte of the answer.

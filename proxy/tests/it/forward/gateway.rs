@@ -1,17 +1,18 @@
 //! A proxy with a routes file, and the asking side of a gateway.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use streamgate::connection::{ConnectionMetrics, Redis, RedisSettings};
 use streamgate::envelope::{CorrelationId, HttpHead, Reply};
-use streamgate::requester::{Call, RequestError, Requester, RequesterMetrics, RequesterSettings};
+use streamgate::requester::{
+    Call, Destination, DestinationMetrics, DestinationSettings, RequestError, RequestErrorKind, Requester,
+    RequesterMetrics, RequesterSettings,
+};
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::RedisServer;
 use tempfile::TempDir;
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Proxy, REPLIES};
@@ -112,8 +113,8 @@ impl Ask {
 
 /// The asking side.
 pub(crate) struct Asker {
-    redis: Redis,
-    requesters: Mutex<HashMap<&'static str, Requester>>,
+    requester: Requester,
+    readiness: Readiness,
     stop: CancellationToken,
 }
 
@@ -122,12 +123,23 @@ impl Asker {
         let settings = RedisSettings::new(server.url().parse().expect("a URL"));
         let latch = Readiness::default().latch("redis");
         let redis = Redis::open(settings, ConnectionMetrics::declare(), latch).expect("opens");
-        Self { redis, requesters: Mutex::default(), stop: CancellationToken::new() }
+        let (readiness, stop) = (Readiness::default(), CancellationToken::new());
+        let settings = RequesterSettings {
+            reply_stream: REPLIES.parse().expect("a name"),
+            replica: None,
+            max_in_flight: 10_000,
+            longest_timeout: Duration::from_secs(120),
+            busy_poll: Duration::ZERO,
+            tracer: Tracer::default(),
+        };
+        let metrics = RequesterMetrics::declare(&settings);
+        let requester = Requester::start(redis, settings, metrics, &readiness, stop.clone());
+        Self { requester: requester.expect("a lane"), readiness, stop }
     }
 
     pub(crate) async fn try_ask(&self, ask: Ask) -> Result<Reply, RequestError> {
-        let requester = self.requester(ask.stream).await;
         let call = Call {
+            to: self.destination(ask.stream).await,
             id: CorrelationId::mint(),
             trace: None,
             content_type: ask.content_type.into(),
@@ -135,41 +147,35 @@ impl Asker {
             timeout: ask.timeout,
             http: Some(Box::new(ask.head)),
         };
-        requester.request(call).await.map(|answer| answer.reply)
+        // A requester refuses requests to a new stream until it knows that it may write to it.
+        let asked = Instant::now();
+        loop {
+            match self.requester.request(call.clone()).await {
+                Err(error) if error.kind == RequestErrorKind::Unavailable && asked.elapsed() < PLENTY => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                result => return result.map(|answer| answer.reply),
+            }
+        }
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Reply {
         self.try_ask(ask).await.expect("a reply")
     }
 
-    async fn requester(&self, stream: &'static str) -> Requester {
-        let mut requesters = self.requesters.lock().await;
-        if let Some(known) = requesters.get(stream) {
-            return known.clone();
-        }
-        let settings = RequesterSettings {
-            request_stream: stream.parse().expect("a name"),
-            reply_stream: REPLIES.parse().expect("a name"),
-            // A lane for each stream.
-            replica: Some(stream.replace('.', "-")),
-            max_in_flight: 10_000,
-            longest_timeout: Duration::from_secs(120),
-            workers: None,
-            busy_poll: Duration::ZERO,
-            tracer: Tracer::default(),
-        };
-        let (readiness, metrics) = (Readiness::default(), RequesterMetrics::declare(&settings));
-        let requester =
-            Requester::start(self.redis.clone(), settings, metrics, &readiness, self.stop.clone());
-        let requester = requester.expect("a lane");
+    /// The stream, once requests to it are admitted.
+    async fn destination(&self, stream: &'static str) -> Destination {
+        let stream = stream.parse().expect("a name");
+        let metrics = DestinationMetrics::declare(&stream);
+        let settings = DestinationSettings { stream, workers: None };
+        let destination = self.requester.destination(settings, metrics);
         let listens = async {
-            while !readiness.is_ready() {
+            while !self.readiness.is_ready() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         tokio::time::timeout(PLENTY, listens).await.expect("the requester listens");
-        requesters.insert(stream, requester.clone());
-        requester
+        destination
     }
 }
 

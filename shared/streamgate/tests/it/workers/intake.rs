@@ -190,7 +190,7 @@ async fn a_request_given_back_by_its_handler_is_not_counted() {
     worker.stop().await;
 }
 
-fn once(body: &'static str) -> Call {
+fn once(asker: &Asker, body: &'static str) -> Call {
     let http = HttpHead {
         route: "pay".to_owned(),
         method: "POST".to_owned(),
@@ -199,6 +199,7 @@ fn once(body: &'static str) -> Call {
         ..HttpHead::default()
     };
     Call {
+        to: asker.destination.clone(),
         id: CorrelationId::mint(),
         trace: None,
         content_type: "text/plain".into(),
@@ -215,7 +216,7 @@ async fn work_done_at_most_once_is_not_repeated_after_a_crash() {
     let gate = Gate::default();
     let crashing = CrashingWorker::start(&server, "crashing", gate.clone());
 
-    let (answer, _next) = tokio::join!(asker.requester.request(once("pay")), async {
+    let (answer, _next) = tokio::join!(asker.requester.request(once(&asker, "pay")), async {
         gate.wait_for(1).await;
         crashing.crash();
         Worker::start(&server, "next", gate.clone()).await
@@ -239,7 +240,7 @@ async fn a_stopping_worker_gives_back_no_work_of_at_most_once() {
     let stopping =
         Worker::start_draining_within(&server, responder_settings("stopping"), gate.clone(), grace).await;
 
-    let (answer, ()) = tokio::join!(asker.requester.request(once("pay")), async {
+    let (answer, ()) = tokio::join!(asker.requester.request(once(&asker, "pay")), async {
         gate.wait_for(1).await;
         stopping.stop().await;
         Worker::start(&server, "next", gate.clone()).await.forget();
