@@ -21,8 +21,9 @@ use super::shares::Shares;
 use super::target::{Target, Upstreams};
 use crate::forward::{ForwardMetrics, SetupError, UpstreamState};
 
-/// How often a stream that was taken away is looked at: it is served until nothing waits on it.
-const RETIRE_PERIOD: Duration = Duration::from_secs(1);
+/// How often streams that were added or taken away are looked at: one that was taken away is served until nothing waits
+/// on it.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Longer than any deadline: a forwarded request ends by its upstream's timeout and by its deadline.
 const UNTIL_DEADLINE: Duration = Duration::from_secs(720 * 60 * 60);
@@ -65,7 +66,10 @@ struct Running {
     stop: CancellationToken,
     /// It was taken away from the file, and stops once nothing waits on it.
     retiring: bool,
-    _ready: Joined,
+    parts: Readiness,
+    /// Its parts count for the process. Those of a stream that a reload has added do so once they are ready, so that a
+    /// reload does not make the process unready.
+    joined: Option<Joined>,
 }
 
 impl<H: Handler> Supervisor<H> {
@@ -106,7 +110,7 @@ impl<H: Handler> Supervisor<H> {
     /// A part of a responder ended before it was stopped, which is a defect.
     pub async fn run(mut self) -> Result<(), PartEnded> {
         let (mut routes, stop) = (self.setup.routes.clone(), self.stop.clone());
-        let mut retire = tokio::time::interval(RETIRE_PERIOD);
+        let mut tick = tokio::time::interval(PERIOD);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -114,7 +118,10 @@ impl<H: Handler> Supervisor<H> {
                     let routes = Arc::clone(&routes.borrow_and_update());
                     self.apply(&routes);
                 }
-                _ = retire.tick() => self.retire().await,
+                _ = tick.tick() => {
+                    self.join_ready();
+                    self.retire().await;
+                }
                 Some(ended) = self.responders.join_next() => self.ended(ended)?,
             }
         }
@@ -181,8 +188,9 @@ impl<H: Handler> Supervisor<H> {
             target: Some(view),
         });
         let (own_stop, key, grace) = (self.stop.child_token(), queue.key.clone(), self.grace);
-        let running =
-            Running { id, target, stop: own_stop.clone(), retiring: false, _ready: readiness.join(&parts) };
+        // A first apply, before a version is in force, is the start of the process.
+        let joined = self.served.version().is_none().then(|| readiness.join(&parts));
+        let running = Running { id, target, stop: own_stop.clone(), retiring: false, parts, joined };
         self.queues.insert(queue.key.clone(), running);
         tracing::info!(stream = %queue.key, group = queue.group, "serving");
         self.responders.spawn(async move { (key, responder.run(own_stop, grace).await) });
@@ -193,6 +201,15 @@ impl<H: Handler> Supervisor<H> {
         let siblings = Priority::ALL.map(|priority| priority.stream(stream));
         let sibling = siblings.iter().find_map(|key| self.queues.get(key));
         sibling.and_then(|running| self.shares.stream_of(running.id)).unwrap_or(new)
+    }
+
+    /// Lets the streams that a reload has added count for the readiness of the process.
+    fn join_ready(&mut self) {
+        for running in self.queues.values_mut().filter(|running| running.joined.is_none()) {
+            if running.parts.is_ready() {
+                running.joined = Some(self.setup.readiness.join(&running.parts));
+            }
+        }
     }
 
     /// Stops the responders of streams that were taken away and on which nothing waits.

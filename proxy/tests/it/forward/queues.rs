@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use streamgate::testing::eventually_async;
+use streamgate::testing::{RedisServer, eventually_async};
 
-use super::gateway::{Ask, Gateway};
+use super::gateway::{Ask, Asker, Gateway, RoutesFile};
 use super::upstream::{Act, Upstream, ok};
+use crate::harness::Proxy;
 
 fn routes(slow: &str, fast: &str) -> String {
     format!(
@@ -101,29 +102,45 @@ async fn an_upstream_gets_no_more_requests_at_once_than_it_wants() {
 
 #[tokio::test]
 async fn waiting_entries_are_taken_8_to_4_to_1() {
-    // One request at a time, so that the order of the requests is that of the taking.
-    let upstream = Upstream::answering(ok("done")).await;
-    let gateway = Gateway::start_with(
-        &routes(&upstream.url(), &upstream.url()).replace("slow: {url", "slow: {concurrency: 1, url"),
-        &["--worker-concurrency", "1", "--only", "slow"],
-    )
+    // One request at a time, so that the order of the requests is that of the taking. The first takes so long that all
+    // queues ask for the next slot.
+    let upstream = Upstream::start(|number, _| match number {
+        1 => vec![Act::Wait(Duration::from_secs(1)), Act::Send(ok("done"))],
+        _ => vec![Act::Send(ok("done"))],
+    })
     .await;
-    // While the process is stopped from taking, entries gather: nothing is written to the reply lane either.
-    gateway.server.command::<()>(&["CLIENT", "PAUSE", "3000", "WRITE"]);
+    let server = RedisServer::start();
+    let file = RoutesFile::new(&routes(&upstream.url(), &upstream.url()));
+    let path = file.path();
+    let asker = Asker::new(&server);
     let of = |stream: &'static str| {
         let ask = Ask { body: stream.into(), ..Ask::post("").on(stream, "slow") };
         (0..130).map(move |_| ask.clone())
     };
     let asks = of("slow.low").chain(of("slow")).chain(of("slow.high"));
 
-    let replies = join_all(asks.map(|ask| gateway.ask(ask))).await;
+    let (replies, _proxy) = tokio::join!(join_all(asks.map(|ask| asker.ask(ask))), async {
+        eventually_async("all are stored", async || {
+            ["slow.low", "slow", "slow.high"]
+                .iter()
+                .all(|stream| server.command::<u64>(&["XLEN", stream]) == 130)
+        })
+        .await;
+        let flags = ["--routes-file", path.to_str().expect("text"), "--worker-concurrency", "1"];
+        Proxy::ready(&server, &[&flags[..], &["--only", "slow"]].concat()).await
+    });
 
     assert!(replies.iter().all(|reply| reply.status == 200));
-    let order: Vec<String> =
-        upstream.seen().iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned()).collect();
-    // While all three have waiting entries, which is as long as the high ones last.
-    let count = |stream: &str| order[..130].iter().filter(|of| *of == stream).count();
-    let (high, normal, low) = (count("slow.high"), count("slow"), count("slow.low"));
-    assert!(high > normal && normal > low && low > 0, "{high} to {normal} to {low}");
-    assert!((60..=100).contains(&high) && low <= 30, "{high} to {normal} to {low}");
+    let seen = upstream.seen();
+    let order: Vec<&[u8]> = seen.iter().map(|seen| seen.body.as_slice()).collect();
+    let count = |part: &[&[u8]], stream: &str| part.iter().filter(|of| **of == stream.as_bytes()).count();
+    // From the moment at which each queue was seen: all three have waiting entries.
+    let start = (1..=order.len())
+        .find(|end| ["slow.low", "slow", "slow.high"].iter().all(|stream| count(&order[..*end], stream) > 0));
+    let part = &order[start.expect("all were taken")..][..65];
+    let (high, normal, low) = (count(part, "slow.high"), count(part, "slow"), count(part, "slow.low"));
+    assert!(
+        (36..=44).contains(&high) && (16..=24).contains(&normal) && (2..=8).contains(&low),
+        "{high}:{normal}:{low}"
+    );
 }
