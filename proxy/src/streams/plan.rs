@@ -31,8 +31,7 @@ impl Queue {
 }
 
 /// The queues of `routes` that this process serves, by key: those of the streams in `only`, or of all streams if it is
-/// empty. A stream is served at the highest priority of its routes and at each lower one, because the API key of a
-/// caller may lower the priority of a request.
+/// empty. A stream is served at each priority, because the API key of a caller may change that of its route.
 pub(super) fn queues(routes: &Routes, only: &[StreamKey]) -> BTreeMap<StreamKey, Queue> {
     let mut streams: BTreeMap<&StreamKey, Vec<Arc<Route>>> = BTreeMap::new();
     for route in &routes.routes {
@@ -43,8 +42,7 @@ pub(super) fn queues(routes: &Routes, only: &[StreamKey]) -> BTreeMap<StreamKey,
     }
     let mut queues = BTreeMap::new();
     for (stream, routes) in streams {
-        let highest = routes.iter().map(|route| route.priority).min().unwrap_or_default();
-        for priority in Priority::ALL.into_iter().filter(|priority| *priority >= highest) {
+        for priority in Priority::ALL {
             let key = priority.stream(stream);
             let group = routes.first().map(|route| route.group.clone()).unwrap_or_default();
             let queue =

@@ -80,8 +80,7 @@ async fn an_unknown_parameter_is_told_with_the_known_ones() {
     let answer = proxy.get("/dead-letters?count=5&cnt=5").await;
 
     answer.assert_problem(400);
-    let detail =
-        "unknown parameter `cnt`; there are: count, before, reason, consumer, requestId, since, until";
+    let detail = "unknown parameter `cnt`; there are: count, stream, before, reason, consumer, requestId, since, until";
     let said: Value = serde_json::from_str(&answer.text).expect("JSON");
     assert_eq!(said["detail"], detail);
 }
