@@ -74,12 +74,18 @@ impl IntoResponses for Guarded {
     }
 }
 
+const NO_STREAM: (u16, &str, &str) = (
+    404,
+    "This process does not serve the stream.",
+    "this process serves no such stream; it serves: weather-requests",
+);
+
 /// Problems of an operation on a page of dead letters.
 pub(super) struct OfPage;
 
 impl IntoResponses for OfPage {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[(400, "A parameter breaks its rule.", "count must be from 1 to 500")])
+        problems(&[(400, "A parameter breaks its rule.", "count must be from 1 to 500"), NO_STREAM])
     }
 }
 
@@ -106,7 +112,8 @@ impl IntoResponses for OfOne {
             (400, "The id is not an entry id.", "id must be an entry id such as 1763683200000-0"),
             (
                 404,
-                "The dead letter does not exist: it may have been replayed, discarded or trimmed.",
+                "The dead letter does not exist: it may have been replayed, discarded or trimmed. Or this process does not \
+                 serve the stream.",
                 "there is no dead letter 1763683200000-0 (any more)",
             ),
         ])
@@ -120,6 +127,7 @@ impl IntoResponses for OfMany {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
             (400, "The body is not JSON.", "the body is not JSON: key must be a string at line 1 column 2"),
+            NO_STREAM,
             (413, "The body is larger than 64 KiB.", "the body is larger than 65536 bytes"),
             (415, "The content-type is not JSON, or the body has a content-encoding.", NOT_JSON),
             (422, "The JSON breaks a rule.", NEITHER),

@@ -137,7 +137,13 @@ impl Operations {
         };
         found.ok_or_else(|| {
             let names: Vec<&str> = queues.iter().map(|queue| queue.key().as_str()).collect();
-            ProblemAnswer::new(400, format!("stream must be one of: {}", names.join(", ")))
+            let names = names.join(", ");
+            match name {
+                Some(_) => {
+                    ProblemAnswer::new(404, format!("this process serves no such stream; it serves: {names}"))
+                }
+                None => ProblemAnswer::new(400, format!("name the stream: ?stream= with one of: {names}")),
+            }
         })
     }
 }

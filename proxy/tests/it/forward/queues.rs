@@ -49,6 +49,7 @@ async fn each_stream_is_served_and_shown_by_its_own_name() {
     }
     gateway.proxy.get("/dead-letters").await.assert_problem(400);
     assert_eq!(gateway.proxy.get("/dead-letters?stream=slow.high").await.json()["total"], 0);
+    gateway.proxy.get("/dead-letters?stream=other").await.assert_problem(404);
 }
 
 #[tokio::test]
