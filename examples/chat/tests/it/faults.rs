@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use stack::process::PATIENCE;
 use streamgate::testing::{RedisServer, eventually};
 
-use crate::harness::{Replica, a_moment, message, request};
+use crate::harness::{Replica, message, request};
 
 /// Sends a message; its id, if it was acknowledged.
 fn try_send(replica: &Replica, content: &str) -> Option<String> {
@@ -120,7 +120,7 @@ fn a_paused_redis_holds_messages_up_and_loses_none() {
     replica.send("1");
 
     server.pause();
-    a_moment();
+    eventually("the replica has noticed", || replica.get("/readyz").status == 503);
     server.resume();
     eventually("messages are stored again", || try_send(&replica, "2").is_some());
 

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -264,11 +263,6 @@ fn parsed(text: &str) -> Block {
         }
     }
     block
-}
-
-/// Waits a moment, where a test must give a process the chance to do something wrong.
-pub(crate) fn a_moment() {
-    std::thread::sleep(Duration::from_millis(200));
 }
 
 /// The number of entries on the stream.

@@ -1,14 +1,14 @@
 //! A proxy with a routes file, and the asking side of a gateway.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use streamgate::connection::{ConnectionMetrics, Redis, RedisSettings};
 use streamgate::envelope::{CorrelationId, HttpHead, Reply};
 use streamgate::requester::{
-    Call, Destination, DestinationMetrics, DestinationSettings, RequestError, RequestErrorKind, Requester,
-    RequesterMetrics, RequesterSettings,
+    Call, Destination, DestinationMetrics, DestinationSettings, RequestError, Requester, RequesterMetrics,
+    RequesterSettings,
 };
 use streamgate::telemetry::{Readiness, Tracer};
 use streamgate::testing::RedisServer;
@@ -147,16 +147,7 @@ impl Asker {
             timeout: ask.timeout,
             http: Some(Box::new(ask.head)),
         };
-        // A requester refuses requests to a new stream until it knows that it may write to it.
-        let asked = Instant::now();
-        loop {
-            match self.requester.request(call.clone()).await {
-                Err(error) if error.kind == RequestErrorKind::Unavailable && asked.elapsed() < PLENTY => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                result => return result.map(|answer| answer.reply),
-            }
-        }
+        self.requester.request(call).await.map(|answer| answer.reply)
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Reply {
@@ -169,12 +160,12 @@ impl Asker {
         let metrics = DestinationMetrics::declare(&stream);
         let settings = DestinationSettings { stream, workers: None };
         let destination = self.requester.destination(settings, metrics);
-        let listens = async {
-            while !self.readiness.is_ready() {
+        let admitted = async {
+            while !(self.readiness.is_ready() && destination.is_permitted()) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(PLENTY, listens).await.expect("the requester listens");
+        tokio::time::timeout(PLENTY, admitted).await.expect("requests to the stream are admitted");
         destination
     }
 }

@@ -365,6 +365,16 @@ pub(crate) fn pending(server: &RedisServer) -> u64 {
     count
 }
 
+/// The number of dead letters.
+pub(crate) fn dead_letters(server: &RedisServer) -> u64 {
+    server.command(&["XLEN", "{requests}:dlq"])
+}
+
+/// Waits until there are `count` dead letters.
+pub(crate) async fn become_dead_letters(server: &RedisServer, count: u64) {
+    eventually_async("entries are dead letters", async || dead_letters(server) == count).await;
+}
+
 /// Waits until the group has no pending entries.
 pub(crate) async fn settled(server: &RedisServer) {
     eventually_async("every entry is acknowledged", || async { pending(server) == 0 }).await;

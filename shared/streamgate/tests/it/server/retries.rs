@@ -8,6 +8,7 @@ use std::time::Duration;
 use streamgate::requester::WorkerGroup;
 use streamgate::responder::{Handler, Response, Work};
 use streamgate::testing::{Link, RedisServer, eventually_async};
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{
@@ -52,9 +53,11 @@ impl Scene {
         let callers = ["x", "x", "long"].map(|body| {
             let asker = Arc::clone(&asker);
             AbortOnDropHandle::new(tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(Duration::from_millis(5));
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
+                    ticks.tick().await;
                     let _ = asker.ask_within(body, Duration::from_millis(300)).await;
-                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }))
         });

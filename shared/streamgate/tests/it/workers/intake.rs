@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, pending, redis, responder_metrics,
-    responder_settings, server_time_ms, settled,
+    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REQUESTS, Worker, become_dead_letters, dead_letters,
+    pending, redis, responder_metrics, responder_settings, server_time_ms, settled,
 };
 
 /// Grants as many entries at once as the test says; 0 pauses the worker.
@@ -225,10 +225,7 @@ async fn work_done_at_most_once_is_not_repeated_after_a_crash() {
     let reply = answer.expect("an answer").reply;
     assert_eq!((reply.status, gate.entered()), (502, 1));
     assert!(String::from_utf8_lossy(&reply.body).contains("unknown whether done"), "{reply:?}");
-    eventually_async("it is kept for an operator", || async {
-        server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
-    })
-    .await;
+    become_dead_letters(&server, 1).await;
 }
 
 #[tokio::test]
@@ -247,5 +244,5 @@ async fn a_stopping_worker_gives_back_no_work_of_at_most_once() {
     });
 
     assert_eq!((answer.expect("an answer").reply.status, gate.entered()), (502, 1));
-    assert_eq!(server.command::<u64>(&["XLEN", "{requests}:dlq"]), 1);
+    assert_eq!(dead_letters(&server), 1);
 }

@@ -8,8 +8,8 @@ use streamgate::testing::{RedisServer, eventually_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, group_settings, owner_of,
-    pending, redis, responder_metrics, responder_settings, server_time_ms, settled,
+    Asker, CrashingWorker, Echo, GROUP, Gate, LEASE, REPLIES, REQUESTS, Worker, become_dead_letters,
+    group_settings, owner_of, pending, redis, responder_metrics, responder_settings, server_time_ms, settled,
 };
 
 /// A member of the group without a worker.
@@ -206,10 +206,7 @@ async fn an_entry_delivered_too_often_is_given_up_with_a_502() {
     gate.open();
 
     let _worker = Worker::start(&server, "w1", gate.clone()).await;
-    eventually_async("the entry is a dead letter", || async {
-        server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 1
-    })
-    .await;
+    become_dead_letters(&server, 1).await;
 
     let letters: Vec<(String, Vec<String>)> = server.command(&["XRANGE", "{requests}:dlq", "-", "+"]);
     assert_eq!(letters[0].1[..4], ["dlq_reason", "given up after 5 deliveries", "dlq_attempts", "6"]);
@@ -238,10 +235,7 @@ async fn a_panic_makes_a_dead_letter_and_its_caller_gets_502() {
         assert_eq!(answer.expect("an answer").reply.status, 502);
     }
     settled(&server).await;
-    eventually_async("both entries are dead letters", || async {
-        server.command::<u64>(&["XLEN", "{requests}:dlq"]) == 2
-    })
-    .await;
+    become_dead_letters(&server, 2).await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use streamgate::testing::{Link, RedisServer, eventually_async};
 
 use crate::counts::Counts;
 use crate::harness::{
-    Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, pending, responder_metrics, responder_settings,
-    settled,
+    Asker, Echo, GROUP, Gate, REPLIES, REQUESTS, Worker, dead_letters, pending, responder_metrics,
+    responder_settings, settled,
 };
 
 const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
@@ -19,10 +19,6 @@ const ID: &str = "0191f3a0-0000-7000-8000-000000000000";
 const MOVED: &str = "moved to the dead letters";
 
 const MEGABYTE: usize = 1 << 20;
-
-fn dead_letters(server: &RedisServer) -> u64 {
-    server.command(&["XLEN", "{requests}:dlq"])
-}
 
 /// The log of a test.
 #[derive(Clone, Default)]
