@@ -28,8 +28,30 @@ use crate::problem::Failure;
 /// An invented correlation id for the examples below.
 const EXAMPLE_ID: &str = "019ab8f4-7c1d-7e52-9f4e-3a5d1c2b4e6f";
 
-/// The failures of a forecast request: the status, when it is sent, and an example of the detail.
-const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
+/// A failure: the status, when it is sent, and an example of the detail.
+type Failing = (u16, &'static str, &'static str);
+
+const SLOW_BODY: Failing = (408, "The body took too long to arrive.", "the body did not arrive within 10 s");
+const DEFECT: Failing =
+    (500, "The gateway has a defect.", "the gateway failed; its log shows the cause under this request id");
+const BUSY: Failing = (
+    503,
+    "The gateway cannot take the request now: Redis is unavailable, the queue is too long for an answer in time, too many callers wait, no worker is there, or the gateway is shutting down.",
+    "too many requests are waiting: nothing was done; try again later",
+);
+const LATE: Failing = (
+    504,
+    "No reply came before the deadline. The work may have been done.",
+    "the deadline passed: the work may have been done",
+);
+const NO_KEY: Failing = (
+    401,
+    "The API key is missing or not valid.",
+    "an API key is required: send it as Authorization: Bearer KEY or X-API-Key: KEY",
+);
+
+/// The failures of a forecast request.
+const FORECAST_FAILURES: [Failing; 11] = [
     (400, "The body is not JSON.", "the body is not JSON: expected value at line 1 column 1"),
     (404, "The weather provider does not know the city.", "no place is called Atlantis"),
     (
@@ -37,7 +59,7 @@ const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
         "The method is not POST.",
         "this path does not accept this method; the allow header lists the methods it accepts",
     ),
-    (408, "The body took too long to arrive.", "the body did not arrive within 10 s"),
+    SLOW_BODY,
     (413, "The body is larger than BODY_LIMIT.", "the body is larger than the 65536 bytes accepted here"),
     (
         415,
@@ -49,27 +71,15 @@ const FORECAST_FAILURES: [(u16, &str, &str); 11] = [
         "The JSON does not match the schema, or a value breaks a rule.",
         "the request breaks the rules listed in errors",
     ),
-    (500, "The gateway has a defect.", "the gateway failed; its log shows the cause under this request id"),
+    DEFECT,
     (502, "The worker failed.", "the weather provider could not be reached"),
-    (
-        503,
-        "The gateway cannot take the request now: Redis is unavailable, the queue is too long for an answer in time, too many callers wait, no worker is there, or the gateway is shutting down.",
-        "too many requests are waiting: nothing was done; try again later",
-    ),
-    (
-        504,
-        "No reply came before the deadline. The work may have been done.",
-        "the deadline passed: the work may have been done",
-    ),
+    BUSY,
+    LATE,
 ];
 
 /// The additional failures of a gateway with API keys.
-const KEY_FAILURES: [(u16, &str, &str); 2] = [
-    (
-        401,
-        "The API key is missing or not valid.",
-        "an API key is required: send it as Authorization: Bearer KEY or X-API-Key: KEY",
-    ),
+const KEY_FAILURES: [Failing; 2] = [
+    NO_KEY,
     (
         429,
         "The API key is over its rate limit; nothing was done.",

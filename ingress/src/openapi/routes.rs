@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use service::http::swagger::SwaggerPage;
 use streamgate::envelope::{PROBLEM_JSON, Problem};
 
-use super::{EXAMPLE_ID, bundled, description};
+use super::{BUSY, DEFECT, EXAMPLE_ID, Failing, LATE, NO_KEY, SLOW_BODY, bundled, description};
 
 /// The methods that OpenAPI 3.1 has a place for.
 const METHODS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
@@ -177,43 +177,27 @@ fn responses(route: &Route, guarded: bool, schemas: &mut Map<String, Value>) -> 
 }
 
 /// The answers that the gateway itself may give: the status, when, and an example of the detail.
-fn failures(route: &Route, guarded: bool) -> Vec<(u16, &'static str, &'static str)> {
+fn failures(route: &Route, guarded: bool) -> Vec<Failing> {
     let mut all = vec![
         (
             400,
             "The request, its path, a header or its body breaks a rule; errors lists the places in the body.",
             "the body breaks the rules listed in errors",
         ),
-        (408, "The body took too long to arrive.", "the body did not arrive within 10 s"),
+        SLOW_BODY,
         (413, "The body is too large.", "the body is larger than the 65536 bytes accepted here"),
-        (
-            500,
-            "The gateway has a defect.",
-            "the gateway failed; its log shows the cause under this request id",
-        ),
+        DEFECT,
         (
             502,
             "The work failed, or its answer is not what this route promises. The work may have been done.",
             "the service behind this path failed",
         ),
-        (
-            503,
-            "The gateway cannot take the request now: Redis is unavailable, the queue is too long for an answer in time, too many callers wait, no worker is there, or the gateway is shutting down.",
-            "too many requests are waiting: nothing was done; try again later",
-        ),
-        (
-            504,
-            "No reply came before the deadline. The work may have been done.",
-            "the deadline passed: the work may have been done",
-        ),
+        BUSY,
+        LATE,
     ];
     if guarded {
         all.extend([
-            (
-                401,
-                "The API key is missing or not valid.",
-                "an API key is required: send it as Authorization: Bearer KEY or X-API-Key: KEY",
-            ),
+            NO_KEY,
             (
                 429,
                 "The API key is over its rate limit, or too many of its requests wait; nothing was done.",
