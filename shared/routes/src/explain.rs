@@ -206,7 +206,6 @@ fn facts_of_route(route: &Route) -> Facts {
         ("request.headers", list(request.headers.iter().map(|name| name.as_str()).collect(), "none")),
         ("reply.schema", schema(&route.reply.schema)),
         ("reply.check", route.reply.check.as_str().to_owned()),
-        ("durability", format!("{:?}", route.durability)),
     ]
 }
 
