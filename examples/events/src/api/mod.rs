@@ -1,7 +1,7 @@
 //! The HTTP API.
 //!
-//! In reading order: [`run`] and the routes (here); `login` has the guard in front of them; `users`, `events`, `audit`
-//! and `monitoring` have the handlers, `health` the probes. `input` reads and checks what callers send, `failure` turns
+//! In reading order: [`run`] and the routes (here); `login` has the guard in front of them; `users`, `events`,
+//! `tasks`, `audit` and `monitoring` have the handlers, `health` the probes. `input` reads and checks what callers send, `failure` turns
 //! errors into problems, and `description` completes the OpenAPI description.
 
 mod audit;
@@ -12,6 +12,7 @@ mod health;
 mod input;
 mod login;
 mod monitoring;
+mod tasks;
 mod users;
 
 use std::any::Any;
@@ -175,8 +176,8 @@ fn router(app: App) -> Router {
         .routes(routes!(users::get, users::update, users::delete))
         .routes(routes!(users::history))
         .routes(routes!(events::chat))
-        .routes(routes!(events::create_task))
-        .routes(routes!(events::complete_task))
+        .routes(routes!(tasks::create_task))
+        .routes(routes!(tasks::complete_task))
         .routes(routes!(events::log))
         .routes(routes!(events::custom))
         .routes(routes!(events::batch))
