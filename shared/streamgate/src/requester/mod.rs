@@ -7,7 +7,7 @@
 //!
 //! 1. `call`: a request and its answer; `error`: why there is no answer; `settings`.
 //! 2. `destination/`: a request stream, its workers, and whether a request may be sent.
-//! 3. `pending`: the waiting callers, [`PendingReplies`].
+//! 3. `pending`: the waiting callers, [`PendingReplies`]; `last_ids`: what is known of those that have gone.
 //! 4. `outbound_request`: a request on its way to the stream.
 //! 5. `reply_reader` reads the reply lane and gives each reply to its caller.
 //! 6. `lane_upkeep` trims the reply lane; `lane_conflict` detects a second gateway that uses it.
@@ -19,6 +19,7 @@ mod destination;
 mod error;
 mod lane_conflict;
 mod lane_upkeep;
+mod last_ids;
 mod metrics;
 mod outbound_request;
 mod pending;

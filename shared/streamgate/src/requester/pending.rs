@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::RequestErrorKind;
+use super::last_ids::LastIds;
 use crate::envelope::{CorrelationId, Reply};
 use crate::resilience::WaitEstimate;
 
@@ -248,44 +249,13 @@ impl Drop for PendingGuard {
     }
 }
 
-/// What is known of the ids that were inserted last; their number is bounded.
-struct LastIds<V> {
-    order: VecDeque<CorrelationId>,
-    values: HashMap<CorrelationId, V, foldhash::fast::RandomState>,
-}
-
-impl<V> Default for LastIds<V> {
-    fn default() -> Self {
-        Self { order: VecDeque::new(), values: HashMap::default() }
-    }
-}
-
-/// Enough for the callers of one outage.
-const MOST_IDS: usize = 8_192;
-
-impl<V> LastIds<V> {
-    fn insert(&mut self, id: CorrelationId, value: V) {
-        if self.values.insert(id, value).is_none() {
-            self.order.push_back(id);
-        }
-        if self.order.len() > MOST_IDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.values.remove(&oldest);
-        }
-    }
-
-    fn get(&self, id: CorrelationId) -> Option<&V> {
-        self.values.get(&id)
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::last_ids::MOST_IDS;
     use super::*;
 
     fn received(id: CorrelationId) -> Arrival {
@@ -383,6 +353,5 @@ mod tests {
         }
 
         assert_eq!(pending.complete(first, received(first)), Completion::Unknown);
-        assert_eq!(lock(&pending.all.abandoned).values.len(), MOST_IDS);
     }
 }
